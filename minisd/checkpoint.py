@@ -1,0 +1,271 @@
+"""Checkpoints -> modules: `load`. A folder in diffusers layout, a CompVis single file, a hub id, or "tiny".
+
+UNet and VAE are laid out on the meta device (no memory, no initialisation) and take the file's tensors as their
+parameters (`assign=True`). Loading is strict: before anything is read, the names and shapes in the headers must be
+exactly those of the modules, and one error lists all that is missing, unexpected or of another shape.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from . import compvis
+from .config import SD14, Config, ScheduleConfig, UNetConfig, VAEConfig
+from .errors import CheckpointError, UserError
+from .family import SD1, SD1_UNET, family, has_ema
+from .files import Weights, open_weights
+from .pipeline import StableDiffusion
+from .source import Source, data_folder, find, read_json, weight_file
+from .unet import UNet
+from .vae import AutoencoderKL
+
+_SHOWN = 12  # keys of each sort in an error
+
+
+@dataclass
+class Part:
+    """A module still without weights and, for each of its keys, the name in the file."""
+
+    weights: Weights
+    module: nn.Module
+    names: dict[str, str]
+
+
+def load(
+    source: str | os.PathLike[str] = "tiny",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    variant: str | None = None,
+    revision: str | None = None,
+    ema: bool = False,
+) -> StableDiffusion:
+    """A Stable Diffusion v1.x model, ready to draw.
+
+    source: "tiny" (the embedded model), a folder in diffusers layout, a CompVis .safetensors or .ckpt file, or a
+        hub id such as "CompVis/stable-diffusion-v1-4" (`variant` "fp16", `revision` as on the hub).
+    device: None takes cuda, mps or cpu, the first present. dtype: None is float32, so that one seed is one image.
+    ema: from a single file that holds both, the moving average of the UNet's weights.
+
+    Raises CheckpointError for a file that is damaged, incomplete or of another family, UserError for a source that
+    is none of the four.
+    """
+    place = _device(device)
+    dtype = torch.float32 if dtype is None else dtype
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise UserError(f"dtype = {dtype!r}; expected torch.float32, torch.float16 or torch.bfloat16")
+    found = find(source, variant, revision)
+    config, parts = (_folder_parts if found.is_folder else _file_parts)(found, variant, ema)
+    _check(parts)
+    unet, vae = (_fill(parts[name], dtype, place) for name in ("unet", "vae"))
+    return StableDiffusion(
+        name=found.name,
+        folder=found.path if found.is_folder else None,
+        config=config,
+        unet=unet,
+        vae=vae,
+        text_encoder=_text_encoder(parts["text_encoder"], config.text, dtype, place),
+        tokenizer=_tokenizer(found),
+    )
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    if device is None:
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+    return place
+
+
+def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """A folder in diffusers layout. Its keys are our modules' own but for the VAE attention's old names."""
+    from transformers import CLIPTextConfig
+
+    folder = source.path
+    if ema:
+        raise UserError(f"ema=True is for single files with both sets; for {source.name} see its variants (non_ema)")
+    if not (folder / "unet").is_dir():
+        raise CheckpointError(f"{folder} is not a model in diffusers layout: it has no unet/ folder")
+    text = CLIPTextConfig(**_text_fields(read_json(folder / "text_encoder" / "config.json")))
+    config = Config(
+        unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
+        vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
+        schedule=ScheduleConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
+        text=text.to_dict(),
+    )
+    if text.hidden_size != config.unet.context_dim:
+        raise CheckpointError(
+            f"{folder}: the text encoder is {text.hidden_size} wide and the UNet expects {config.unet.context_dim}"
+        )
+    weights = {part: open_weights(weight_file(folder, part, variant)) for part in ("unet", "vae", "text_encoder")}
+    return config, _parts(config, weights, {"unet": str, "vae": _vae_name(weights["vae"]), "text_encoder": str})
+
+
+def _text_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in config.items() if k not in ("architectures", "dtype", "torch_dtype")}
+
+
+def _vae_name(weights: Weights) -> Callable[[str], str]:
+    """Files from before 2023 call the VAE attention's layers query, key, value and proj_attn."""
+    if not any(key.endswith("attentions.0.query.weight") for key in weights.shapes):
+        return str
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    return lambda key: re.sub(
+        r"(attentions\.0)\.(to_q|to_k|to_v|to_out\.0)\.", lambda m: f"{m[1]}.{old[m[2]]}.", key
+    )
+
+
+def _file_parts(source: Source, _variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """A CompVis single file; it has no config, so it must be of SD v1.4's shape."""
+    weights = open_weights(source.path)
+    kind = family(weights.shapes)
+    if kind != SD1:
+        raise CheckpointError(
+            f"{source.path} looks like {kind}; expected {SD1}. Its first keys: {', '.join(sorted(weights.shapes)[:3])}"
+            + (". Give the folder that holds unet/, vae/ and the rest instead" if kind == SD1_UNET else "")
+        )
+    if ema and not has_ema(weights.shapes):
+        raise CheckpointError(f"{source.path} holds no EMA weights (model_ema.*); load it without ema=True")
+    return SD14, single_file_parts(SD14, weights, ema)
+
+
+def single_file_parts(config: Config, weights: Weights, ema: bool = False) -> dict[str, Part]:
+    """The parts of a CompVis file of any size; `minisd/compvis.py` has the key table."""
+    c = config.unet
+    unet_rules = compvis.unet_rules(c.layers, len(c.channels), c.attention)
+    vae_rules = compvis.vae_rules(len(config.vae.channels))
+
+    def unet_name(key: str) -> str:
+        name = compvis.rename(key, unet_rules)
+        return compvis.ema_key(name) if ema else compvis.UNET + name
+
+    names = {
+        "unet": unet_name,
+        "vae": lambda key: compvis.VAE + compvis.rename(key, vae_rules),
+        "text_encoder": lambda key: compvis.TEXT + key,
+    }
+    return _parts(config, dict.fromkeys(names, weights), names)
+
+
+def _parts(
+    config: Config, weights: Mapping[str, Weights], names: Mapping[str, Callable[[str], str]]
+) -> dict[str, Part]:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    with torch.device("meta"):
+        modules = {
+            "unet": UNet(config.unet),
+            "vae": AutoencoderKL(config.vae),
+            "text_encoder": CLIPTextModel(CLIPTextConfig(**_text_fields(config.text))),
+        }
+    parts = {}
+    for part, module in modules.items():
+        keys = [key for key in module.state_dict() if not key.endswith("position_ids")]
+        parts[part] = Part(weights[part], module, {key: names[part](_file_key(part, key)) for key in keys})
+    return parts
+
+
+def _file_key(part: str, key: str) -> str:
+    """Files say `text_model.encoder…`; transformers 5 has dropped that prefix from its module's own keys."""
+    return "text_model." + key if part == "text_encoder" and not key.startswith("text_model.") else key
+
+
+def _check(parts: Mapping[str, Part]) -> None:
+    """Strictness: the headers against the modules, before a byte of weights is read."""
+    missing, wrong = [], []
+    wanted: dict[str, set[str]] = {}
+    for part in parts.values():
+        expected = part.module.state_dict()
+        wanted.setdefault(part.weights.name, set()).update(part.names.values())
+        for key, name in part.names.items():
+            found, shape = part.weights.shapes.get(name), tuple(expected[key].shape)
+            if found is None:
+                missing.append(name)
+            elif found.shape != shape and not _is_1x1(found.shape, shape):
+                wrong.append(f"{name} {found.shape} for {shape}")
+    sources = {part.weights.name: part.weights for part in parts.values()}
+    unexpected = [
+        key
+        for name, weights in sources.items()
+        for key in weights.shapes
+        if key not in wanted[name] and not compvis.IGNORED.fullmatch(key) and not _other_set(key, wanted[name])
+    ]
+    if missing or unexpected or wrong:
+        looks = "; ".join(f"{name} looks like {family(w.shapes)}" for name, w in sources.items())
+        raise CheckpointError(
+            "the checkpoint does not fit Stable Diffusion v1.x"
+            + _listing("missing", missing)
+            + _listing("unexpected", unexpected)
+            + _listing("wrong shape", wrong)
+            + f"\n  {looks}"
+        )
+
+
+def _other_set(key: str, wanted: set[str]) -> bool:
+    """With ema=True the plain UNet weights are the ones left over."""
+    return key.startswith(compvis.UNET) and not any(name.startswith(compvis.UNET) for name in wanted)
+
+
+def _listing(what: str, keys: list[str]) -> str:
+    if not keys:
+        return ""
+    more = f", … {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return f"\n  {what} ({len(keys)}): {', '.join(keys[:_SHOWN])}{more}"
+
+
+def _is_1x1(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """CompVis keeps the VAE's attention as 1x1 convolutions, (C,C,1,1) for (C,C)."""
+    return found == (*expected, 1, 1)
+
+
+def _read(part: Part, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    tensors = part.weights.read(part.names.values(), dtype, device)
+    expected = part.module.state_dict()
+    return {key: tensors.pop(name).reshape(expected[key].shape) for key, name in part.names.items()}
+
+
+def _fill(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
+    part.module.load_state_dict(_read(part, dtype, device), strict=True, assign=True)
+    return part.module.eval().requires_grad_(False)
+
+
+def _text_encoder(part: Part, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
+    """Through transformers, which knows its own key prefixes and fills its non-persistent buffers."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+    from transformers.utils import logging
+
+    state = {_file_key("text_encoder", k): t for k, t in _read(part, dtype, device).items()}
+    bar = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        text_config = CLIPTextConfig(**_text_fields(config))
+        model, report = CLIPTextModel.from_pretrained(
+            None, config=text_config, state_dict=state, output_loading_info=True
+        )
+    finally:
+        if bar:
+            logging.enable_progress_bar()
+    if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
+        raise CheckpointError(f"transformers could not load the text encoder: {report}")
+    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
+
+
+def _tokenizer(source: Source) -> Any:
+    """The folder's tokenizer, or CLIP's vocabulary for a single file, which has none."""
+    from transformers import CLIPTokenizer
+
+    folder = source.path / "tokenizer" if source.is_folder else data_folder() / "clip_tokenizer"
+    absent = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    if absent:
+        raise CheckpointError(f"{folder} lacks {' and '.join(absent)}, the tokenizer's vocabulary")
+    return CLIPTokenizer.from_pretrained(str(folder), verbose=False)

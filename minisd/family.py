@@ -1,0 +1,50 @@
+"""Which family of models a weight file belongs to, told from its tensors' names and shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .files import Header
+
+SD1 = "Stable Diffusion v1.x, single file (CompVis)"
+SD1_UNET = "a UNet of Stable Diffusion v1.x (diffusers)"
+
+# (family, a piece of a key that only it has); the first that matches wins
+_MARKS = (
+    ("a LoRA, not a whole model", ("lora_up", "lora_down", "lora_A", "lora_B", ".lora.")),
+    ("a ControlNet, not a whole model", ("control_model.", "controlnet_", "zero_convs")),
+    ("a textual-inversion embedding", ("emb_params", "string_to_param")),
+    ("an SDXL model", ("conditioner.embedders.", "add_embedding.linear_1")),
+    ("an SD 3 model", ("joint_blocks.",)),
+    ("a FLUX model", ("double_blocks.", "single_transformer_blocks.")),
+    ("a Stable Diffusion 2.x model", ("cond_stage_model.model.",)),
+)
+
+
+def family(shapes: Mapping[str, Header]) -> str:
+    """A phrase for the reader: "a LoRA, not a whole model", "an SDXL model", …"""
+    for name, marks in _MARKS:
+        if any(mark in key for key in shapes for mark in marks):
+            return name
+    single = any(key.startswith("model.diffusion_model.") for key in shapes)
+    cross = [h.shape for k, h in shapes.items() if k.endswith("attn2.to_k.weight")]
+    first = shapes.get("model.diffusion_model.input_blocks.0.0.weight") or shapes.get("conv_in.weight")
+    if single or any(key.startswith("down_blocks.") for key in shapes):
+        if cross and cross[0][1] == 1024:
+            return "a Stable Diffusion 2.x model"
+        if first is not None and len(first.shape) == 4 and first.shape[1] in (8, 9):
+            kind = {8: "instruct-pix2pix (8 latent channels)", 9: "inpainting (9 latent channels)"}
+            return f"a Stable Diffusion model for {kind[first.shape[1]]}"
+        if not cross:
+            return "a UNet without cross attention"
+        return SD1 if single else SD1_UNET
+    if any(k.startswith(("first_stage_model.", "encoder.", "decoder.", "post_quant_conv.")) for k in shapes):
+        return "only a VAE"
+    if any("text_model." in key for key in shapes):
+        return "only a text encoder"
+    return "unknown"
+
+
+def has_ema(shapes: Mapping[str, Header]) -> bool:
+    """Whether a single file holds the moving average of the weights as well."""
+    return any(key.startswith("model_ema.diffusion_model") for key in shapes)

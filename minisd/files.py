@@ -1,0 +1,180 @@
+"""Weight files as mappings that are looked at first and read later: one file, several shards, or a pickle.
+
+`shapes` comes from the headers alone; `read` brings tensors in, converted one by one, so that loading a checkpoint
+takes the memory of the model that results, in its own dtype, and a few hundred megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from . import pickled
+from .errors import CheckpointError
+
+_WINDOW = 256 * 2**20  # bytes mapped at a time
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
+
+
+@dataclass(frozen=True)
+class Header:
+    """A tensor before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: str  # as safetensors names it: F32, F16, BF16, I64, …
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for side in self.shape:
+            n *= side
+        return n
+
+
+class Weights(Protocol):
+    """A checkpoint's tensors: what there is, and a way to read some of it."""
+
+    name: str
+    shapes: Mapping[str, Header]
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]: ...
+
+
+class SafetensorsFile:
+    def __init__(self, path: Path):
+        self.path, self.name = path, str(path)
+        self.shapes: Mapping[str, Header] = read_header(path)
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        """Copies, so that nothing depends on the file afterwards; integers keep their dtype."""
+        tensors: dict[str, Tensor] = {}
+        for window in _windows(keys, self.shapes):
+            # opened anew for each window: what a mapping has touched stays in memory until it is closed
+            with safe_open(self.path, framework="pt") as file:
+                for key in window:
+                    tensors[key] = _convert(file.get_tensor(key), dtype, device)
+        return tensors
+
+
+class PickleFile:
+    """.bin, .ckpt, .pt: mapped from disk where the format allows (zip, since torch 1.6), else read whole."""
+
+    def __init__(self, path: Path):
+        self.path, self.name = path, str(path)
+        names = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+        tensors = pickled.load(path)
+        self.shapes: Mapping[str, Header] = {
+            k: Header(tuple(v.shape), names.get(v.dtype, str(v.dtype))) for k, v in tensors.items()
+        }
+        self._whole = None if pickled.is_mapped(path) else tensors
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for window in _windows(keys, self.shapes):
+            source = self._whole or pickled.load(self.path)
+            tensors |= {key: _convert(source[key], dtype, device) for key in window}
+            del source
+        return tensors
+
+
+class Shards:
+    """Several files and the index.json that says which tensor is where."""
+
+    def __init__(self, index: Path):
+        self.name = str(index)
+        try:
+            where: dict[str, str] = json.loads(index.read_text())["weight_map"]
+        except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+            raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)") from error
+        absent = sorted({f for f in where.values() if not (index.parent / f).is_file()})
+        if absent:
+            raise CheckpointError(f"{index} names files that are not beside it: {', '.join(absent)}")
+        self._parts = {f: open_weights(index.parent / f) for f in sorted(set(where.values()))}
+        lost = [k for k, f in where.items() if k not in self._parts[f].shapes]
+        if lost:
+            raise CheckpointError(f"{index}: {len(lost)} tensors are not in the files it names, first {lost[0]!r}")
+        self._where = where
+        self.shapes: Mapping[str, Header] = {k: self._parts[f].shapes[k] for k, f in where.items()}
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        keys = list(keys)
+        tensors: dict[str, Tensor] = {}
+        for file, part in self._parts.items():
+            tensors |= part.read([k for k in keys if self._where[k] == file], dtype, device)
+        return tensors
+
+
+def open_weights(path: Path) -> Weights:
+    """A weight file by its ending: .safetensors, an index .json, or a pickle (.bin, .ckpt, .pt)."""
+    if ".index." in path.name and path.suffix == ".json":
+        return Shards(path)
+    return SafetensorsFile(path) if path.suffix == ".safetensors" else PickleFile(path)
+
+
+def _windows(keys: Iterable[str], shapes: Mapping[str, Header]) -> Iterator[list[str]]:
+    """The keys in groups of about _WINDOW bytes."""
+    window, size = [], 0
+    for key in keys:
+        window.append(key)
+        size += shapes[key].size * _BITS.get(shapes[key].dtype, 64) // 8
+        if size > _WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def read_header(path: Path) -> dict[str, Header]:
+    """Names, shapes and dtypes of a .safetensors file: 8 bytes of length, then that much JSON, then the data.
+
+    Raises CheckpointError, with expected and real size, where the file is cut short or is something else.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if start.startswith(b"version "):
+            raise CheckpointError(_lfs_pointer(path, size))
+        if size < 8 or length > 100 * 2**20:  # the format's own bound on headers
+            raise CheckpointError(f"{path} ({size:,} bytes) is not a .safetensors file")
+        if size < 8 + length:
+            raise CheckpointError(
+                f"{path} is incomplete: its header alone takes {8 + length:,} bytes and the file has {size:,}. "
+                "Download it again."
+            )
+        try:
+            header = json.loads(file.read(length))
+            tensors = {k: v for k, v in header.items() if k != "__metadata__"}
+            expected = 8 + length + max((v["data_offsets"][1] for v in tensors.values()), default=0)
+            found = {k: Header(tuple(v["shape"]), v["dtype"]) for k, v in tensors.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+            raise CheckpointError(f"{path} is damaged: its header is not that of a .safetensors file") from error
+    if size != expected:
+        what = "incomplete" if size < expected else "damaged"
+        raise CheckpointError(
+            f"{path} is {what}: its header promises {expected:,} bytes and the file has {size:,}. Download it again."
+        )
+    return found
+
+
+def _lfs_pointer(path: Path, size: int) -> str:
+    fields = dict(line.split(" ", 1) for line in path.read_text(errors="replace").splitlines() if " " in line)
+    expected = fields.get("size", "")
+    expected = f"{int(expected):,}" if expected.isdigit() else "unknown many"
+    return (
+        f"{path} is a Git LFS pointer and not the weights: expected {expected} bytes, the file has {size:,}. "
+        "Run `git lfs pull` in its repository."
+    )
+
+
+def _convert(t: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return t.to(device=device, dtype=dtype if t.is_floating_point() else t.dtype, copy=True)

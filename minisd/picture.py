@@ -1,0 +1,141 @@
+"""Tensors <-> pictures, sheets of pictures, maps laid over them, and files that overwrite nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from torch import Tensor
+
+from .errors import UserError
+
+# a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
+_RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
+
+
+def to_pil(x: Tensor) -> list[Image.Image]:
+    """x (B,3,H,W) in [-1,1] -> B pictures, 8 bits a channel, rounded to the nearest level."""
+    levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return [Image.fromarray(p) for p in levels.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def from_pil(image: Image.Image, height: int | None = None, width: int | None = None) -> Tensor:
+    """A picture -> x (1,3,H,W) in [-1,1]; scaled and cropped about the centre to height × width if given."""
+    image = image.convert("RGB")
+    if height and width and image.size != (width, height):
+        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    x = torch.from_numpy(np.array(image, dtype=np.float32))
+    return (x / 127.5 - 1).permute(2, 0, 1)[None]
+
+
+def open_picture(path: str | os.PathLike[str]) -> Image.Image:
+    """The picture in a file; UserError where there is none."""
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except FileNotFoundError:
+        raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}") from error
+
+
+def overlay(image: Image.Image, heat: Tensor, top: float | None = None, mix: float = 0.65) -> Image.Image:
+    """A map (h,w), >= 0, in colour over the picture in grey; `top` is the value drawn brightest (default: the max)."""
+    heat = heat.detach().float().cpu()
+    top = float(heat.max()) if top is None else top
+    size = (image.height, image.width)
+    level = F.interpolate(heat[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
+    level = (level / max(top, 1e-12)).clamp(0, 1).numpy()
+    at = level * (len(_RAMP) - 1)
+    low = np.minimum(at.astype(int), len(_RAMP) - 2)
+    colour = _RAMP[low] + (at - low)[..., None] * (_RAMP[low + 1] - _RAMP[low])
+    grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None]
+    return Image.fromarray((mix * colour + (1 - mix) * grey).astype(np.uint8))
+
+
+def sheet(
+    rows: Sequence[Sequence[Image.Image]], labels: Sequence[Sequence[str]] | None = None, gap: int = 4
+) -> Image.Image:
+    """Pictures in rows, each with a line of text under it where `labels` gives one."""
+    cell_w = max(p.width for row in rows for p in row)
+    cell_h = max(p.height for row in rows for p in row)
+    font = ImageFont.load_default(max(11, cell_w // 14))
+    line = 0 if labels is None else round(font.size * 1.6)
+    step_x, step_y = cell_w + gap, cell_h + line + gap
+    size = (max(len(row) for row in rows) * step_x + gap, len(rows) * step_y + gap)
+    canvas = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(canvas)
+    for r, row in enumerate(rows):
+        for c, picture in enumerate(row):
+            x, y = gap + c * step_x, gap + r * step_y
+            canvas.paste(picture, (x, y))
+            if labels is not None:
+                draw.text((x + 2, y + cell_h + 1), _fit(labels[r][c], font, cell_w - 2), "black", font)
+    return canvas
+
+
+def _fit(text: str, font, width: int) -> str:
+    while len(text) > 1 and font.getlength(text) > width:
+        text = text[:-2].rstrip() + "…"
+    return text
+
+
+# ---------------------------------------------------------------------- files
+
+
+def free_name(stem: str, folder: Path | None = None) -> Path:
+    """stem.png, or stem-2.png, stem-3.png, … the first that does not exist."""
+    folder = folder or Path()
+    path, n = folder / f"{stem}.png", 1
+    while path.exists():
+        n += 1
+        path = folder / f"{stem}-{n}.png"
+    return path
+
+
+def slug(text: str, longest: int = 60) -> str:
+    """A prompt as a file name: "a-man-without-glasses"."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].rstrip("-") or "picture"
+
+
+def check_out(path: str | os.PathLike[str], overwrite: bool) -> Path:
+    """The place for an output, looked at before the work starts. UserError where it exists or cannot be written."""
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path}: pictures are written as .png (their parameters are stored in the file)")
+    if path.exists() and not overwrite:
+        raise UserError(f"--out {path} exists; give another name, or --overwrite to replace it")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"--out {path}: there is no folder {path.absolute().parent}")
+    return path
+
+
+def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
+    """Writes a PNG under a temporary name and renames it, so that no half picture is ever left. Returns the path."""
+    info = PngImagePlugin.PngInfo()
+    if parameters:
+        info.add_itxt("parameters", parameters)
+    handle, name = tempfile.mkstemp(suffix=".part", prefix=f".{path.stem}-", dir=path.absolute().parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            image.save(file, format="PNG", pnginfo=info)
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,242 @@
+"""Stable Diffusion v1.x from prompt to picture.
+
+    prompt -> tokens -> ctx (B,77,D) -> UNet, 50 DDIM steps from noise z (B,4,h,w) -> VAE -> picture (B,3,8h,8w)
+
+Classifier-free guidance (Ho & Salimans 2022): eps = eps_u + guidance (eps_c - eps_u), both from one UNet pass over
+the batch [uncond, ctx]. Latents stay float32 whatever the weights' dtype is.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from . import ddim
+from .config import Config
+from .errors import UserError
+from .picture import from_pil, to_pil
+from .tap import Tap
+from .unet import UNet
+from .vae import AutoencoderKL
+
+CONTEXT = 77  # tokens, [SOT] and [EOT] included
+
+
+@dataclass(eq=False, repr=False)
+class StableDiffusion:
+    """The parts of a checkpoint and the way through them. Made by `minisd.load`."""
+
+    name: str
+    folder: Path | None  # where a folder checkpoint lies; None for a single file
+    config: Config
+    unet: UNet
+    vae: AutoencoderKL
+    text_encoder: nn.Module
+    tokenizer: Any  # transformers.CLIPTokenizer
+
+    def __repr__(self) -> str:
+        return f"StableDiffusion({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"
+
+    @property
+    def device(self) -> torch.device:
+        return self.unet.conv_in.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.unet.conv_in.weight.dtype
+
+    # ------------------------------------------------------------------ text
+
+    def pieces(self, prompt: str) -> list[str]:
+        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; a piece that ends a word ends in </w>."""
+        return self.tokenizer.convert_ids_to_tokens(self._ids(prompt))
+
+    def tokens(self, prompt: str) -> list[str]:
+        """What the text encoder reads, up to the first [EOT]: ["[SOT]", "a", "cat", "[EOT]"]. At most 77."""
+        pieces = [piece.removesuffix("</w>") for piece in self.pieces(prompt)]
+        return ["[SOT]", *pieces[: CONTEXT - 2], "[EOT]"]
+
+    def _ids(self, prompt: str) -> list[int]:
+        return self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
+
+    def token_ids(self, prompts: str | Sequence[str]) -> Tensor:
+        """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. What does not fit is cut, with a warning."""
+        rows = []
+        for prompt in [prompts] if isinstance(prompts, str) else prompts:
+            if not isinstance(prompt, str):
+                raise UserError(f"a prompt is a string, not {prompt!r}")
+            ids = self._ids(prompt)
+            if len(ids) > CONTEXT - 2:
+                cut = self.tokenizer.decode(ids[CONTEXT - 2 :])
+                warnings.warn(f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}", stacklevel=3)
+            ids = [self.tokenizer.bos_token_id, *ids[: CONTEXT - 2]]
+            rows.append(ids + [self.tokenizer.eos_token_id] * (CONTEXT - len(ids)))
+        return torch.tensor(rows)
+
+    @torch.no_grad()
+    def encode_text(self, prompts: str | Sequence[str]) -> Tensor:
+        """ctx (B,77,D) in the model's dtype: the text encoder's last hidden state, after its final LayerNorm.
+
+        No attention mask: SD's [EOT] padding is part of the prompt, and carries its words.
+        """
+        return self.text_encoder(input_ids=self.token_ids(prompts).to(self.device)).last_hidden_state
+
+    # ------------------------------------------------------------------ pictures
+
+    @torch.no_grad()
+    def encode(self, x: Tensor) -> Tensor:
+        """x (B,3,H,W) in [-1,1] -> the posterior's mean z (B,4,H/8,W/8), scaled, float32."""
+        self.check_size(*x.shape[-2:])
+        return self.vae.encode(x.to(self.device, self.dtype)).float()
+
+    @torch.no_grad()
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32.
+
+        UserError where latents or picture are not finite, which half precision may cause by overflowing.
+        """
+        x = self.vae.decode(z.to(self.device, self.dtype)).float()
+        for name, values in (("latents", z), ("decoded picture", x)):
+            if not torch.isfinite(values).all():
+                raise UserError(
+                    f"the {name} hold NaN or infinity (weights in {self.dtype}); load the model with "
+                    "dtype=torch.bfloat16 or torch.float32, or lower the guidance"
+                )
+        return x.clamp(-1, 1)
+
+    def check_size(self, height: int, width: int) -> None:
+        """UserError unless both sides are positive multiples of the VAE's factor, 8."""
+        f = self.vae.config.factor
+        if height < f or width < f or height % f or width % f:
+            near = [max(round(side / f), 1) * f for side in (height, width)]
+            raise UserError(
+                f"size {width}×{height} (width × height): both must be multiples of {f}, e.g. {near[1]}×{near[0]}"
+            )
+
+    # ------------------------------------------------------------------ sampling
+
+    def noise(self, seeds: Sequence[int], height: int, width: int) -> Tensor:
+        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device."""
+        f = self.vae.config.factor
+        shape = (1, self.config.unet.in_channels, height // f, width // f)
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.cat(rows).to(self.device)
+
+    def predict(
+        self, z: Tensor, t: int, ctx: Tensor, uncond: Tensor | None, guidance: float, tap: Tap | None = None
+    ) -> Tensor:
+        """Guided noise eps (B,4,h,w) from one pass over [uncond, ctx]; uncond None: the conditional one alone."""
+        if uncond is None:
+            return self.unet(z, t, ctx, tap=tap)
+        both = torch.cat([uncond.expand_as(ctx), ctx])
+        eps_u, eps_c = self.unet(torch.cat([z, z]), t, both, tap=tap).chunk(2)
+        return eps_u + guidance * (eps_c - eps_u)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        ctx: Tensor,
+        uncond: Tensor | None,
+        z: Tensor,
+        steps: int = 50,
+        guidance: float = 7.5,
+        *,
+        first: int = 0,
+        tap: Tap | None = None,
+    ) -> Iterator[tuple[int, int, Tensor]]:
+        """DDIM: yields (i, t, z), z after step i. The caller owns the loop and so the progress bar.
+
+        ctx (B,77,D); uncond (B or 1,77,D), None for no guidance; z (B,4,h,w) noise. first: the step to begin with
+        (z is then at that step's noise level). A tap sees batches of 2B, the uncond half first.
+        """
+        schedule = ddim.Schedule(steps, self.config.schedule)
+        for i in range(first, steps):
+            eps = self.predict(z, schedule.t[i], ctx, uncond, guidance, tap)
+            z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
+            yield i, schedule.t[i], z
+
+    def generate(
+        self,
+        prompt: str | Sequence[str],
+        seed: int | Sequence[int] = 0,
+        steps: int = 50,
+        guidance: float = 7.5,
+        negative_prompt: str = "",
+        height: int | None = None,
+        width: int | None = None,
+        *,
+        image: Image.Image | None = None,
+        strength: float = 0.8,
+        batch_size: int = 8,
+        tap: Tap | None = None,
+        progress: Callable[..., Iterable] | None = None,
+    ) -> list[Image.Image]:
+        """Pictures for prompts and seeds: lists of equal length are paired, a single one serves all.
+
+        height, width: pixels, multiples of 8 (default: the size the model was trained on, or the image's).
+        image, strength: SDEdit (Meng et al. 2022): start from this picture, noised to `strength` of the schedule;
+        strength 1 keeps next to nothing of it. batch_size: pictures drawn at once; it changes memory, not pictures.
+        progress: wraps the steps, called as progress(iterator, total=…); tqdm fits.
+        """
+        prompts, seeds = pair(prompt, seed)
+        check_settings(steps=steps, guidance=guidance, strength=strength, batch_size=batch_size)
+        if tap is not None and len(prompts) > batch_size:
+            raise UserError(f"a tap sees one batch: {len(prompts)} pictures need batch_size={len(prompts)} or more")
+        h, w, start = self._start(image, height, width)
+        first = steps - max(1, round(steps * strength)) if start is not None else 0
+        schedule = ddim.Schedule(steps, self.config.schedule)
+        uncond = self.encode_text(negative_prompt)
+        pictures: list[Image.Image] = []
+        for k in range(0, len(prompts), batch_size):
+            ctx = self.encode_text(prompts[k : k + batch_size])
+            z = self.noise(seeds[k : k + batch_size], h, w)
+            if start is not None:
+                z = ddim.add_noise(start, z, schedule.alpha[first])
+            loop: Iterable = self.sample(ctx, uncond, z, steps, guidance, first=first, tap=tap)
+            for _i, _t, z in progress(loop, total=steps - first) if progress else loop:
+                pass
+            pictures += to_pil(self.decode(z))
+        return pictures
+
+    def _start(self, image: Image.Image | None, height: int | None, width: int | None):
+        """(height, width, latents to start from or None)"""
+        side = self.config.unet.sample_size * self.vae.config.factor
+        default = (side, side) if image is None else (image.height, image.width)
+        h, w = height or default[0], width or default[1]
+        self.check_size(h, w)
+        return h, w, None if image is None else self.encode(from_pil(image, h, w))
+
+
+def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:
+    """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
+    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
+    seeds = [seed] if isinstance(seed, int) else list(seed)
+    bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or not 0 <= s < 2**63]
+    if bad:
+        raise UserError(f"seed {bad[0]!r}; expected a whole number from 0 to 2^63 - 1")
+    n = max(len(prompts), len(seeds))
+    if not prompts or not seeds or len(prompts) not in (1, n) or len(seeds) not in (1, n):
+        raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds; expected as many of each, or one of either")
+    return prompts * (n // len(prompts)), seeds * (n // len(seeds))
+
+
+def check_settings(**settings: float) -> None:
+    """UserError, naming value and range, for settings that no picture can be drawn with."""
+    ranges: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "steps": (lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or more"),
+        "guidance": (lambda v: isinstance(v, int | float) and math.isfinite(v), "a finite number"),
+        "strength": (lambda v: isinstance(v, int | float) and 0 < v <= 1, "a number above 0, at most 1"),
+        "batch_size": (lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or more"),
+    }
+    for name, value in settings.items():
+        holds, expected = ranges[name]
+        if not holds(value):
+            raise UserError(f"{name} = {value!r}; expected {expected}")

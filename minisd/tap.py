@@ -1,0 +1,200 @@
+"""What can be done at an attention site: see or replace the maps, the keys, the values.
+
+A tap is an ordinary object handed to the UNet, `unet(z, t, ctx, tap=tap)`. At each site that it `wants`, the
+attention layer computes its softmax explicitly and asks, in this order,
+
+    k, v = tap.keys_values(site, k, v, attn)     k, v (B,H,L,d)
+    p    = tap.probs(site, softmax(q k^T / √d))  p (B,H,N,L), float32
+    out  = p v
+
+so that a subclass of a few lines expresses the methods of the field: maps replaced (Prompt-to-Prompt), maps
+re-weighted, keys and values taken from another sample of the batch, values computed from another context
+(`attn.to_v`, `attn.split_heads`), columns added: `keys_values` may append keys and values, or `probs` may return
+more columns than there were keys where `keys_values` returned as many more values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .attention import Attention, Site
+
+Where = Callable[["Site"], bool]
+
+
+class Tap:
+    """The protocol, and the tap that changes nothing. Subclass and override what you need."""
+
+    def wants(self, site: Site) -> bool:
+        """Whether this site should be explicit. Memory: B·H·N·L floats a site, 0.5 GB for SD's finest self maps."""
+        return True
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        """k, v (B,H,L,d) -> those to use. `attn.split_heads(attn.to_v(c))` makes values of a context c (B,L,D)."""
+        return k, v
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        """p (B,H,N,L), float32, rows sum to 1 -> the maps to use (nothing renormalises them)."""
+        return p
+
+
+def select(kind: str | None = None, place: str | None = None, scale: int | None = None) -> Where:
+    """A predicate on sites: `select("cross", scale=4)`. None matches everything."""
+
+    def where(site: Site) -> bool:
+        return (
+            (kind is None or site.kind == kind)
+            and (place is None or site.place == place)
+            and (scale is None or site.scale == scale)
+        )
+
+    return where
+
+
+class _At(Tap):
+    """A tap at the sites that a predicate picks (all by default)."""
+
+    def __init__(self, where: Where | None = None):
+        self.where = where or select()
+
+    def wants(self, site: Site) -> bool:
+        return self.where(site)
+
+
+class Record(_At):
+    """Keeps the maps of the latest pass: `record.maps["down.1.0.cross"]` is (B,H,N,L), with its gradient."""
+
+    def __init__(self, where: Where | None = None):
+        super().__init__(where)
+        self._maps: dict[str, Tensor] = {}
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        self._maps[site.name] = p
+        return p
+
+    @property
+    def maps(self) -> dict[str, Tensor]:
+        """Site name -> maps. UserError while nothing has been recorded."""
+        if not self._maps:
+            raise UserError(f"{type(self).__name__} is empty: no UNet pass with tap=… has reached its sites yet")
+        return self._maps
+
+
+class Average(Record):
+    """The mean over passes and heads, without gradient: site name -> (B,N,L). One map a site, however many steps."""
+
+    def __init__(self, where: Where | None = None):
+        super().__init__(where)
+        self._passes: dict[str, int] = {}
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        n = self._passes[site.name] = self._passes.get(site.name, 0) + 1
+        new = p.detach().mean(dim=1)
+        old = self._maps.get(site.name)
+        self._maps[site.name] = new if old is None else old + (new - old) / n
+        return p
+
+
+class Replace(_At):
+    """Puts given maps in place of the site's own, e.g. `Replace(record.maps)` (Prompt-to-Prompt's word swap).
+
+    A map (B',H,N,L) must fit the pass: B' = B, or 1 for every sample.
+    """
+
+    def __init__(self, maps: Mapping[str, Tensor]):
+        super().__init__(lambda site: site.name in maps)
+        self.new = maps
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        new = self.new[site.name]
+        if new.shape[1:] != p.shape[1:] or new.shape[0] not in (1, p.shape[0]):
+            raise UserError(f"a map of shape {tuple(new.shape)} cannot replace {tuple(p.shape)} at {site.name}")
+        return new.to(p).expand_as(p)
+
+
+class Reweight(_At):
+    """Multiplies each token's column of the cross maps by a weight, without renormalisation.
+
+    Prompt-to-Prompt's re-weighting (Hertz et al. 2022, section 3.2): weights (L,) or (B,L), 1 = unchanged.
+    """
+
+    def __init__(self, weights: Tensor, where: Where | None = None):
+        super().__init__(where or select("cross"))
+        self.weights = weights
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        w = self.weights.to(p)
+        if w.shape[-1] != p.shape[-1]:
+            raise UserError(f"{w.shape[-1]} weights for the {p.shape[-1]} tokens at {site.name}")
+        return p * (w[:, None, None, :] if w.dim() == 2 else w)
+
+
+class Controller(Tap):
+    """Runs a `controller(attn, is_cross, place) -> attn` of the Prompt-to-Prompt family on our maps.
+
+    attn is (B·H,N,L), heads within samples, as those controllers expect it; they are called at every site, in
+    execution order. Controllers that count layers read `num_att_layers`, which is set from `sites`.
+    """
+
+    def __init__(self, controller: Callable[[Tensor, bool, str], Tensor], sites: tuple[Site, ...]):
+        self.controller = controller
+        if hasattr(controller, "num_att_layers"):
+            controller.num_att_layers = len(sites)
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        return self.controller(p.flatten(0, 1), site.kind == "cross", site.place).view_as(p)
+
+
+class _Composed(Tap):
+    def __init__(self, taps: tuple[Tap, ...]):
+        self.taps = taps
+
+    def wants(self, site: Site) -> bool:
+        return any(tap.wants(site) for tap in self.taps)
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        for tap in self.taps:
+            if tap.wants(site):
+                k, v = tap.keys_values(site, k, v, attn)
+        return k, v
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        for tap in self.taps:
+            if tap.wants(site):
+                p = tap.probs(site, p)
+        return p
+
+
+def compose(*taps: Tap) -> Tap:
+    """One tap out of several: each sees what the ones before it left."""
+    return _Composed(taps)
+
+
+def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
+    """Cross maps of several sites as pictures, one a token: {name: (B,N,L)} -> (B,L,h,w), mean over the sites.
+
+    size (h,w): the latents' grid. Every site's grid is some halving of it (odd sides rounded up) and is enlarged
+    bilinearly before the mean, as DAAM does (Tang et al. 2023, "What the DAAM").
+    """
+    pictures = []
+    for name, p in maps.items():
+        h, w = _grid(p.shape[1], size, name)
+        grid = p.transpose(1, 2).unflatten(2, (h, w))  # (B,N,L) -> (B,L,h,w)
+        pictures.append(torch.nn.functional.interpolate(grid, size=size, mode="bilinear", align_corners=False))
+    return torch.stack(pictures).mean(dim=0)
+
+
+def _grid(n: int, size: tuple[int, int], name: str) -> tuple[int, int]:
+    h, w = size
+    while h * w > n:
+        h, w = -(-h // 2), -(-w // 2)
+    if h * w != n:
+        raise UserError(f"the map at {name} has {n} pixels, no halving of a {size[0]}×{size[1]} grid")
+    return h, w
