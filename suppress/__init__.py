@@ -1,0 +1,13 @@
+"""Ways to keep unwanted content out of a picture, on minisd's Stable Diffusion.
+
+import minisd, suppress
+result = suppress.run(minisd.load("tiny"), "a man without glasses", remove="glasses")
+result.image.save("without.png")
+"""
+
+from .embedding import soft_weight
+from .job import Result, default_settings, run
+from .methods import SuppressEOT
+from .target import find_rows
+
+__all__ = ["Result", "SuppressEOT", "default_settings", "find_rows", "run", "soft_weight"]

@@ -1,0 +1,88 @@
+"""What the command lines share: the options that choose a model, and how a user's mistake is told."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+
+from .errors import UserError
+from .pipeline import StableDiffusion
+
+DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--model",
+        metavar="SOURCE",
+        help="tiny (default), a folder in diffusers layout, a .safetensors or .ckpt file, or a hub id",
+    )
+    group.add_argument("--device", help="cpu, cuda, mps, … (default: cuda, mps or cpu, the first present)")
+    group.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the weights (default fp32)")
+    group.add_argument("--variant", help="of a folder's or the hub's files, e.g. fp16")
+    group.add_argument("--revision", help="of the hub's repository")
+    group.add_argument("--ema", action="store_true", help="a single file's EMA weights")
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """Defaults are None where a command fills them in later (from a picture's parameters, from a checkpoint)."""
+    group = parser.add_argument_group("sampling")
+    group.add_argument("--steps", type=int, help="DDIM steps (default 50)")
+    group.add_argument("--guidance", type=float, help="classifier-free guidance (default 7.5)")
+
+
+def add_output_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("output")
+    group.add_argument(
+        "--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed"
+    )
+    group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+
+
+def load_model(args: argparse.Namespace) -> StableDiffusion:
+    import torch
+
+    from .checkpoint import load
+
+    return load(
+        args.model or "tiny",
+        args.device,
+        getattr(torch, DTYPES[args.dtype]),
+        variant=args.variant,
+        revision=args.revision,
+        ema=args.ema,
+    )
+
+
+def progress_bar(label: str) -> Callable:
+    """A tqdm bar on standard error for `progress=`; none where that is not a terminal."""
+    from tqdm import tqdm
+
+    return partial(tqdm, desc=label, unit="step", leave=False, disable=None)
+
+
+def run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
+    """The exit status: 0, 2 for a mistake of the user's (one line, no traceback), 130 for Ctrl-C."""
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show_warning, program)
+            command(args)
+        return 0
+    except BrokenPipeError:  # `| head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (UserError, OSError) as error:
+        print(f"{program}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\n{program}: interrupted; nothing was written", file=sys.stderr)
+        return 130
+
+
+def _show_warning(program: str, message: Warning | str, *_where: object) -> None:
+    print(f"{program}: {message}", file=sys.stderr)

@@ -1,0 +1,136 @@
+"""DetScore on the drawn world: how sure a detector is that the target is in the picture.
+
+The paper (Li et al. 2024, section 4) takes an open-vocabulary detector's score for the target on the edited
+picture; here it is the small network that was trained on the embedded model's world, with 37 attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from minisd import StableDiffusion
+from minisd.picture import from_pil
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .unavailable import Unavailable
+
+SIDE = 128  # pixels
+
+# the drawn world's other words for its 37 attributes. True: the word means less than the whole class
+_WORDS: dict[str, tuple[str, bool]] = {
+    "spectacles": ("glasses", False),
+    "eyeglasses": ("glasses", False),
+    "eyewear": ("glasses", False),
+    "round glasses": ("glasses", True),
+    "square glasses": ("glasses", True),
+    "cap": ("hat", True),
+    "beanie": ("hat", True),
+    "top hat": ("hat", True),
+    "cowboy hat": ("hat", True),
+    "crown": ("hat", True),
+    "mustache": ("moustache", False),
+    "earring": ("earrings", False),
+    "headphone": ("headphones", False),
+    "medical mask": ("mask", False),
+    "face mask": ("mask", False),
+    "happy": ("smiling", False),
+    "smile": ("smiling", False),
+    "gogh": ("van gogh", False),
+    "pencil sketch": ("pencil", False),
+    "pencil drawing": ("pencil", False),
+    "sketch": ("pencil", False),
+    "pixel art": ("pixel", False),
+    "pixels": ("pixel", False),
+    "watercolor painting": ("watercolor", False),
+    "rainy day": ("rain", False),
+    "rainy": ("rain", False),
+    "snowy day": ("snow", False),
+    "snowy": ("snow", False),
+    "sea": ("beach", True),
+    "night sky": ("night", False),
+    "moon": ("night", True),
+    "stars": ("night", True),
+    "trees": ("forest", False),
+    "woods": ("forest", False),
+    "buildings": ("city", False),
+    "living room": ("room", False),
+    "lamp": ("room", True),
+    "mountain": ("mountains", False),
+    "bearded": ("beard", False),
+}
+
+
+@dataclass(frozen=True)
+class Match:
+    """The class that stands for a phrase; `whole`: it is wider than the phrase (a crown is judged as any hat)."""
+
+    name: str
+    whole: bool
+
+
+class Network(nn.Module):
+    """Four stages of two 3x3 convolutions, the first of stride 2; a logit a pixel, gathered by log-sum-exp."""
+
+    def __init__(self, classes: int, widths: Sequence[int] = (32, 64, 96, 128)):
+        super().__init__()
+        layers: list[nn.Module] = []
+        last = 3
+        for width in widths:
+            for dim, stride in ((last, 2), (width, 1)):
+                layers += [nn.Conv2d(dim, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU()]
+            last = width
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Conv2d(last, classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (B,3,128,128) in [-1,1] -> logits (B,classes): a soft maximum over the 8 x 8 places."""
+        h = self.head(self.body(x)).flatten(2)  # (B,classes,64)
+        return torch.logsumexp(2 * h, dim=-1) / 2 - math.log(h.shape[-1]) / 2
+
+
+class Detector:
+    """The network with its names. `Detector.of(sd)` where the checkpoint carries one."""
+
+    def __init__(self, folder: Path):
+        self.names: list[str] = json.loads((folder / "attributes.json").read_text())
+        self.network = Network(len(self.names))
+        state = load_file(folder / "model.safetensors")
+        self.network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        self.network.eval().requires_grad_(False)
+
+    @classmethod
+    def of(cls, sd: StableDiffusion) -> Detector:
+        """Unavailable where the checkpoint's folder has no detector/."""
+        folder = sd.folder / "detector" if sd.folder else None
+        if folder is None or not folder.is_dir():
+            raise Unavailable(f"{sd.name} comes with no detector")
+        return cls(folder)
+
+    def match(self, phrase: str) -> Match:
+        """The class that judges a phrase, articles and case aside; Unavailable where there is none.
+
+        A phrase that ends in a known word ("red scarf") is judged by it, as the whole class.
+        """
+        words = phrase.lower().replace("_", " ").split()
+        words = words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words
+        for start in range(len(words)):
+            tail = " ".join(words[start:])
+            name, narrower = _WORDS.get(tail, (tail, False))
+            if name.replace(" ", "_") in self.names:
+                return Match(name.replace(" ", "_"), narrower or start > 0)
+        raise Unavailable(f"the detector has no class for {phrase!r}")
+
+    def scores(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
+        """Class -> probabilities (B,), for pictures of any size (resized to 128 x 128, antialiased)."""
+        x = torch.cat(
+            [F.interpolate(from_pil(p), (SIDE, SIDE), mode="bilinear", antialias=True) for p in pictures]
+        )
+        return dict(zip(self.names, torch.sigmoid(self.network(x)).unbind(dim=1), strict=True))

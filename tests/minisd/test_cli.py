@@ -1,0 +1,170 @@
+"""`minisd`, end to end on the embedded model."""
+
+import json
+
+import numpy as np
+import pytest
+from minisd import parameters
+from minisd.cli import main
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image, dtype=int)
+
+
+def test_generate_writes_a_picture_a_seed(tmp_path, capsys):
+    assert (
+        main(["generate", "a cat, wearing a crown", "--seed", "3", "4", "--steps", "3", "--negative", "dog"])
+        == 0
+    )
+    names = ["a-cat-wearing-a-crown-s3.png", "a-cat-wearing-a-crown-s4.png"]
+    assert capsys.readouterr().out.split() == names
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
+    prompt, negative, fields = parameters.read(names[1])
+    assert (prompt, negative) == ("a cat, wearing a crown", "dog")
+    assert fields == {
+        "Steps": "3",
+        "Sampler": "DDIM",
+        "CFG scale": "7.5",
+        "Seed": "4",
+        "Size": "128x128",
+        "Model": "tiny",
+    }
+
+
+def test_params_from_repeats_the_picture(tmp_path):
+    job = [
+        "a cat",
+        "--steps",
+        "3",
+        "--guidance",
+        "4",
+        "--seed",
+        "9",
+        "--negative",
+        "a, dog",
+        "--height",
+        "136",
+    ]
+    assert main(["generate", *job, "--width", "64", "--out", "a.png"]) == 0
+    assert main(["generate", "--params-from", "a.png", "--out", "b.png"]) == 0
+    assert (pixels("a.png") == pixels("b.png")).all()
+    assert parameters.read("a.png") == parameters.read("b.png")
+    assert main(["generate", "--params-from", "a.png", "--seed", "10", "--out", "c.png"]) == 0
+    assert (pixels("a.png") != pixels("c.png")).any()  # what is given wins
+    assert parameters.read("c.png")[2]["Seed"] == "10"
+
+
+def test_params_from_keeps_the_precision(tmp_path):
+    assert main(["generate", "a cat", "--steps", "2", "--dtype", "bf16", "--out", "a.png"]) == 0
+    assert parameters.read("a.png")[2]["Precision"] == "bf16"
+    assert main(["generate", "--params-from", "a.png", "--out", "b.png"]) == 0
+    assert (pixels("a.png") == pixels("b.png")).all()
+
+
+def test_image_to_image(tmp_path, capsys):
+    assert main(["generate", "a dog", "--steps", "4", "--out", "dog.png"]) == 0
+    start = ["--image", "dog.png", "--steps", "4"]
+    assert main(["generate", "a cat", *start, "--strength", "0.25", "--out", "near.png"]) == 0
+    assert main(["generate", "a cat", *start, "--strength", "1.0", "--out", "far.png"]) == 0
+    distance = [np.abs(pixels(name) - pixels("dog.png")).mean() for name in ("near.png", "far.png")]
+    assert distance[0] < distance[1]
+    assert main(["generate", "--params-from", "near.png"]) == 2
+    assert "give it as --image" in capsys.readouterr().err
+    assert main(["generate", "--params-from", "near.png", "--image", "dog.png", "--out", "again.png"]) == 0
+    assert (pixels("again.png") == pixels("near.png")).all()
+
+
+def test_maps_sheet_has_a_cell_for_every_token(tmp_path, capsys):
+    assert main(["maps", "a cat wearing a crown", "--steps", "3", "--out", "m.png"]) == 0
+    sheet = pixels("m.png")
+    # the picture and 7 maps ([SOT], five words, [EOT]) in rows of six
+    assert sheet.shape[1] > 6 * 128 and 2 * 128 < sheet.shape[0] < 3 * 128
+    assert main(["generate", "a cat wearing a crown", "--steps", "3", "--out", "p.png"]) == 0
+    assert np.abs(sheet[4:132, 4:132] - pixels("p.png")).max() <= 1  # recording does not change the picture
+
+
+def test_info_of_the_embedded_model(capsys):
+    assert main(["info", "tiny"]) == 0
+    out = capsys.readouterr().out
+    assert "Stable Diffusion v1.x, folder" in out
+    assert "unet 22.29 M" in out and "vae 4.36 M" in out and "text encoder 1.96 M" in out
+    assert "dtype       F16" in out and "32 sites" in out and "mid      mid   2×2, 8 heads" in out
+
+
+def test_info_of_other_files(tmp_path, capsys):
+    import torch
+    from safetensors.torch import save_file
+
+    save_file({"x.lora_up.weight": torch.zeros(2, 2)}, tmp_path / "l.safetensors")
+    assert main(["info", "l.safetensors"]) == 0
+    assert "a LoRA" in capsys.readouterr().out
+
+
+def test_fetch_lists_the_manifest_and_refuses_other_names(capsys):
+    assert main(["fetch"]) == 0
+    assert "CompVis/stable-diffusion-v1-4" in capsys.readouterr().out
+    assert main(["fetch", "sdxl"]) == 2
+    assert "sd-v1-4" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["generate"], "nothing to draw"),
+        (["generate", "a cat", "--steps", "0"], "steps = 0"),
+        (["generate", "a cat", "--steps", "1000"], "steps = 1000"),
+        (["generate", "a cat", "--height", "100"], "multiples of 8"),
+        (["generate", "a cat", "--guidance", "nan"], "guidance = nan"),
+        (["generate", "a cat", "--strength", "0.5"], "--strength needs --image"),
+        (["generate", "a cat", "--image", "none.png"], "no picture 'none.png'"),
+        (["generate", "a cat", "--params-from", "none.png"], "no picture 'none.png'"),
+        (["generate", "a cat", "--seed", "0", "1", "--out", "x.png"], "--out names one file"),
+        (["generate", "a cat", "--out", "x.gif"], ".png"),
+        (["generate", "a cat", "--model", "no/such/thing"], "no model"),
+        (["generate", "a cat", "--ema"], "ema"),
+        (["maps", "a cat", "--variant", "fp16"], "fp16"),
+        (["info", "nowhere.ckpt"], "no model 'nowhere.ckpt'"),
+    ],
+)
+def test_mistakes_get_one_message_and_no_traceback(tmp_path, capsys, argv, message):
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("minisd: error: ") and message in captured.err
+    assert "Traceback" not in captured.err and not list(tmp_path.iterdir())
+
+
+def test_existing_out_is_kept(tmp_path, capsys):
+    (tmp_path / "a.png").write_bytes(b"mine")
+    assert main(["generate", "a cat", "--steps", "2", "--out", "a.png"]) == 2
+    assert (tmp_path / "a.png").read_bytes() == b"mine"
+
+
+def test_foreign_parameters(tmp_path, capsys):
+    """A picture of another program: its sampler is told, not silently replaced."""
+    from minisd.picture import save
+
+    image = Image.new("RGB", (64, 64))
+    text = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64"
+    save(image, tmp_path / "e.png", text)
+    assert main(["generate", "--params-from", "e.png"]) == 2
+    assert "Euler a" in capsys.readouterr().err
+    save(image, tmp_path / "b.png", "a cat\nSteps: many, Sampler: DDIM")
+    assert main(["generate", "--params-from", "b.png"]) == 2
+    save(image, tmp_path / "n.png")
+    assert main(["generate", "--params-from", "n.png"]) == 2
+    assert "holds no parameters" in capsys.readouterr().err
+
+
+def test_the_manifest_is_complete():
+    from minisd.fetch import manifest
+
+    for entry in manifest().values():
+        assert {"repo", "revision", "licence", "about"} <= set(entry) and json.dumps(entry)
