@@ -23,9 +23,7 @@ SHARES = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2)  # one step apart up to .1, for
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--write", action="store_true", help="store the result in the checkpoint's defaults.json"
-    )
+    parser.add_argument("--write", action="store_true", help="store the result in the checkpoint's defaults.json")
     args = parser.parse_args()
     sd = minisd.load("tiny", device="cpu")
     detector = Detector.of(sd)

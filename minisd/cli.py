@@ -12,16 +12,12 @@ from .pipeline import CONTEXT, StableDiffusion
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="minisd", description="Stable Diffusion v1.x by hand in pure PyTorch"
-    )
+    parser = argparse.ArgumentParser(prog="minisd", description="Stable Diffusion v1.x by hand in pure PyTorch")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _generate_parser(commands)
     _maps_parser(commands)
     info = commands.add_parser("info", help="what a checkpoint is, without loading it")
-    info.add_argument(
-        "source", metavar="SOURCE", help="tiny, a folder, a file, or a hub id that is in the cache"
-    )
+    info.add_argument("source", metavar="SOURCE", help="tiny, a folder, a file, or a hub id that is in the cache")
     info.add_argument("--variant", help="of a folder's files, e.g. fp16")
     info.add_argument("--revision", help="of the hub's repository")
     info.set_defaults(run=_info)
@@ -38,9 +34,7 @@ def _generate_parser(commands: Any) -> None:
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
     p.add_argument("--seed", type=int, nargs="+", help="one picture a seed (default 0)")
-    p.add_argument(
-        "--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name"
-    )
+    p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
     options.add_sampling_options(p)
     p.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: as the model was trained)")
     p.add_argument("--width", type=int, help="likewise")
@@ -76,9 +70,7 @@ def _generate(args: argparse.Namespace) -> None:
     seeds = args.seed or [0]
     out = check_out(args.out, args.overwrite) if args.out else None
     if out and len(seeds) > 1:
-        raise UserError(
-            f"--out names one file and --seed {len(seeds)} pictures; leave --out away for free names"
-        )
+        raise UserError(f"--out names one file and --seed {len(seeds)} pictures; leave --out away for free names")
     if args.strength is not None and not args.image:
         raise UserError("--strength needs --image, the picture to start from")
     start = open_picture(args.image) if args.image else None
@@ -102,9 +94,7 @@ def _generate(args: argparse.Namespace) -> None:
         print(save(picture, path, parameters.to_text(args.prompt, args.negative or "", fields)))
 
 
-def _fields(
-    sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tuple[int, int]
-) -> dict[str, object]:
+def _fields(sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tuple[int, int]) -> dict[str, object]:
     """In the field's order and names."""
     return {
         "Steps": 50 if args.steps is None else args.steps,
@@ -133,9 +123,7 @@ def _fill_from(args: argparse.Namespace, prompt: str, negative: str, fields: dic
             "strength": float(fields["Denoising strength"]) if "Denoising strength" in fields else None,
         }
     except ValueError as error:
-        raise UserError(
-            f"{args.params_from}: its parameters hold a value that cannot be read ({error})"
-        ) from error
+        raise UserError(f"{args.params_from}: its parameters hold a value that cannot be read ({error})") from error
     if fields.get("Sampler", "DDIM") != "DDIM":
         raise UserError(f"{args.params_from} was drawn with the sampler {fields['Sampler']}; minisd has DDIM")
     if found["strength"] is not None and not args.image:
@@ -173,9 +161,7 @@ def _maps(args: argparse.Namespace) -> None:
         progress=options.progress_bar("drawing"),
     )
     f = sd.vae.config.factor
-    heat = heat_maps(record.maps, (picture.height // f, picture.width // f))[
-        1
-    ]  # the conditional half: (77,h,w)
+    heat = heat_maps(record.maps, (picture.height // f, picture.width // f))[1]  # the conditional half: (77,h,w)
     tokens = sd.tokens(args.prompt)
     n = len(tokens) - 1  # position of the first [EOT]
     maps = [*heat[:n], heat[n:].sum(dim=0)]

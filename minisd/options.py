@@ -38,9 +38,7 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument(
-        "--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed"
-    )
+    group.add_argument("--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed")
     group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from minisd import StableDiffusion, UserError, options
 from PIL import Image
+
+from minisd import StableDiffusion, UserError, options
 
 if TYPE_CHECKING:
     from .job import Result
@@ -89,9 +90,7 @@ def _settings(sd: StableDiffusion, args: argparse.Namespace) -> tuple[SuppressEO
     from .job import default_settings
 
     settings, origin = default_settings(sd)
-    given = {
-        k: getattr(args, k) for k in ("steps", "guidance", "gamma", "start") if getattr(args, k) is not None
-    }
+    given = {k: getattr(args, k) for k in ("steps", "guidance", "gamma", "start") if getattr(args, k) is not None}
     return replace(settings, **given), "as given" if "start" in given else f"R {origin}"
 
 
@@ -110,9 +109,7 @@ def draw(result: Result) -> Image.Image:
     pictures = [result.original, result.image]
     name = ", ".join(result.targets)
     labels = [["original", "suppressed"], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
-    return sheet(
-        [pictures, [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]], labels
-    )
+    return sheet([pictures, [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]], labels)
 
 
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, result: Result) -> str:
@@ -154,9 +151,7 @@ def _line(name: str, scores: list[float] | None, remark: str) -> str:
     return f"{name:<24}{cells}" + (f"  ({remark})" if remark else "")
 
 
-def _det_score(
-    sd: StableDiffusion, pictures: list[Image.Image], target: str
-) -> tuple[list[float] | None, str]:
+def _det_score(sd: StableDiffusion, pictures: list[Image.Image], target: str) -> tuple[list[float] | None, str]:
     from .metrics import Detector, Unavailable
 
     try:
@@ -168,9 +163,7 @@ def _det_score(
     return detector.scores(pictures)[match.name].tolist(), remark
 
 
-def _clip_score(
-    sd: StableDiffusion, pictures: list[Image.Image], target: str
-) -> tuple[list[float] | None, str]:
+def _clip_score(sd: StableDiffusion, pictures: list[Image.Image], target: str) -> tuple[list[float] | None, str]:
     from .metrics import ClipScore, Unavailable
 
     try:

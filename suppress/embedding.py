@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from minisd import UserError
 from torch import Tensor
+
+from minisd import UserError
 
 
 def soft_weight(ctx: Tensor, rows: Sequence[int], gamma: float = 1.0) -> Tensor:
@@ -28,9 +29,7 @@ def soft_weight(ctx: Tensor, rows: Sequence[int], gamma: float = 1.0) -> Tensor:
         raise UserError(f"gamma = {gamma!r}; expected a number, 0 or more (1 is the paper's)")
     bad = [row for row in rows if not 0 <= row < ctx.shape[-2]]
     if bad or not rows:
-        raise UserError(
-            f"rows {list(rows)!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one"
-        )
+        raise UserError(f"rows {list(rows)!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
     at = torch.tensor(sorted(set(rows)), device=ctx.device)
     # Apple's GPUs have no float64: there the one small decomposition runs on the CPU
     device = torch.device("cpu") if ctx.device.type == "mps" else ctx.device

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+from PIL import Image
+from torch import Tensor
+
 from minisd import Average, Site, StableDiffusion, UserError, heat_maps, select
 from minisd.picture import to_pil
 from minisd.pipeline import pair
-from PIL import Image
-from torch import Tensor
 
 from .methods import SuppressEOT, suppress_eot
 from .target import eot_rows, find_rows, read_request
@@ -33,9 +35,7 @@ class Result:
     prompt: str  # as the model got it
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # token positions of the targets
-    maps: Tensor | None = field(
-        default=None, repr=False
-    )  # (B,77,h,w) with maps=True: cross maps, mean over all
+    maps: Tensor | None = field(default=None, repr=False)  # (B,77,h,w) with maps=True: cross maps, mean over all
     original_maps: Tensor | None = field(default=None, repr=False)
 
 
@@ -77,7 +77,7 @@ def run(
     clock.stop("sample")
     pictures = [to_pil(sd.decode(z)) for z in (originals, latents)]
     clock.stop("decode")
-    single = isinstance(seed, int)
+    single = not isinstance(seed, Sequence)
     return Result(
         image=pictures[1][0] if single else pictures[1],
         original=pictures[0][0] if single else pictures[0],
@@ -116,16 +116,12 @@ def _sample(
     side = sd.config.unet.sample_size * sd.vae.config.factor
     z = sd.noise(seeds, side, side)
     record = _BranchMaps(len(seeds)) if maps else None
-    steps: Iterable = suppress_eot(
-        sd, ctx.expand(len(seeds), -1, -1), uncond, (*rows, *eot), z, settings, tap=record
-    )
-    original = edited = z
-    for original, edited in progress(steps, total=settings.steps) if progress else steps:
-        pass
+    steps: Iterable = suppress_eot(sd, ctx.expand(len(seeds), -1, -1), uncond, (*rows, *eot), z, settings, tap=record)
+    [latents] = deque(progress(steps, total=settings.steps) if progress else steps, maxlen=1)  # the last
     if record is None:
-        return original, edited
+        return latents
     heat = heat_maps(record.maps, (z.shape[-2], z.shape[-1]))
-    return original, edited, *heat.chunk(2)
+    return *latents, *heat.chunk(2)
 
 
 class _BranchMaps(Average):

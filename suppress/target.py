@@ -15,12 +15,10 @@ from minisd import StableDiffusion, UserError
 from minisd.pipeline import CONTEXT
 
 # words that end a negated phrase: "without glasses | on the beach"
-_ENDS = frozenset(
-    "and or nor but with without wearing holding having in on at near next beside under over behind before by from to "
-    "while who that which is are standing sitting no not".split()
-)
+_ENDS = set("and but with without wearing holding having in on at near next beside under over behind before".split())
+_ENDS |= set("by from to while who that which is are standing sitting".split())
 # words between a negation and what it negates: "not wearing any | hat"
-_SKIPPED = frozenset("wearing having holding with a an the any".split())
+_SKIPPED = set("wearing having holding with a an the any".split())
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,7 @@ def read_request(prompt: str, remove: str | Sequence[str] | None) -> Request:
     if remove is not None:
         targets = (remove,) if isinstance(remove, str) else tuple(remove)
         if not targets or not all(isinstance(t, str) and t.strip() for t in targets):
-            raise UserError(
-                f"remove = {remove!r}; expected a word or phrase of the prompt, or a list of them"
-            )
+            raise UserError(f"remove = {remove!r}; expected a word or phrase of the prompt, or a list of them")
         return Request(prompt, targets, "as named")
     marked = tuple(m.strip() for m in re.findall(r"\[([^\[\]]+)\]", prompt) if m.strip())
     if marked:
@@ -62,7 +58,8 @@ def find_negated(prompt: str) -> tuple[str, ...]:
     """The phrases that "without", "no" and "not" take away; after "or" and "nor" the negation goes on."""
     words = re.findall(r"[\w'-]+|[^\w\s]", prompt)
     phrases: list[str] = []
-    negating, phrase = False, []
+    phrase: list[str] = []
+    negating = False
 
     def close() -> None:
         if phrase:

@@ -54,9 +54,7 @@ def installed(tmp_path_factory):
 
 def test_main_job_from_the_wheel(installed):
     env = os.environ | {"PYTHONPATH": str(installed / "site")}
-    where = run_python(
-        "import minisd, suppress; print(minisd.__file__, suppress.__file__)", cwd=installed, env=env
-    )
+    where = run_python("import minisd, suppress; print(minisd.__file__, suppress.__file__)", cwd=installed, env=env)
     assert where.count(str(installed / "site")) == 2
     job = [
         sys.executable,

@@ -16,8 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from minisd import StableDiffusion, Tap, UserError, ddim
 from torch import Tensor
+
+from minisd import StableDiffusion, Tap, UserError, ddim
 
 from ..embedding import soft_weight
 
@@ -29,9 +30,7 @@ class SuppressEOT:
     steps: int = 50  # DDIM steps; from the code
     guidance: float = 7.5  # classifier-free guidance; from the code
     gamma: float = 1.0  # γ of σ̂ = σ e^(-γσ); eq. 2 has 1, appendix D sweeps it
-    start: int | float = (
-        0.2  # R, the first step with ĉ: a step number, or below 1 a share of the steps; from the code
-    )
+    start: int | float = 0.2  # R, the first step with ĉ: a step number, or below 1 a share of the steps; from the code
 
     def __post_init__(self) -> None:
         if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
@@ -76,4 +75,5 @@ def suppress_eot(
             z, ctx = torch.cat([z, z]), both_ctx  # from here on: the original, then the suppressed
         eps = sd.predict(z, t, ctx, uncond, settings.guidance, tap)
         z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
-        yield (z, z) if i < settings.first else z.chunk(2)
+        original, suppressed = (z, z) if i < settings.first else z.chunk(2)
+        yield original, suppressed

@@ -13,11 +13,12 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
 from minisd import StableDiffusion
 from minisd.picture import from_pil
 from minisd.quiet import no_loading_bar
-from PIL import Image
-from torch import Tensor
 
 from .unavailable import Unavailable
 
@@ -31,16 +32,12 @@ class ClipScore:
         from transformers import CLIPModel, CLIPTokenizer
 
         with no_loading_bar():
-            self.model: Any = CLIPModel.from_pretrained(str(folder), dtype=torch.float32)
-        self.model.eval().requires_grad_(False)
+            model: Any = CLIPModel.from_pretrained(str(folder), dtype=torch.float32)
+        self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer or CLIPTokenizer.from_pretrained(str(folder))
-        self.side: int = self.model.config.vision_config.image_size
+        self.side: Any = self.model.config.vision_config.image_size
         file = folder / "preprocessor_config.json"  # absent: the model takes [-1,1] as it is
-        norm = (
-            json.loads(file.read_text())
-            if file.is_file()
-            else {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
-        )
+        norm = json.loads(file.read_text()) if file.is_file() else {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
         self.mean, self.std = (torch.tensor(norm[k])[:, None, None] for k in ("image_mean", "image_std"))
 
     @classmethod
@@ -63,9 +60,7 @@ class ClipScore:
         size = (self.side, self.side)
         x = torch.cat([F.interpolate(from_pil(p), size, mode="bicubic", antialias=True) for p in pictures])
         picture = self.model.visual_projection(
-            self.model.vision_model(
-                pixel_values=(x.clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std
-            ).pooler_output
+            self.model.vision_model(pixel_values=(x.clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std).pooler_output
         )
         ids = torch.tensor([self.tokenizer(phrase).input_ids])
         text = self.model.text_projection(self.model.text_model(input_ids=ids).pooler_output)

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from minisd import StableDiffusion
-from minisd.picture import from_pil
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
+
+from minisd import StableDiffusion
+from minisd.picture import from_pil
 
 from .unavailable import Unavailable
 
@@ -130,7 +131,5 @@ class Detector:
 
     def scores(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
         """Class -> probabilities (B,), for pictures of any size (resized to 128 x 128, antialiased)."""
-        x = torch.cat(
-            [F.interpolate(from_pil(p), (SIDE, SIDE), mode="bilinear", antialias=True) for p in pictures]
-        )
+        x = torch.cat([F.interpolate(from_pil(p), (SIDE, SIDE), mode="bilinear", antialias=True) for p in pictures])
         return dict(zip(self.names, torch.sigmoid(self.network(x)).unbind(dim=1), strict=True))

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from minisd import parameters
 from minisd.cli import main
-from PIL import Image
 
 
 @pytest.fixture(autouse=True)
@@ -20,10 +21,7 @@ def pixels(path):
 
 
 def test_generate_writes_a_picture_a_seed(tmp_path, capsys):
-    assert (
-        main(["generate", "a cat, wearing a crown", "--seed", "3", "4", "--steps", "3", "--negative", "dog"])
-        == 0
-    )
+    assert main(["generate", "a cat, wearing a crown", "--seed", "3", "4", "--steps", "3", "--negative", "dog"]) == 0
     names = ["a-cat-wearing-a-crown-s3.png", "a-cat-wearing-a-crown-s4.png"]
     assert capsys.readouterr().out.split() == names
     assert sorted(p.name for p in tmp_path.iterdir()) == names

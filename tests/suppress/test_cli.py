@@ -3,8 +3,9 @@
 import re
 
 import pytest
-from minisd import parameters
 from PIL import Image
+
+from minisd import parameters
 from suppress.cli import main
 
 

@@ -1,12 +1,13 @@
 """Soft-weighted regularisation: against another decomposition, and its properties."""
 
-import minisd
 import numpy as np
 import pytest
-import suppress
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+import minisd
+import suppress
 
 
 def by_eigenvectors(chi: np.ndarray, gamma: float) -> np.ndarray:
@@ -30,14 +31,10 @@ def test_published_rule_on_known_singular_values():
     ctx = torch.zeros(3, 4)
     ctx[1, 0], ctx[2, 1] = 2.0, 0.5
     got = suppress.soft_weight(ctx, [1, 2])
-    assert got[1, 0].item() == pytest.approx(2 * np.exp(-2)) and got[2, 1].item() == pytest.approx(
-        0.5 * np.exp(-0.5)
-    )
+    assert got[1, 0].item() == pytest.approx(2 * np.exp(-2)) and got[2, 1].item() == pytest.approx(0.5 * np.exp(-0.5))
 
 
-contexts = st.integers(0, 2**31).map(
-    lambda seed: torch.randn(8, 5, generator=torch.Generator().manual_seed(seed))
-)
+contexts = st.integers(0, 2**31).map(lambda seed: torch.randn(8, 5, generator=torch.Generator().manual_seed(seed)))
 row_sets = st.sets(st.integers(0, 7), min_size=1).map(sorted)
 
 

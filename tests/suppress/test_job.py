@@ -2,11 +2,12 @@
 
 from dataclasses import replace
 
-import minisd
 import numpy as np
 import pytest
-import suppress
 import torch
+
+import minisd
+import suppress
 from suppress.metrics import Detector
 
 PROMPT = "a man without glasses"
@@ -54,9 +55,7 @@ def test_the_original_is_what_generate_draws(sd):
 
 
 def test_glasses_disappear(sd):
-    result = suppress.run(
-        sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.SuppressEOT(steps=20, start=0)
-    )
+    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.SuppressEOT(steps=20, start=0))
     detector = Detector.of(sd)
     assert (detector.scores(result.original)["glasses"] > 0.9).all()
     assert (detector.scores(result.image)["glasses"] < 0.1).all()

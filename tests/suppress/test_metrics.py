@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+
 from suppress.metrics import ClipScore, Detector, Unavailable
 
 

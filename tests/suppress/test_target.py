@@ -1,10 +1,11 @@
 """Words -> token positions, and what a prompt says should go."""
 
-import minisd
 import pytest
-import suppress
 from hypothesis import given
 from hypothesis import strategies as st
+
+import minisd
+import suppress
 from suppress.target import eot_rows, find_negated, read_request, token_table
 
 
@@ -28,9 +29,7 @@ def test_rows(sd, prompt, remove, rows):
 
 def test_a_word_of_several_pieces_takes_all_of_them(sd):
     assert len(sd.pieces("xylophone")) > 1
-    assert suppress.find_rows(sd, "a xylophone man", "xylophone") == tuple(
-        range(2, 2 + len(sd.pieces("xylophone")))
-    )
+    assert suppress.find_rows(sd, "a xylophone man", "xylophone") == tuple(range(2, 2 + len(sd.pieces("xylophone"))))
 
 
 def test_a_word_that_ends_in_the_target_is_another_word(sd):
