@@ -125,7 +125,7 @@ class SpatialTransformer(nn.Module):
 
     @property
     def sites(self) -> list[Site]:
-        return [site for block in self.transformer_blocks for site in (block.attn1.site, block.attn2.site)]
+        return [attn.site for attn in self.modules() if isinstance(attn, Attention)]  # attn1, attn2
 
     def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
         h: Tensor | None = rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")

@@ -1,7 +1,7 @@
 """DDIM (Song et al. 2021, "Denoising Diffusion Implicit Models"), eta = 0: pure functions on tensors.
 
-A noisy latent is z_t = √ᾱ_t z_0 + √(1-ᾱ_t) eps, ᾱ_t = Π_{s<=t} (1 - β_s). One deterministic step takes the z_0
-that the predicted noise implies to another noise level (their eq. 12):
+A noisy latent is z_t = √ᾱ_t z_0 + √(1-ᾱ_t) eps, ᾱ_t = Π_{s<=t} (1 - β_s). One deterministic step takes the
+z_0 that the predicted noise implies to another noise level (their eq. 12):
 
     z_s = √ᾱ_s (z_t - √(1-ᾱ_t) eps) / √ᾱ_t + √(1-ᾱ_s) eps
 
@@ -9,6 +9,9 @@ towards less noise when sampling, towards more when inverting. It is the same fo
 """
 
 from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,14 +27,20 @@ def alpha_bar(config: ScheduleConfig) -> Tensor:
     return torch.cumprod(1 - beta, dim=0)
 
 
+def is_whole(value: Any) -> bool:
+    """An integer of Python's or of numpy's. bool is one to Python, and as a setting surely a mistake."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
 def timesteps(steps: int, config: ScheduleConfig) -> list[int]:
     """The sampled timesteps, noisiest first: 981, 961, …, 1 for 50 steps ("leading" spacing plus the offset).
 
     UserError unless steps is a whole number from 1 to the most that the training schedule can serve.
     """
     most = config.train_steps - config.offset
-    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= most:
+    if not is_whole(steps) or not 1 <= steps <= most:
         raise UserError(f"steps = {steps!r}; expected a whole number from 1 to {most}")
+    steps = int(steps)
     stride = config.train_steps // steps
     return [i * stride + config.offset for i in reversed(range(steps))]
 
@@ -45,7 +54,8 @@ class Schedule:
     def __init__(self, steps: int, config: ScheduleConfig):
         table = alpha_bar(config).tolist()
         self.t = timesteps(steps, config)
-        before = self.t[-1] - config.train_steps // steps  # where the last step goes: below 0 except by the offset
+        # where the last step goes: below 0, unless the stride is as short as the offset (501 steps and more)
+        before = self.t[-1] - config.train_steps // steps
         final = 1.0 if config.final_alpha_one else table[0]
         self.alpha = [table[t] for t in self.t] + [table[before] if before >= 0 else final]
 
@@ -54,7 +64,7 @@ class Schedule:
 
 
 def move(z: Tensor, eps: Tensor, alpha_from: float, alpha_to: float) -> Tensor:
-    """z at noise level ᾱ = alpha_from -> z at alpha_to, along the direction eps. Shapes of z and eps alike."""
+    """z at noise level ᾱ = alpha_from -> z at alpha_to, along the direction eps (of z's shape)."""
     z0 = (z - (1 - alpha_from) ** 0.5 * eps) / alpha_from**0.5
     return alpha_to**0.5 * z0 + (1 - alpha_to) ** 0.5 * eps
 
@@ -65,7 +75,10 @@ def step(z: Tensor, eps: Tensor, alpha_t: float, alpha_prev: float) -> Tensor:
 
 
 def inverse_step(z: Tensor, eps: Tensor, alpha_prev: float, alpha_t: float) -> Tensor:
-    """One inversion step: z_{t-Δ} -> z_t. The convention of the field: eps is taken at the *target* t, UNet(z_{t-Δ}, t)."""
+    """One inversion step: z_{t-Δ} -> z_t.
+
+    The convention of the field: eps is taken at the *target* t, UNet(z_{t-Δ}, t).
+    """
     return move(z, eps, alpha_prev, alpha_t)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from .errors import UserError
@@ -36,27 +36,33 @@ def from_pil(image: Image.Image, height: int | None = None, width: int | None = 
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file; UserError where there is none."""
+    """The picture in a file, upright; UserError where there is none."""
     try:
         with Image.open(path) as image:
             image.load()
-            return image
+            return ImageOps.exif_transpose(image)  # cameras store how they were held, not a turned picture
     except FileNotFoundError:
         raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
-    except (UnidentifiedImageError, OSError) as error:
+    # damaged files raise OSError, ValueError or SyntaxError, according to the place of the damage
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}") from error
 
 
-def overlay(image: Image.Image, heat: Tensor, top: float | None = None, mix: float = 0.65) -> Image.Image:
-    """A map (h,w), >= 0, in colour over the picture in grey; `top` is the value drawn brightest (default: the max)."""
+def overlay(
+    image: Image.Image, heat: Tensor, span: tuple[float, float] | None = None, mix: float = 0.65
+) -> Image.Image:
+    """A map (h,w) in colour over the picture in grey.
+
+    span: the values drawn darkest and brightest (default: the map's least and greatest). Give one span to
+    maps that are to be compared.
+    """
     heat = heat.detach().float().cpu()
-    top = float(heat.max()) if top is None else top
+    low, high = (float(heat.min()), float(heat.max())) if span is None else span
     size = (image.height, image.width)
     level = F.interpolate(heat[None, None], size=size, mode="bicubic", align_corners=False)[0, 0]
-    level = (level / max(top, 1e-12)).clamp(0, 1).numpy()
-    at = level * (len(_RAMP) - 1)
-    low = np.minimum(at.astype(int), len(_RAMP) - 2)
-    colour = _RAMP[low] + (at - low)[..., None] * (_RAMP[low + 1] - _RAMP[low])
+    at = ((level - low) / max(high - low, 1e-12)).clamp(0, 1).numpy() * (len(_RAMP) - 1)
+    below = np.minimum(at.astype(int), len(_RAMP) - 2)
+    colour = _RAMP[below] + (at - below)[..., None] * (_RAMP[below + 1] - _RAMP[below])
     grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None]
     return Image.fromarray((mix * colour + (1 - mix) * grey).astype(np.uint8))
 
@@ -67,8 +73,9 @@ def sheet(
     """Pictures in rows, each with a line of text under it where `labels` gives one."""
     cell_w = max(p.width for row in rows for p in row)
     cell_h = max(p.height for row in rows for p in row)
-    font = ImageFont.load_default(max(11, cell_w // 14))
-    line = 0 if labels is None else round(font.size * 1.6)
+    height = max(11, cell_w // 14)
+    font = ImageFont.load_default(height)
+    line = 0 if labels is None else round(height * 1.6)
     step_x, step_y = cell_w + gap, cell_h + line + gap
     size = (max(len(row) for row in rows) * step_x + gap, len(rows) * step_y + gap)
     canvas = Image.new("RGB", size, "white")
@@ -107,23 +114,29 @@ def slug(text: str, longest: int = 60) -> str:
 
 
 def check_out(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """The place for an output, looked at before the work starts. UserError where it exists or cannot be written."""
+    """The place for an output, before the work starts. UserError where it exists or cannot be written."""
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: pictures are written as .png (their parameters are stored in the file)")
+        raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
+    folder = path.absolute().parent
+    if path.is_dir():
+        raise UserError(f"--out {path} is a folder; give the name of a file")
     if path.exists() and not overwrite:
         raise UserError(f"--out {path} exists; give another name, or --overwrite to replace it")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"--out {path}: there is no folder {path.absolute().parent}")
+    if not folder.is_dir():
+        raise UserError(f"--out {path}: there is no folder {folder}")
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"--out {path}: the folder {folder} cannot be written to")
     return path
 
 
 def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
-    """Writes a PNG under a temporary name and renames it, so that no half picture is ever left. Returns the path."""
+    """Writes a PNG under a temporary name and renames it: no half picture is ever left. Returns the path."""
     info = PngImagePlugin.PngInfo()
     if parameters:
         info.add_itxt("parameters", parameters)
-    handle, name = tempfile.mkstemp(suffix=".part", prefix=f".{path.stem}-", dir=path.absolute().parent)
+    # the name is not part of the temporary one, which could then be longer than file names may be
+    handle, name = tempfile.mkstemp(suffix=".part", prefix=".minisd-", dir=path.absolute().parent)
     try:
         with os.fdopen(handle, "wb") as file:
             image.save(file, format="PNG", pnginfo=info)

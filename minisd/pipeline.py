@@ -1,9 +1,10 @@
 """Stable Diffusion v1.x from prompt to picture.
 
-    prompt -> tokens -> ctx (B,77,D) -> UNet, 50 DDIM steps from noise z (B,4,h,w) -> VAE -> picture (B,3,8h,8w)
+    prompt -> tokens -> ctx (B,77,D)
+    noise z (B,4,h,w) and ctx -> UNet, 50 DDIM steps -> VAE -> picture (B,3,8h,8w)
 
-Classifier-free guidance (Ho & Salimans 2022): eps = eps_u + guidance (eps_c - eps_u), both from one UNet pass over
-the batch [uncond, ctx]. Latents stay float32 whatever the weights' dtype is.
+Classifier-free guidance (Ho & Salimans 2022): eps = eps_u + guidance (eps_c - eps_u), both from one UNet pass
+over the batch [uncond, ctx]. Latents stay float32 whatever the weights' dtype is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,7 @@ class StableDiffusion:
     # ------------------------------------------------------------------ text
 
     def pieces(self, prompt: str) -> list[str]:
-        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; a piece that ends a word ends in </w>."""
+        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; a word's last piece ends in </w>."""
         return self.tokenizer.convert_ids_to_tokens(self._ids(prompt))
 
     def tokens(self, prompt: str) -> list[str]:
@@ -65,18 +67,17 @@ class StableDiffusion:
         return ["[SOT]", *pieces[: CONTEXT - 2], "[EOT]"]
 
     def _ids(self, prompt: str) -> list[int]:
-        return self.tokenizer(prompt, add_special_tokens=False, verbose=False).input_ids
+        return self.tokenizer(check_prompt(prompt), add_special_tokens=False, verbose=False).input_ids
 
     def token_ids(self, prompts: str | Sequence[str]) -> Tensor:
         """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. What does not fit is cut, with a warning."""
         rows = []
-        for prompt in [prompts] if isinstance(prompts, str) else prompts:
-            if not isinstance(prompt, str):
-                raise UserError(f"a prompt is a string, not {prompt!r}")
+        for prompt in _listed(prompts):
             ids = self._ids(prompt)
             if len(ids) > CONTEXT - 2:
                 cut = self.tokenizer.decode(ids[CONTEXT - 2 :])
-                warnings.warn(f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}", stacklevel=3)
+                text = f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}"
+                warnings.warn(text, stacklevel=4)  # encode_text's caller, beyond no_grad's wrapper
             ids = [self.tokenizer.bos_token_id, *ids[: CONTEXT - 2]]
             rows.append(ids + [self.tokenizer.eos_token_id] * (CONTEXT - len(ids)))
         return torch.tensor(rows)
@@ -115,11 +116,12 @@ class StableDiffusion:
     def check_size(self, height: int, width: int) -> None:
         """UserError unless both sides are positive multiples of the VAE's factor, 8."""
         f = self.vae.config.factor
+        if not (ddim.is_whole(height) and ddim.is_whole(width)):
+            raise UserError(f"size {width!r}×{height!r} (width × height): both must be whole numbers")
         if height < f or width < f or height % f or width % f:
             near = [max(round(side / f), 1) * f for side in (height, width)]
-            raise UserError(
-                f"size {width}×{height} (width × height): both must be multiples of {f}, e.g. {near[1]}×{near[0]}"
-            )
+            size, good = f"{width}×{height}", f"{near[1]}×{near[0]}"
+            raise UserError(f"size {size} (width × height): both must be multiples of {f}, e.g. {good}")
 
     # ------------------------------------------------------------------ sampling
 
@@ -133,7 +135,7 @@ class StableDiffusion:
     def predict(
         self, z: Tensor, t: int, ctx: Tensor, uncond: Tensor | None, guidance: float, tap: Tap | None = None
     ) -> Tensor:
-        """Guided noise eps (B,4,h,w) from one pass over [uncond, ctx]; uncond None: the conditional one alone."""
+        """Guided noise eps (B,4,h,w) from one pass over [uncond, ctx]; uncond None: ctx's alone."""
         if uncond is None:
             return self.unet(z, t, ctx, tap=tap)
         both = torch.cat([uncond.expand_as(ctx), ctx])
@@ -154,8 +156,8 @@ class StableDiffusion:
     ) -> Iterator[tuple[int, int, Tensor]]:
         """DDIM: yields (i, t, z), z after step i. The caller owns the loop and so the progress bar.
 
-        ctx (B,77,D); uncond (B or 1,77,D), None for no guidance; z (B,4,h,w) noise. first: the step to begin with
-        (z is then at that step's noise level). A tap sees batches of 2B, the uncond half first.
+        ctx (B,77,D); uncond (B or 1,77,D), None for no guidance; z (B,4,h,w) noise. first: the step to begin
+        with (z is then at that step's noise level). A tap sees batches of 2B, the uncond half first.
         """
         schedule = ddim.Schedule(steps, self.config.schedule)
         for i in range(first, steps):
@@ -182,17 +184,21 @@ class StableDiffusion:
         """Pictures for prompts and seeds: lists of equal length are paired, a single one serves all.
 
         height, width: pixels, multiples of 8 (default: the size the model was trained on, or the image's).
-        image, strength: SDEdit (Meng et al. 2022): start from this picture, noised to `strength` of the schedule;
-        strength 1 keeps next to nothing of it. batch_size: pictures drawn at once; it changes memory, not pictures.
-        progress: wraps the steps, called as progress(iterator, total=…); tqdm fits.
+        image, strength: SDEdit (Meng et al. 2022): start from this picture, fitted to the size and noised to
+        `strength` of the schedule; strength 1 keeps next to nothing of it.
+        batch_size: pictures drawn at once; it changes memory, not pictures.
+        progress: wraps the steps of every batch, called as progress(iterator, total=…); tqdm fits.
         """
         prompts, seeds = pair(prompt, seed)
+        if not isinstance(negative_prompt, str):
+            raise UserError(f"the negative prompt is one string for all pictures, not {negative_prompt!r}")
         check_settings(steps=steps, guidance=guidance, strength=strength, batch_size=batch_size)
         if tap is not None and len(prompts) > batch_size:
-            raise UserError(f"a tap sees one batch: {len(prompts)} pictures need batch_size={len(prompts)} or more")
+            n = len(prompts)
+            raise UserError(f"a tap sees one batch: {n} pictures need batch_size={n} or more")
+        schedule = ddim.Schedule(steps, self.config.schedule)
         h, w, start = self._start(image, height, width)
         first = steps - max(1, round(steps * strength)) if start is not None else 0
-        schedule = ddim.Schedule(steps, self.config.schedule)
         uncond = self.encode_text(negative_prompt)
         pictures: list[Image.Image] = []
         for k in range(0, len(prompts), batch_size):
@@ -201,8 +207,8 @@ class StableDiffusion:
             if start is not None:
                 z = ddim.add_noise(start, z, schedule.alpha[first])
             loop: Iterable = self.sample(ctx, uncond, z, steps, guidance, first=first, tap=tap)
-            for _i, _t, z in progress(loop, total=steps - first) if progress else loop:
-                pass
+            for _i, _t, latents in progress(loop, total=steps - first) if progress else loop:
+                z = latents
             pictures += to_pil(self.decode(z))
         return pictures
 
@@ -210,31 +216,52 @@ class StableDiffusion:
         """(height, width, latents to start from or None)"""
         side = self.config.unet.sample_size * self.vae.config.factor
         default = (side, side) if image is None else (image.height, image.width)
-        h, w = height or default[0], width or default[1]
+        h, w = default[0] if height is None else height, default[1] if width is None else width
         self.check_size(h, w)
         return h, w, None if image is None else self.encode(from_pil(image, h, w))
 
 
 def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:
     """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
-    prompts = [prompt] if isinstance(prompt, str) else list(prompt)
-    seeds = [seed] if isinstance(seed, int) else list(seed)
-    bad = [s for s in seeds if not isinstance(s, int) or isinstance(s, bool) or not 0 <= s < 2**63]
-    if bad:
-        raise UserError(f"seed {bad[0]!r}; expected a whole number from 0 to 2^63 - 1")
-    n = max(len(prompts), len(seeds))
-    if not prompts or not seeds or len(prompts) not in (1, n) or len(seeds) not in (1, n):
-        raise UserError(f"{len(prompts)} prompts and {len(seeds)} seeds; expected as many of each, or one of either")
-    return prompts * (n // len(prompts)), seeds * (n // len(seeds))
+    prompts, seeds = [check_prompt(p) for p in _listed(prompt)], _listed(seed)
+    for s in seeds:
+        if not ddim.is_whole(s) or not 0 <= s < 2**63:
+            raise UserError(f"seed {s!r}; expected a whole number from 0 to 2^63 - 1")
+    n, m = len(prompts), len(seeds)
+    if not n or not m or (n != m and 1 not in (n, m)):
+        raise UserError(f"{n} prompts and {m} seeds; expected as many of each, or one of either")
+    return prompts * (m if n == 1 else 1), [int(s) for s in seeds] * (n if m == 1 else 1)
+
+
+def check_prompt(prompt: str) -> str:
+    """The prompt; UserError unless it is a string that can be encoded."""
+    if not isinstance(prompt, str):
+        raise UserError(f"a prompt is a string, not {prompt!r}")
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:  # half a surrogate pair, which no file can hold either
+        raise UserError(f"the prompt {prompt!r} is not valid text: {error}") from None
+    return prompt
+
+
+def _listed(value: Any) -> list[Any]:
+    """The values of a list and its like; a string, and an array without dimensions, are one value."""
+    many = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+    return list(value) if many else [value]
+
+
+def is_number(value: Any) -> bool:
+    """A number of Python's or of numpy's. bool is one to Python, and as a setting surely a mistake."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def check_settings(**settings: float) -> None:
     """UserError, naming value and range, for settings that no picture can be drawn with."""
     ranges: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "steps": (lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or more"),
-        "guidance": (lambda v: isinstance(v, int | float) and math.isfinite(v), "a finite number"),
-        "strength": (lambda v: isinstance(v, int | float) and 0 < v <= 1, "a number above 0, at most 1"),
-        "batch_size": (lambda v: isinstance(v, int) and v >= 1, "a whole number, 1 or more"),
+        "steps": (lambda v: ddim.is_whole(v) and v >= 1, "a whole number, 1 or more"),
+        "guidance": (lambda v: is_number(v) and math.isfinite(v), "a finite number"),
+        "strength": (lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
+        "batch_size": (lambda v: ddim.is_whole(v) and v >= 1, "a whole number, 1 or more"),
     }
     for name, value in settings.items():
         holds, expected = ranges[name]

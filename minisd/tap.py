@@ -9,8 +9,8 @@ attention layer computes its softmax explicitly and asks, in this order,
 
 so that a subclass of a few lines expresses the methods of the field: maps replaced (Prompt-to-Prompt), maps
 re-weighted, keys and values taken from another sample of the batch, values computed from another context
-(`attn.to_v`, `attn.split_heads`), columns added: `keys_values` may append keys and values, or `probs` may return
-more columns than there were keys where `keys_values` returned as many more values.
+(`attn.to_v`, `attn.split_heads`), columns added: `keys_values` may append keys and values, or `probs` may
+return more columns than there were keys where `keys_values` returned as many more values.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .errors import UserError
@@ -37,7 +38,7 @@ class Tap:
         return True
 
     def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
-        """k, v (B,H,L,d) -> those to use. `attn.split_heads(attn.to_v(c))` makes values of a context c (B,L,D)."""
+        """k, v (B,H,L,d) -> those to use. `attn.split_heads(attn.to_v(c))`: values of a context c (B,L,D)."""
         return k, v
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
@@ -69,13 +70,18 @@ class _At(Tap):
 
 
 class Record(_At):
-    """Keeps the maps of the latest pass: `record.maps["down.1.0.cross"]` is (B,H,N,L), with its gradient."""
+    """Keeps the maps of the latest pass: `record.maps["down.1.0.cross"]` is (B,H,N,L), with its gradient.
+
+    Every pass has a dict of its own: `source = record.maps` stays what it is when the next pass is recorded.
+    """
 
     def __init__(self, where: Where | None = None):
         super().__init__(where)
         self._maps: dict[str, Tensor] = {}
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
+        if site.name in self._maps:  # seen before: a new pass has begun
+            self._maps = {}
         self._maps[site.name] = p
         return p
 
@@ -130,17 +136,18 @@ class Reweight(_At):
         self.weights = weights
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        w = self.weights.to(p)
-        if w.shape[-1] != p.shape[-1]:
-            raise UserError(f"{w.shape[-1]} weights for the {p.shape[-1]} tokens at {site.name}")
-        return p * (w[:, None, None, :] if w.dim() == 2 else w)
+        w = torch.atleast_2d(self.weights.to(p))  # (1,L) or (B,L)
+        if w.dim() != 2 or w.shape[0] not in (1, p.shape[0]) or w.shape[1] != p.shape[-1]:
+            fits = f"({p.shape[-1]},) or ({p.shape[0]},{p.shape[-1]})"
+            raise UserError(f"weights of shape {tuple(self.weights.shape)} at {site.name}; expected {fits}")
+        return p * w[:, None, None, :]
 
 
 class Controller(Tap):
     """Runs a `controller(attn, is_cross, place) -> attn` of the Prompt-to-Prompt family on our maps.
 
-    attn is (B·H,N,L), heads within samples, as those controllers expect it; they are called at every site, in
-    execution order. Controllers that count layers read `num_att_layers`, which is set from `sites`.
+    attn is (B·H,N,L), heads within samples, as those controllers expect it; they are called at every site,
+    in execution order. Controllers that count layers read `num_att_layers`, which is set from `sites`.
     """
 
     def __init__(self, controller: Callable[[Tensor, bool, str], Tensor], sites: tuple[Site, ...]):
@@ -149,7 +156,7 @@ class Controller(Tap):
             controller.num_att_layers = len(sites)
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        return self.controller(p.flatten(0, 1), site.kind == "cross", site.place).view_as(p)
+        return self.controller(p.flatten(0, 1), site.kind == "cross", site.place).reshape(p.shape)
 
 
 class _Composed(Tap):
@@ -180,20 +187,26 @@ def compose(*taps: Tap) -> Tap:
 def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
     """Cross maps of several sites as pictures, one a token: {name: (B,N,L)} -> (B,L,h,w), mean over the sites.
 
-    size (h,w): the latents' grid. Every site's grid is some halving of it (odd sides rounded up) and is enlarged
-    bilinearly before the mean, as DAAM does (Tang et al. 2023, "What the DAAM").
+    Maps with heads, (B,H,N,L), as Record keeps them, are averaged over these first.
+    size (h,w): the latents' grid. Every site's grid is some halving of it (odd sides rounded up) and is
+    enlarged bilinearly before the mean, as DAAM does (Tang et al. 2023, "What the DAAM").
+    UserError where a map fits no halving, or the maps are not of the same tokens.
     """
+    columns = {name: p.shape[-1] for name, p in maps.items()}
+    if len(set(columns.values())) != 1:
+        raise UserError(f"heat maps are made of cross maps with as many tokens each; got {columns}")
     pictures = []
     for name, p in maps.items():
+        p = p.mean(dim=1) if p.dim() == 4 else p
         h, w = _grid(p.shape[1], size, name)
         grid = p.transpose(1, 2).unflatten(2, (h, w))  # (B,N,L) -> (B,L,h,w)
-        pictures.append(torch.nn.functional.interpolate(grid, size=size, mode="bilinear", align_corners=False))
+        pictures.append(F.interpolate(grid, size=size, mode="bilinear", align_corners=False))
     return torch.stack(pictures).mean(dim=0)
 
 
 def _grid(n: int, size: tuple[int, int], name: str) -> tuple[int, int]:
     h, w = size
-    while h * w > n:
+    while h * w > max(n, 1):
         h, w = -(-h // 2), -(-w // 2)
     if h * w != n:
         raise UserError(f"the map at {name} has {n} pixels, no halving of a {size[0]}×{size[1]} grid")

@@ -154,11 +154,7 @@ class UpBlock(nn.Module):
             [build.residual((dim if n else dim_in) + skip_dims.pop(), dim) for n in range(c.layers + 1)]
         )
         self.attentions = nn.ModuleList(
-            [
-                build.transformer(dim, "up", f"up.{i}.{n}", 2**level)
-                for n in range(c.layers + 1)
-                if c.attention[level]
-            ]
+            [build.transformer(dim, "up", f"up.{i}.{n}", 2**level) for n in range(c.layers + 1) if c.attention[level]]
         )
         self.upsamplers = nn.ModuleList([Upsample(dim)] if level > 0 else [])
 
@@ -220,7 +216,12 @@ class UNet(nn.Module):
         """
         stop = self._check(z, ctx, tap, stop_after)
         dtype = self.conv_in.weight.dtype
-        t = torch.as_tensor(t, device=z.device).expand(z.shape[0])
+        t = torch.as_tensor(t, device=z.device)
+        if t.dim() > 1 or t.numel() not in (1, z.shape[0]):
+            raise UserError(
+                f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {z.shape[0]} samples"
+            )
+        t = t.expand(z.shape[0])
         emb = self.time_embedding(sinusoids(t, self.config.channels[0]).to(dtype))
         ctx = ctx.to(dtype)
 

@@ -117,10 +117,7 @@ class Decoder(nn.Module):
         self.conv_in = nn.Conv2d(c.latent_channels, dims[0], 3, padding=1)
         self.mid_block = MidBlock(dims[0], c.groups)
         self.up_blocks = nn.ModuleList(
-            [
-                UpBlock(dims[max(i - 1, 0)], dim, c.layers + 1, c.groups, up=i < last)
-                for i, dim in enumerate(dims)
-            ]
+            [UpBlock(dims[max(i - 1, 0)], dim, c.layers + 1, c.groups, up=i < last) for i, dim in enumerate(dims)]
         )
         self.conv_norm_out = nn.GroupNorm(c.groups, dims[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(dims[-1], c.in_channels, 3, padding=1)

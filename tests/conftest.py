@@ -1,11 +1,19 @@
 """What the tests share."""
 
+import os
 from pathlib import Path
 
-import minisd
 import pytest
+import torch
 from hypothesis import settings
 from safetensors.torch import load_file
+
+import minisd
+
+# The embedded model is so small that a second thread gains nothing, and threads that share their cores with other
+# work wait for each other: up to fifty times longer. The variable is for the processes that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # no deadline: the first example of a property may load or compile something, and machines are shared
 settings.register_profile("minisd", deadline=None)
