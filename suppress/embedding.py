@@ -10,7 +10,7 @@ and χ̂ goes back to the same rows. [SOT] and the other words keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -27,13 +27,37 @@ def soft_weight(ctx: Tensor, rows: Sequence[int], gamma: float = 1.0) -> Tensor:
     """
     if not gamma >= 0:
         raise UserError(f"gamma = {gamma!r}; expected a number, 0 or more (1 is the paper's)")
+    return reshape_spectrum(ctx, rows, lambda sigma: sigma * torch.exp(-gamma * sigma))
+
+
+def reshape_spectrum(ctx: Tensor, rows: Sequence[int], f: Callable[[Tensor], Tensor]) -> Tensor:
+    """ctx with U f(Σ) Vᵀ for its rows χ = U Σ Vᵀ, each sample by itself.
+
+    f gets the singular values (…,min(k,D)) in float64, the largest first, and returns as many.
+    """
+
+    def reshaped(chi: Tensor) -> Tensor:
+        u, sigma, vt = torch.linalg.svd(chi, full_matrices=False)
+        return (u * f(sigma).unsqueeze(-2)) @ vt
+
+    return change_rows(ctx, rows, reshaped)
+
+
+def change_rows(ctx: Tensor, rows: Sequence[int], f: Callable[[Tensor], Tensor]) -> Tensor:
+    """ctx (77,D) or (B,77,D) with f(χ) in place of its rows χ. Returns ctx's shape and dtype."""
+    at, chi = take_rows(ctx, rows)
+    return ctx.index_copy(-2, at, f(chi).to(ctx))
+
+
+def take_rows(ctx: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """(positions (k,), χ (…,k,D) in float64): the rows in ascending order, each once.
+
+    UserError for positions outside the context or none at all.
+    """
     bad = [row for row in rows if not 0 <= row < ctx.shape[-2]]
     if bad or not rows:
         raise UserError(f"rows {list(rows)!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
     at = torch.tensor(sorted(set(rows)), device=ctx.device)
-    # Apple's GPUs have no float64: there the one small decomposition runs on the CPU
+    # Apple's GPUs have no float64: there the few rows are worked out on the CPU
     device = torch.device("cpu") if ctx.device.type == "mps" else ctx.device
-    chi = ctx.index_select(-2, at).to(device).double()  # (…,k,D)
-    u, sigma, vt = torch.linalg.svd(chi, full_matrices=False)
-    damped = (u * (sigma * torch.exp(-gamma * sigma)).unsqueeze(-2)) @ vt
-    return ctx.index_copy(-2, at, damped.to(ctx))
+    return at, ctx.index_select(-2, at).to(device).double()
