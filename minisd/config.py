@@ -7,7 +7,8 @@ diffusers layout carries and refuses what this code does not implement (SD 2, SD
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,29 +36,42 @@ class UNetConfig:
         Raises CheckpointError, naming the field, where the file asks for an architecture other than SD v1's.
         """
         _refuse_other_unets(config)
-        down = config.get("down_block_types", ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",))
-        up = config.get("up_block_types", ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3)
-        attention = tuple(kind == "CrossAttnDownBlock2D" for kind in down)
-        mirrored = tuple(kind == "CrossAttnUpBlock2D" for kind in reversed(up))
-        known = {"CrossAttnDownBlock2D", "DownBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"}
-        if attention != mirrored or not known.issuperset((*down, *up)):
+        down = config.get("down_block_types") or ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+        up = config.get("up_block_types") or ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+        mirror = {"CrossAttnDownBlock2D": "CrossAttnUpBlock2D", "DownBlock2D": "UpBlock2D"}
+        lists = isinstance(down, list | tuple) and isinstance(up, list | tuple)
+        if not lists or not all(k in list(mirror) for k in down) or list(up) != [mirror[k] for k in down[::-1]]:
             raise CheckpointError(
-                f"unet/config.json: down_block_types {list(down)} with up_block_types {list(up)} is not an SD v1 "
-                "UNet (CrossAttnDownBlock2D and DownBlock2D, mirrored on the way up)"
+                f"unet/config.json: down_block_types {down} with up_block_types {up} is not an SD v1 UNet "
+                "(CrossAttnDownBlock2D and DownBlock2D, mirrored on the way up)"
             )
+        attention = tuple(kind == "CrossAttnDownBlock2D" for kind in down)
+        read = _reader("unet/config.json", config)
         # diffusers' `attention_head_dim` of SD v1 files is really the number of heads
-        heads = config.get("num_attention_heads") or config.get("attention_head_dim", 8)
-        return cls(
-            in_channels=config.get("in_channels", 4),
-            out_channels=config.get("out_channels", 4),
-            channels=tuple(config.get("block_out_channels", cls.channels)),
+        heads = "num_attention_heads" if config.get("num_attention_heads") else "attention_head_dim"
+        unet = cls(
+            in_channels=read("in_channels", cls.in_channels),
+            out_channels=read("out_channels", cls.out_channels),
+            channels=read("block_out_channels", cls.channels),
             attention=attention,
-            layers=config.get("layers_per_block", 2),
-            heads=heads,
-            context_dim=config.get("cross_attention_dim", 768),
-            groups=config.get("norm_num_groups", 32),
-            sample_size=config.get("sample_size", 64),
+            layers=read("layers_per_block", cls.layers),
+            heads=read(heads, cls.heads),
+            context_dim=read("cross_attention_dim", cls.context_dim),
+            groups=read("norm_num_groups", cls.groups),
+            sample_size=read("sample_size", cls.sample_size),
         )
+        if unet.in_channels != unet.out_channels:
+            raise CheckpointError(
+                f"unet/config.json has {unet.in_channels} channels in and {unet.out_channels} out: a UNet "
+                "for inpainting or for editing by instruction; minisd reads Stable Diffusion v1.x"
+            )
+        if len(unet.channels) != len(attention):
+            raise CheckpointError(
+                f"unet/config.json has {len(attention)} down_block_types for the {len(unet.channels)} "
+                "resolutions of block_out_channels"
+            )
+        _divisible("unet/config.json", unet.channels, unet.groups, unet.heads)
+        return unet
 
 
 @dataclass(frozen=True)
@@ -89,14 +103,17 @@ class VAEConfig:
             shift_factor=None,
             latents_mean=None,
         )
-        return cls(
-            in_channels=config.get("in_channels", 3),
-            latent_channels=config.get("latent_channels", 4),
-            channels=tuple(config.get("block_out_channels", cls.channels)),
-            layers=config.get("layers_per_block", 2),
-            groups=config.get("norm_num_groups", 32),
-            scaling=config.get("scaling_factor", cls.scaling),
+        read = _reader("vae/config.json", config)
+        vae = cls(
+            in_channels=read("in_channels", cls.in_channels),
+            latent_channels=read("latent_channels", cls.latent_channels),
+            channels=read("block_out_channels", cls.channels),
+            layers=read("layers_per_block", cls.layers),
+            groups=read("norm_num_groups", cls.groups),
+            scaling=read("scaling_factor", cls.scaling),
         )
+        _divisible("vae/config.json", vae.channels, vae.groups)
+        return vae
 
 
 @dataclass(frozen=True)
@@ -120,29 +137,30 @@ class ScheduleConfig:
             trained_betas=None,
             rescale_betas_zero_snr=False,
         )
+        read = _reader("scheduler/scheduler_config.json", config)
         return cls(
-            beta_start=config.get("beta_start", cls.beta_start),
-            beta_end=config.get("beta_end", cls.beta_end),
-            train_steps=config.get("num_train_timesteps", cls.train_steps),
-            offset=config.get("steps_offset", cls.offset),
-            final_alpha_one=config.get("set_alpha_to_one", cls.final_alpha_one),
+            beta_start=read("beta_start", cls.beta_start),
+            beta_end=read("beta_end", cls.beta_end),
+            train_steps=read("num_train_timesteps", cls.train_steps),
+            offset=read("steps_offset", cls.offset, least=0),
+            final_alpha_one=read("set_alpha_to_one", cls.final_alpha_one),
         )
 
 
 # CLIP ViT-L/14's text tower, as keyword arguments of transformers.CLIPTextConfig
-CLIP_L: dict[str, Any] = dict(
-    vocab_size=49408,
-    hidden_size=768,
-    intermediate_size=3072,
-    num_hidden_layers=12,
-    num_attention_heads=12,
-    max_position_embeddings=77,
-    projection_dim=768,
-    hidden_act="quick_gelu",
-    bos_token_id=49406,
-    eos_token_id=49407,
-    pad_token_id=49407,
-)
+CLIP_L: dict[str, Any] = {
+    "vocab_size": 49408,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 77,
+    "projection_dim": 768,
+    "hidden_act": "quick_gelu",
+    "bos_token_id": 49406,
+    "eos_token_id": 49407,
+    "pad_token_id": 49407,
+}
 
 
 @dataclass(frozen=True)
@@ -163,7 +181,9 @@ def _refuse_other_unets(config: Mapping[str, Any]) -> None:
     if config.get("addition_embed_type") or config.get("transformer_layers_per_block", 1) != 1:
         raise CheckpointError(f"{name} is an SDXL UNet; minisd reads Stable Diffusion v1.x")
     if config.get("use_linear_projection") or isinstance(config.get("attention_head_dim", 8), list):
-        raise CheckpointError(f"{name} is an SD 2 UNet (linear projections); minisd reads Stable Diffusion v1.x")
+        raise CheckpointError(
+            f"{name} is a Stable Diffusion 2.x UNet (linear projections); minisd reads Stable Diffusion v1.x"
+        )
     _expect(
         config,
         name,
@@ -182,6 +202,42 @@ def _refuse_other_unets(config: Mapping[str, Any]) -> None:
         mid_block_scale_factor=1,
         mid_block_type="UNetMidBlock2DCrossAttn",
     )
+
+
+def _reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
+    """read(name, default): the field (absent or null: the default), which must be of the default's kind."""
+
+    def read(name: str, default: Any, least: int = 1) -> Any:
+        value = config.get(name)
+        if value is None:
+            return default
+
+        def whole(v: object) -> bool:
+            return isinstance(v, int) and not isinstance(v, bool) and v >= least
+
+        if isinstance(default, tuple):
+            kind, fits = (
+                "a list of positive whole numbers",
+                isinstance(value, list | tuple) and all(map(whole, value)),
+            )
+        elif isinstance(default, bool):
+            kind, fits = "true or false", isinstance(value, bool)
+        elif isinstance(default, int):
+            kind, fits = f"a whole number, {least} or more", whole(value)
+        else:
+            kind, fits = "a positive number", isinstance(value, int | float) and 0 < value < math.inf
+        if not fits or value == []:
+            raise CheckpointError(f"{file}: {name} = {value!r}; expected {kind}")
+        return tuple(value) if isinstance(default, tuple) else value
+
+    return read
+
+
+def _divisible(file: str, channels: tuple[int, ...], groups: int, heads: int = 1) -> None:
+    """CheckpointError unless every block's channels can be shared out evenly."""
+    for what, n in {"groups": groups, "heads": heads}.items():
+        if any(c % n for c in channels):
+            raise CheckpointError(f"{file}: channels {list(channels)} cannot be divided into {n} {what}")
 
 
 def _expect(config: Mapping[str, Any], file: str, **expected: Any) -> None:
