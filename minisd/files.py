@@ -1,20 +1,21 @@
 """Weight files as mappings that are looked at first and read later: one file, several shards, or a pickle.
 
-`shapes` comes from the headers alone; `read` brings tensors in, converted one by one, so that loading a checkpoint
-takes the memory of the model that results, in its own dtype, and a few hundred megabytes.
+`shapes` comes from the headers alone; `read` brings tensors in, converted one by one, so that loading a
+checkpoint takes the memory of the model that results, in its own dtype, and a few hundred megabytes.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from . import pickled
@@ -53,6 +54,11 @@ class SafetensorsFile:
     def __init__(self, path: Path):
         self.path, self.name = path, str(path)
         self.shapes: Mapping[str, Header] = read_header(path)
+        try:
+            with safe_open(path, framework="pt"):
+                pass  # the library checks what read_header does not: each tensor's place against its shape
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is damaged: {error}. Download it again.") from error
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
         """Copies, so that nothing depends on the file afterwards; integers keep their dtype."""
@@ -73,7 +79,8 @@ class PickleFile:
         names = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
         tensors = pickled.load(path)
         self.shapes: Mapping[str, Header] = {
-            k: Header(tuple(v.shape), names.get(v.dtype, str(v.dtype))) for k, v in tensors.items()
+            k: Header(tuple(v.shape), names.get(v.dtype) or str(v.dtype).removeprefix("torch.").upper())
+            for k, v in tensors.items()
         }
         self._whole = None if pickled.is_mapped(path) else tensors
 
@@ -92,10 +99,10 @@ class Shards:
     def __init__(self, index: Path):
         self.name = str(index)
         try:
-            where: dict[str, str] = json.loads(index.read_text())["weight_map"]
-        except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+            where: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
+            absent = sorted({f for f in where.values() if not (index.parent / f).is_file()})
+        except (ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)") from error
-        absent = sorted({f for f in where.values() if not (index.parent / f).is_file()})
         if absent:
             raise CheckpointError(f"{index} names files that are not beside it: {', '.join(absent)}")
         self._parts = {f: open_weights(index.parent / f) for f in sorted(set(where.values()))}
@@ -115,6 +122,7 @@ class Shards:
 
 def open_weights(path: Path) -> Weights:
     """A weight file by its ending: .safetensors, an index .json, or a pickle (.bin, .ckpt, .pt)."""
+    _refuse_no_weights(path)
     if ".index." in path.name and path.suffix == ".json":
         return Shards(path)
     return SafetensorsFile(path) if path.suffix == ".safetensors" else PickleFile(path)
@@ -140,15 +148,12 @@ def read_header(path: Path) -> dict[str, Header]:
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
-        start = file.read(8)
-        length = int.from_bytes(start, "little")
-        if start.startswith(b"version "):
-            raise CheckpointError(_lfs_pointer(path, size))
+        length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > 100 * 2**20:  # the format's own bound on headers
             raise CheckpointError(f"{path} ({size:,} bytes) is not a .safetensors file")
         if size < 8 + length:
             raise CheckpointError(
-                f"{path} is incomplete: its header alone takes {8 + length:,} bytes and the file has {size:,}. "
+                f"{path} is incomplete: its header alone takes {8 + length:,} bytes, the file has {size:,}. "
                 "Download it again."
             )
         try:
@@ -166,14 +171,28 @@ def read_header(path: Path) -> dict[str, Header]:
     return found
 
 
-def _lfs_pointer(path: Path, size: int) -> str:
-    fields = dict(line.split(" ", 1) for line in path.read_text(errors="replace").splitlines() if " " in line)
-    expected = fields.get("size", "")
-    expected = f"{int(expected):,}" if expected.isdigit() else "unknown many"
-    return (
-        f"{path} is a Git LFS pointer and not the weights: expected {expected} bytes, the file has {size:,}. "
-        "Run `git lfs pull` in its repository."
-    )
+def _refuse_no_weights(path: Path) -> None:
+    """CheckpointError for what a failed download leaves in the weights' place, whatever the ending."""
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if not size:
+        raise CheckpointError(f"{path} is empty (0 bytes). Download it again.")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"{path} ({size:,} bytes) is a web page and not the weights: the download was answered with an "
+            "error or a login page. Download it again."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        expected = re.search(rb"^size (\d+)$", start, re.MULTILINE)
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer and not the weights: expected "
+            f"{format(int(expected[1]), ',') if expected else 'unknown many'} bytes, the file has {size:,}. "
+            "Run `git lfs pull` in its repository."
+        )
 
 
 def _convert(t: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
