@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,47 +35,56 @@ def data_folder() -> Path:
 
 
 def find(
-    source: str | os.PathLike[str], variant: str | None = None, revision: str | None = None, download: bool = True
+    source: str | os.PathLike[str],
+    variant: str | None = None,
+    revision: str | None = None,
+    download: bool = True,
 ) -> Source:
-    """Resolve what `minisd.load` was given; a hub id is fetched into the hub's cache (`download`) or looked up there.
+    """Resolve what `minisd.load` was given. A hub id is fetched into the hub's cache, or looked up there.
 
     Raises UserError where it is none of the four, CheckpointError where it is one and cannot be had.
     """
-    name = os.fspath(source)
-    path = Path(name).expanduser()
-    if name == "tiny":
+    if source == "tiny":
         return Source("tiny", data_folder() / "tiny")
-    if path.is_dir() or path.is_file():
-        return Source(name, path)
-    if _HUB_ID.fullmatch(name) and path.suffix not in _SINGLE:
-        return Source(name, _from_hub(name, variant, revision, download))
+    try:
+        name = os.fspath(source)
+        path = Path(name).expanduser()
+        if name and (path.is_dir() or path.is_file()):
+            return Source(name, path)
+        if _HUB_ID.fullmatch(name) and path.suffix not in _SINGLE:
+            return Source(name, _from_hub(name, variant, revision, download))
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError, OSError, RuntimeError):
+        pass  # no path at all: a number, bytes, a name with NUL or too long, the home of nobody
     raise UserError(
-        f"no model {name!r}: there is no such folder or file here. Expected 'tiny', a folder in diffusers layout, "
-        "a .safetensors or .ckpt file, or a hub id such as CompVis/stable-diffusion-v1-4"
+        f"no model {source!r}: there is no such folder or file here. Expected 'tiny', a folder in diffusers "
+        "layout, a .safetensors or .ckpt file, or a hub id such as CompVis/stable-diffusion-v1-4"
     )
 
 
 def _from_hub(repo: str, variant: str | None, revision: str | None, download: bool) -> Path:
-    """The snapshot folder. Only what this code reads is fetched; .bin files where there are no .safetensors."""
+    """The snapshot folder. Only what this code reads is fetched; .bin for the parts without .safetensors."""
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    def fetch(endings: tuple[str, ...]) -> Path:
-        patterns = ["model_index.json", "*/config.json", "scheduler/*.json", "tokenizer/*"]
-        patterns += [f"{part}/{name}" for part in PARTS for e in endings for name in weight_names(part, variant, e)]
+    def fetch(parts: Iterable[str], ending: str) -> Path:
+        # nothing that is not needed: offline, the hub's library refuses a snapshot without a file asked for
+        patterns = ["model_index.json", "scheduler/*.json", "tokenizer/*"]
+        patterns += [f"{part}/config.json" for part in PARTS]
+        patterns += [f"{part}/{name}" for part in parts for name in weight_names(part, variant, ending)]
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=not download))
 
     try:
-        folder = fetch((".safetensors",))
-        if not any((folder / "unet").glob("*.safetensors")):
-            folder = fetch((".bin",))
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        folder = fetch(PARTS, ".safetensors")
+        lacking = [part for part in PARTS if not _weights(folder, part, variant, ".safetensors")]
+        return fetch(lacking, ".bin") if lacking else folder
+    except Exception as error:  # its own, its HTTP client's and the system's: they share no base class
+        reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         raise CheckpointError(
-            f"{repo} is not in the hub's cache and could not be fetched: {reason}. Check the name and the network "
-            "(HF_HUB_OFFLINE, HF_TOKEN for gated models), or give a local folder or file"
+            f"{repo} is not, or not completely, in the hub's cache and could not be fetched: "
+            f"{type(error).__name__}: {reason}. Check the name and the network (HF_HUB_OFFLINE, HF_TOKEN for "
+            "gated models), or give a local folder or file"
         ) from error
-    return folder
 
 
 # weight files of a folder in diffusers layout: part -> stem
@@ -93,12 +103,16 @@ def weight_names(part: str, variant: str | None, ending: str) -> list[str]:
     ]
 
 
+def _weights(folder: Path, part: str, variant: str | None, ending: str) -> Path | None:
+    names = weight_names(part, variant, ending)[:3]  # without the shards: their index leads to them
+    return next((folder / part / name for name in names if (folder / part / name).is_file()), None)
+
+
 def weight_file(folder: Path, part: str, variant: str | None) -> Path:
     """The file (or index of shards) with a part's weights; CheckpointError with what there is instead."""
     for ending in (".safetensors", ".bin"):
-        for name in weight_names(part, variant, ending)[:3]:
-            if (folder / part / name).is_file():
-                return folder / part / name
+        if found := _weights(folder, part, variant, ending):
+            return found
     there = sorted(p.name for p in (folder / part).glob("*") if p.suffix in (".safetensors", ".bin", ".json"))
     asked = f"of variant {variant!r}" if variant else "without a variant"
     raise CheckpointError(
@@ -114,10 +128,10 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text())
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path} is missing: a folder in diffusers layout has unet/, vae/, text_encoder/ with a config.json each, "
-            "tokenizer/ and scheduler/scheduler_config.json"
+            f"{path} is missing: a folder in diffusers layout has unet/, vae/, text_encoder/, each with a "
+            "config.json, tokenizer/ and scheduler/scheduler_config.json"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected a JSON object")
