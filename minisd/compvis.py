@@ -1,8 +1,9 @@
 """The key table between our modules (diffusers names) and the single files of CompVis (v1-4, v1-5).
 
-One list of rules a part, applied in order, each a regular expression and its replacement; an index is computed
-where the layouts count differently. CompVis numbers the UNet's blocks in one row (`input_blocks.0` is conv_in,
-then every residual block and every downsampler has a number of its own); diffusers nests them by resolution.
+One list of rules a part, applied in order, each a regular expression and its replacement; an index is
+computed where the layouts count differently. CompVis numbers the UNet's blocks in one row (`input_blocks.0`
+is conv_in, then every residual block and every downsampler has a number of its own); diffusers nests them by
+resolution.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ Rule = tuple[str, str | Callable[[Match[str]], str]]
 
 
 def unet_rules(layers: int, resolutions: int, attention: tuple[bool, ...]) -> list[Rule]:
-    """layers: residual blocks a resolution (2 in SD); attention: which resolutions have transformers, finest first."""
+    """layers: residual blocks a resolution (2 in SD); attention: which resolutions have it, finest first."""
 
-    def down(m: Match[str]) -> str:  # conv_in is number 0; each resolution has `layers` blocks and a downsampler
+    # conv_in is number 0; each resolution has `layers` blocks and a downsampler
+    def down(m: Match[str]) -> str:
         return f"input_blocks.{1 + int(m[1]) * (layers + 1) + int(m[3])}.{'0' if m[2] == 'resnets' else '1'}."
 
     def downsampler(m: Match[str]) -> str:
@@ -26,7 +28,8 @@ def unet_rules(layers: int, resolutions: int, attention: tuple[bool, ...]) -> li
     def up(m: Match[str]) -> str:
         return f"output_blocks.{int(m[1]) * (layers + 1) + int(m[3])}.{'0' if m[2] == 'resnets' else '1'}."
 
-    def upsampler(m: Match[str]) -> str:  # shares the number of the last block, behind its transformer if it has one
+    # shares the number of the last block, behind its transformer if it has one
+    def upsampler(m: Match[str]) -> str:
         b = int(m[1])
         return f"output_blocks.{b * (layers + 1) + layers}.{2 if attention[resolutions - 1 - b] else 1}.conv."
 
@@ -81,7 +84,7 @@ UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_mo
 IGNORED = re.compile(
     r"model_ema\..*|.*\.position_ids|first_stage_model\.(loss\..*|logvar)"
     r"|(alphas_cumprod|alphas_cumprod_prev|betas|sqrt_.*|log_one_minus_.*|posterior_.*|logvar|lvlb_weights"
-    r"|scale_factor|global_step|cond_stage_model\.(logit_scale|text_projection.*))"
+    r"|scale_factor|global_step|cond_stage_model\.(transformer\.)?(logit_scale|text_projection.*))"
 )
 
 

@@ -11,7 +11,10 @@ SD1_UNET = "a UNet of Stable Diffusion v1.x (diffusers)"
 
 # (family, a piece of a key that only it has); the first that matches wins
 _MARKS = (
-    ("a LoRA, not a whole model", ("lora_up", "lora_down", "lora_A", "lora_B", ".lora.")),
+    (
+        "a LoRA, not a whole model",
+        ("lora_up", "lora_down", "lora_A", "lora_B", "lora.", "hada_w1", "lokr_w1"),
+    ),
     ("a ControlNet, not a whole model", ("control_model.", "controlnet_", "zero_convs")),
     ("a textual-inversion embedding", ("emb_params", "string_to_param")),
     ("an SDXL model", ("conditioner.embedders.", "add_embedding.linear_1")),
@@ -19,6 +22,8 @@ _MARKS = (
     ("a FLUX model", ("double_blocks.", "single_transformer_blocks.")),
     ("a Stable Diffusion 2.x model", ("cond_stage_model.model.",)),
 )
+
+_TOKEN_WIDTHS = ((768,), (1024,), (1280,))  # of the text encoders of SD 1, SD 2, SDXL
 
 
 def family(shapes: Mapping[str, Header]) -> str:
@@ -42,6 +47,8 @@ def family(shapes: Mapping[str, Header]) -> str:
         return "only a VAE"
     if any("text_model." in key for key in shapes):
         return "only a text encoder"
+    if 0 < len(shapes) <= 2 and all(h.shape[-1:] in _TOKEN_WIDTHS for h in shapes.values()):
+        return "a textual-inversion embedding"  # named after its token, so that only its width tells
     return "unknown"
 
 
