@@ -1,8 +1,9 @@
 """Checkpoints -> modules: `load`. A folder in diffusers layout, a CompVis single file, a hub id, or "tiny".
 
-UNet and VAE are laid out on the meta device (no memory, no initialisation) and take the file's tensors as their
-parameters (`assign=True`). Loading is strict: before anything is read, the names and shapes in the headers must be
-exactly those of the modules, and one error lists all that is missing, unexpected or of another shape.
+UNet and VAE are laid out on the meta device (no memory, no initialisation) and take the file's tensors as
+their parameters (`assign=True`). Loading is strict: before anything is read, names and shapes in the headers
+must be exactly those of the modules, and one error lists all that is missing, unexpected or of another
+shape.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,7 +24,7 @@ from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
 from .files import Weights, open_weights
 from .pipeline import StableDiffusion
-from .source import Source, data_folder, find, read_json, weight_file
+from .source import PARTS, Source, data_folder, find, read_json, weight_file
 from .unet import UNet
 from .vae import AutoencoderKL
 
@@ -49,13 +51,14 @@ def load(
 ) -> StableDiffusion:
     """A Stable Diffusion v1.x model, ready to draw.
 
-    source: "tiny" (the embedded model), a folder in diffusers layout, a CompVis .safetensors or .ckpt file, or a
-        hub id such as "CompVis/stable-diffusion-v1-4" (`variant` "fp16", `revision` as on the hub).
-    device: None takes cuda, mps or cpu, the first present. dtype: None is float32, so that one seed is one image.
+    source: "tiny" (the embedded model), a folder in diffusers layout, a CompVis .safetensors or .ckpt file,
+        or a hub id such as "CompVis/stable-diffusion-v1-4" (`variant` "fp16", `revision` as on the hub).
+    device: None takes cuda, mps or cpu, the first present.
+    dtype: None is float32, so that one seed is one image.
     ema: from a single file that holds both, the moving average of the UNet's weights.
 
-    Raises CheckpointError for a file that is damaged, incomplete or of another family, UserError for a source that
-    is none of the four.
+    Raises CheckpointError for a file that is damaged, incomplete or of another family, UserError for a source
+    that is none of the four.
     """
     place = _device(device)
     dtype = torch.float32 if dtype is None else dtype
@@ -64,6 +67,7 @@ def load(
     found = find(source, variant, revision)
     config, parts = (_folder_parts if found.is_folder else _file_parts)(found, variant, ema)
     _check(parts)
+    tokenizer = _tokenizer(found)  # before the weights, whose reading takes the time
     unet, vae = (_fill(parts[name], dtype, place) for name in ("unet", "vae"))
     return StableDiffusion(
         name=found.name,
@@ -72,7 +76,7 @@ def load(
         unet=unet,
         vae=vae,
         text_encoder=_text_encoder(parts["text_encoder"], config.text, dtype, place),
-        tokenizer=_tokenizer(found),
+        tokenizer=tokenizer,
     )
 
 
@@ -89,26 +93,49 @@ def _device(device: str | torch.device | None) -> torch.device:
 
 def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
     """A folder in diffusers layout. Its keys are our modules' own but for the VAE attention's old names."""
-    from transformers import CLIPTextConfig
-
     folder = source.path
     if ema:
         raise UserError(f"ema=True is for single files with both sets; for {source.name} see its variants (non_ema)")
     if not (folder / "unet").is_dir():
-        raise CheckpointError(f"{folder} is not a model in diffusers layout: it has no unet/ folder")
-    text = CLIPTextConfig(**_text_fields(read_json(folder / "text_encoder" / "config.json")))
+        there = ", ".join(sorted(p.name for p in folder.iterdir())[:_SHOWN]) or "nothing"
+        raise CheckpointError(f"{folder} is not a model in diffusers layout: it has no unet/ folder (there is {there})")
     config = Config(
         unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
         vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
         schedule=ScheduleConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
-        text=text.to_dict(),
+        text=_text_config(folder / "text_encoder" / "config.json"),
     )
-    if text.hidden_size != config.unet.context_dim:
+    width, channels = config.text["hidden_size"], config.vae.latent_channels
+    if width != config.unet.context_dim:
         raise CheckpointError(
-            f"{folder}: the text encoder is {text.hidden_size} wide and the UNet expects {config.unet.context_dim}"
+            f"{folder}: the text encoder is {width} wide and the UNet expects {config.unet.context_dim}"
         )
-    weights = {part: open_weights(weight_file(folder, part, variant)) for part in ("unet", "vae", "text_encoder")}
-    return config, _parts(config, weights, {"unet": str, "vae": _vae_name(weights["vae"]), "text_encoder": str})
+    if channels != config.unet.in_channels:
+        raise CheckpointError(
+            f"{folder}: the VAE's latents have {channels} channels, the UNet's {config.unet.in_channels}"
+        )
+    weights = {part: open_weights(weight_file(folder, part, variant)) for part in PARTS}
+    rename: dict[str, Callable[[str], str]] = {
+        "unet": str,
+        "vae": _vae_name(weights["vae"]),
+        "text_encoder": _text_name(weights["text_encoder"]),
+    }
+    return config, _parts(config, weights, rename)
+
+
+def _text_config(path: Path) -> dict[str, Any]:
+    """text_encoder/config.json with transformers' defaults filled in."""
+    from transformers import CLIPTextConfig
+
+    fields = read_json(path)
+    if fields.get("model_type", "clip_text_model") not in ("clip_text_model", "clip"):
+        raise CheckpointError(
+            f"{path} is a text encoder of the kind {fields['model_type']!r}; SD v1 has clip_text_model"
+        )
+    try:
+        return CLIPTextConfig(**_text_fields(fields)).to_dict()
+    except Exception as error:  # transformers 5 validates with a class of its own
+        raise CheckpointError(f"{path} is not a CLIP text encoder's: {error}") from error
 
 
 def _text_fields(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,9 +147,15 @@ def _vae_name(weights: Weights) -> Callable[[str], str]:
     if not any(key.endswith("attentions.0.query.weight") for key in weights.shapes):
         return str
     old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
-    return lambda key: re.sub(
-        r"(attentions\.0)\.(to_q|to_k|to_v|to_out\.0)\.", lambda m: f"{m[1]}.{old[m[2]]}.", key
-    )
+    return lambda key: re.sub(r"(attentions\.0)\.(to_q|to_k|to_v|to_out\.0)\.", lambda m: f"{m[1]}.{old[m[2]]}.", key)
+
+
+def _text_name(weights: Weights) -> Callable[[str], str]:
+    """Some files leave out the `text_model.` that begins every key."""
+    if any(key.endswith("text_model.embeddings.token_embedding.weight") for key in weights.shapes):
+        return str
+    bare = any(key.endswith("embeddings.token_embedding.weight") for key in weights.shapes)
+    return (lambda key: key.removeprefix("text_model.")) if bare else str
 
 
 def _file_parts(source: Source, _variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
@@ -131,7 +164,8 @@ def _file_parts(source: Source, _variant: str | None, ema: bool) -> tuple[Config
     kind = family(weights.shapes)
     if kind != SD1:
         raise CheckpointError(
-            f"{source.path} looks like {kind}; expected {SD1}. Its first keys: {', '.join(sorted(weights.shapes)[:3])}"
+            f"{source.path} looks like {kind}; expected {SD1}. "
+            f"Its first keys: {', '.join(sorted(weights.shapes)[:3])}"
             + (". Give the folder that holds unet/, vae/ and the rest instead" if kind == SD1_UNET else "")
         )
     if ema and not has_ema(weights.shapes):
@@ -144,6 +178,7 @@ def single_file_parts(config: Config, weights: Weights, ema: bool = False) -> di
     c = config.unet
     unet_rules = compvis.unet_rules(c.layers, len(c.channels), c.attention)
     vae_rules = compvis.vae_rules(len(config.vae.channels))
+    text_name = _text_name(weights)
 
     def unet_name(key: str) -> str:
         name = compvis.rename(key, unet_rules)
@@ -152,7 +187,7 @@ def single_file_parts(config: Config, weights: Weights, ema: bool = False) -> di
     names = {
         "unet": unet_name,
         "vae": lambda key: compvis.VAE + compvis.rename(key, vae_rules),
-        "text_encoder": lambda key: compvis.TEXT + key,
+        "text_encoder": lambda key: compvis.TEXT + text_name(key),
     }
     return _parts(config, dict.fromkeys(names, weights), names)
 
@@ -193,6 +228,8 @@ def _check(parts: Mapping[str, Part]) -> None:
                 missing.append(name)
             elif found.shape != shape and not _is_1x1(found.shape, shape):
                 wrong.append(f"{name} {found.shape} for {shape}")
+            elif not found.dtype.startswith(("F", "BF")):
+                wrong.append(f"{name} of dtype {found.dtype}, quantised or no weight")
     sources = {part.weights.name: part.weights for part in parts.values()}
     unexpected = [
         key
@@ -206,7 +243,7 @@ def _check(parts: Mapping[str, Part]) -> None:
             "the checkpoint does not fit Stable Diffusion v1.x"
             + _listing("missing", missing)
             + _listing("unexpected", unexpected)
-            + _listing("wrong shape", wrong)
+            + _listing("wrong shape or dtype", wrong)
             + f"\n  {looks}"
         )
 
@@ -249,12 +286,13 @@ def _text_encoder(part: Part, config: Mapping[str, Any], dtype: torch.dtype, dev
     logging.disable_progress_bar()
     try:
         text_config = CLIPTextConfig(**_text_fields(config))
-        model, report = CLIPTextModel.from_pretrained(
+        loaded: Any = CLIPTextModel.from_pretrained(
             None, config=text_config, state_dict=state, output_loading_info=True
         )
     finally:
         if bar:
             logging.enable_progress_bar()
+    model, report = loaded
     if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
         raise CheckpointError(f"transformers could not load the text encoder: {report}")
     return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
@@ -266,6 +304,9 @@ def _tokenizer(source: Source) -> Any:
 
     folder = source.path / "tokenizer" if source.is_folder else data_folder() / "clip_tokenizer"
     absent = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
-    if absent:
+    if absent and not (folder / "tokenizer.json").is_file():  # all that transformers 5 saves
         raise CheckpointError(f"{folder} lacks {' and '.join(absent)}, the tokenizer's vocabulary")
-    return CLIPTokenizer.from_pretrained(str(folder), verbose=False)
+    try:
+        return CLIPTokenizer.from_pretrained(str(folder), verbose=False)
+    except Exception as error:  # of its Rust part, of JSON, of its own
+        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
