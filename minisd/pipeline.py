@@ -108,7 +108,7 @@ class StableDiffusion:
         for name, values in (("latents", z), ("decoded picture", x)):
             if not torch.isfinite(values).all():
                 raise UserError(
-                    f"the {name} hold NaN or infinity (weights in {self.dtype}); load the model with "
+                    f"NaN or infinity in the {name} (weights in {self.dtype}); load the model with "
                     "dtype=torch.bfloat16 or torch.float32, or lower the guidance"
                 )
         return x.clamp(-1, 1)

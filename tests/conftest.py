@@ -30,3 +30,9 @@ def sd():
 def goldens():
     """What diffusers computes with the embedded model: tensors by name, told in goldens/make_tiny.py."""
     return load_file(Path(__file__).parent / "goldens" / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def inputs(goldens):
+    """(z, t, ctx) for the UNet: two samples with different prompts."""
+    return goldens["unet.z"], 501, goldens["text.last_hidden"][goldens["unet.ctx_index"]]

@@ -77,6 +77,12 @@ def test_the_last_alpha_may_be_one():
     torch.testing.assert_close(ddim.add_noise(z0, eps, schedule.alpha[-2]), z)
 
 
+def test_with_a_stride_of_one_the_last_step_goes_to_timestep_zero():
+    table = ddim.alpha_bar(SD).tolist()
+    assert ddim.Schedule(999, ScheduleConfig(final_alpha_one=True)).alpha[-1] == table[0]
+    assert ddim.Schedule(1000, ScheduleConfig(offset=0, final_alpha_one=True)).alpha[-2:] == [table[0], 1.0]
+
+
 # ---------------------------------------------------------------------- steps
 
 

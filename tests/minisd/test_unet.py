@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from closeness import relative_error
 
 from minisd import SD14, Tap, UNet, UserError
-
-
-def relative_error(a, b):
-    return float((a - b).norm() / b.norm())
 
 
 class Called(Tap):
@@ -20,11 +17,6 @@ class Called(Tap):
         self.sites.append(site)
         self.shapes[site.name] = tuple(p.shape)
         return p
-
-
-@pytest.fixture
-def inputs(goldens):
-    return goldens["unet.z"], 501, goldens["text.last_hidden"][goldens["unet.ctx_index"]]
 
 
 # ---------------------------------------------------------------------- goldens

@@ -2,12 +2,9 @@
 
 import pytest
 import torch
+from closeness import relative_error
 
 from minisd import UserError
-
-
-def relative_error(a, b):
-    return float((a - b).norm() / b.norm())
 
 
 def reflected(x):
