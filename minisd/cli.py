@@ -61,7 +61,8 @@ def _maps_parser(commands: Any) -> None:
 
 def _generate(args: argparse.Namespace) -> None:
     from . import parameters
-    from .picture import check_out, free_name, open_picture, save, slug
+    from .outputs import check_out, free_name, slug
+    from .picture import open_picture, save
 
     if args.params_from:
         _fill_from(args, *parameters.read(args.params_from))
@@ -143,7 +144,8 @@ def _fill_from(args: argparse.Namespace, prompt: str, negative: str, fields: dic
 def _maps(args: argparse.Namespace) -> None:
     """One sheet: the picture, then a heat map a token; [EOT] is the sum over all the padding."""
     from . import parameters
-    from .picture import check_out, free_name, overlay, save, sheet, slug
+    from .outputs import check_out, free_name, slug
+    from .picture import overlay, save, sheet
     from .tap import Average, heat_maps, select
 
     out = check_out(args.out, args.overwrite) if args.out else None

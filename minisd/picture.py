@@ -1,10 +1,8 @@
-"""Tensors <-> pictures, sheets of pictures, maps laid over them, and files that overwrite nothing."""
+"""Tensors <-> pictures, sheets of pictures, maps laid over them, PNG files with their parameters."""
 
 from __future__ import annotations
 
 import os
-import re
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from .errors import UserError
+from .outputs import write_file
 
 # a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
@@ -95,60 +94,9 @@ def _fit(text: str, font, width: int) -> str:
     return text
 
 
-# ---------------------------------------------------------------------- files
-
-
-def free_name(stem: str, folder: Path | None = None) -> Path:
-    """stem.png, or stem-2.png, stem-3.png, … the first that does not exist."""
-    folder = folder or Path()
-    path, n = folder / f"{stem}.png", 1
-    while path.exists():
-        n += 1
-        path = folder / f"{stem}-{n}.png"
-    return path
-
-
-def slug(text: str, longest: int = 60) -> str:
-    """A prompt as a file name: "a-man-without-glasses"."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].rstrip("-") or "picture"
-
-
-def check_out(path: str | os.PathLike[str], overwrite: bool) -> Path:
-    """The place for an output, before the work starts. UserError where it exists or cannot be written."""
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
-    folder = path.absolute().parent
-    if path.is_dir():
-        raise UserError(f"--out {path} is a folder; give the name of a file")
-    if path.exists() and not overwrite:
-        raise UserError(f"--out {path} exists; give another name, or --overwrite to replace it")
-    if not folder.is_dir():
-        raise UserError(f"--out {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"--out {path}: the folder {folder} cannot be written to")
-    return path
-
-
 def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
-    """Writes a PNG under a temporary name and renames it: no half picture is ever left. Returns the path."""
+    """Writes a PNG with its parameters; no half picture is ever left. Returns the path."""
     info = PngImagePlugin.PngInfo()
     if parameters:
         info.add_itxt("parameters", parameters)
-    # the name is not part of the temporary one, which could then be longer than file names may be
-    handle, name = tempfile.mkstemp(suffix=".part", prefix=".minisd-", dir=path.absolute().parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            image.save(file, format="PNG", pnginfo=info)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return path
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    return write_file(path, lambda file: image.save(file, format="PNG", pnginfo=info))

@@ -83,12 +83,18 @@ class StableDiffusion:
         return torch.tensor(rows)
 
     @torch.no_grad()
-    def encode_text(self, prompts: str | Sequence[str]) -> Tensor:
+    def encode_text(self, prompts: str | Sequence[str], hidden: Sequence[int] = ()) -> Tensor:
         """ctx (B,77,D) in the model's dtype: the text encoder's last hidden state, after its final LayerNorm.
 
-        No attention mask: SD's [EOT] padding is part of the prompt, and carries its words.
+        No attention mask: SD's [EOT] padding is part of the prompt, and carries its words. But `hidden` positions are
+        read by no token, inside the encoder's own attention (suppress/methods/unread.py).
         """
-        return self.text_encoder(input_ids=self.token_ids(prompts).to(self.device)).last_hidden_state
+        ids = self.token_ids(prompts).to(self.device)
+        mask = None
+        if hidden:
+            mask = torch.ones_like(ids)
+            mask[:, list(hidden)] = 0
+        return self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
 
     # ------------------------------------------------------------------ pictures
 

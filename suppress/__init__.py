@@ -7,7 +7,17 @@ result.image.save("without.png")
 
 from .embedding import soft_weight
 from .job import Result, default_settings, run
-from .methods import SuppressEOT
+from .methods import METHODS, Method, SuppressEOT, Unread
 from .target import find_rows
 
-__all__ = ["Result", "SuppressEOT", "default_settings", "find_rows", "run", "soft_weight"]
+__all__ = [
+    "METHODS",
+    "Method",
+    "Result",
+    "SuppressEOT",
+    "Unread",
+    "default_settings",
+    "find_rows",
+    "run",
+    "soft_weight",
+]

@@ -1,24 +1,35 @@
-"""`suppress PROMPT --remove WORD`: one picture of the prompt with its target and without, and the scores."""
+"""`suppress PROMPT --remove WORD`: a prompt with its target and without, and the scores.
+
+`suppress methods | analyse | eval` are commands of their own.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from minisd import StableDiffusion, UserError, options
 
 if TYPE_CHECKING:
-    from .job import Result
-    from .methods import SuppressEOT
-
-DASH = "–"
+    from .methods import Method
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else list(argv)
+    command = argv[0] if argv else None
+    if command == "methods":
+        return options.run("suppress methods", _methods, argparse.Namespace())
+    if command == "analyse":
+        from .analysis.cli import main as analyse
+
+        return analyse(argv[1:])
+    if command == "eval":
+        from .evaluation.cli import main as evaluate
+
+        return evaluate(argv[1:])
     return options.run("suppress", _suppress, _parser().parse_args(argv))
 
 
@@ -26,26 +37,44 @@ def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="suppress",
         description="Draw a prompt without something it names. Writes one picture: left the original, right the "
-        "suppressed, under each where the model looked for the target.",
-        epilog="Without --remove the target is what the prompt has in [brackets] or negates (without, no, not).",
+        "suppressed, under each where the model looked for the target; and a JSON file with settings and scores.",
+        epilog="Without --remove the target is what the prompt has in [brackets] or negates (without, no, not). "
+        "`suppress methods` lists the methods, `suppress analyse PROMPT` looks into a prompt, `suppress eval` "
+        "compares methods on the drawn world.",
     )
     p.add_argument("prompt", metavar="PROMPT", help='what to draw, e.g. "a man without glasses"')
-    p.add_argument(
-        "--remove",
-        metavar="WORD",
-        action="append",
-        help='a word or phrase of the prompt ("van gogh"); may be repeated',
+    target = p.add_mutually_exclusive_group()
+    target.add_argument(
+        "--remove", metavar="WORD", action="append", help='a word or phrase of the prompt ("van gogh"); may be repeated'
     )
-    p.add_argument("--seed", type=int, default=0, help="of the noise (default 0)")
-    method = p.add_argument_group("method (soft-weighted regularisation, Li et al. 2024)")
-    method.add_argument("--gamma", type=float, help="strength γ: σ̂ = σ e^(-γσ), 0 does nothing (default 1)")
+    target.add_argument(
+        "--strengthen", metavar="WORD", action="append", help="the opposite: draw more of it (the paper's appendix F)"
+    )
+    p.add_argument("--seed", type=int, nargs="+", default=[0], help="one row of pictures a seed (default 0)")
+    method = p.add_argument_group("method")
+    method.add_argument(
+        "--method", metavar="NAME", help="see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"
+    )
+    method.add_argument(
+        "--preset", choices=("official", "paper"), help="suppress-eot as its authors' code or its text has it"
+    )
     method.add_argument(
         "--start",
         metavar="R",
-        type=_start,
+        type=_number,
         help="first step with the edited prompt: a step number, or below 1 a share of the steps. Early removes more, "
-        "late keeps more of the layout (default: the published .2; the embedded model's own, measured, is in its "
-        "defaults.json)",
+        "late keeps more of the layout (default: the published .2; the embedded model has its own, measured: "
+        "weights/tiny/defaults.json)",
+    )
+    method.add_argument("--gamma", type=float, help="SWR's strength γ: σ̂ = σ e^(-γσ), 0 does nothing (default 1)")
+    method.add_argument("--iterations", type=int, help="gradient steps of ITO at each step (default 0, paper 10)")
+    method.add_argument("--stop", metavar="STEP", type=_number, help="the end of ITO: a step or a share (default .4)")
+    method.add_argument(
+        "--sheet",
+        metavar="NAME",
+        nargs="*",
+        help="compare: one row a method, one column a seed, the original first (default: "
+        "zero, suppress-eot, official, paper, unread)",
     )
     options.add_sampling_options(p)
     options.add_model_options(p)
@@ -53,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     return p
 
 
-def _start(text: str) -> int | float:
+def _number(text: str) -> int | float:
     """ "5" is a step, "0.1" and ".0" are shares."""
     try:
         return int(text)
@@ -61,115 +90,87 @@ def _start(text: str) -> int | float:
         return float(text)
 
 
+def _methods(_args: argparse.Namespace) -> None:
+    from .methods import describe_methods
+
+    print("\n".join(describe_methods()))
+
+
 def _suppress(args: argparse.Namespace) -> None:
-    from minisd.picture import check_out, free_name, save, slug
+    from minisd.outputs import check_out
 
     from .job import run
+    from .report import write
     from .target import find_rows, read_request, token_table
 
-    request = read_request(args.prompt, args.remove)
-    out = check_out(args.out, args.overwrite) if args.out else None
+    request = read_request(args.prompt, args.strengthen or args.remove)
+    out = check_out(args.out, args.overwrite, (".json",)) if args.out else None
+    specs = _specs(args)
     sd = options.load_model(args)
+    chosen = [_settings(sd, args, spec) for spec in specs]
     rows = find_rows(sd, request.prompt, request.targets)
-    print(f"removing {', '.join(repr(t) for t in request.targets)} ({request.how})")
+    verb = "strengthening" if args.strengthen else "removing"
+    print(f"{verb} {', '.join(map(repr, request.targets))} ({request.how})")
     print(token_table(sd, request.prompt, rows))
-    settings, origin = _settings(sd, args)
-    print(
-        f"{sd.name}: SWR with γ = {settings.gamma:g} from step R = {settings.first} of {settings.steps} ({origin})",
-        flush=True,
-    )
-    bar = options.progress_bar("drawing")
-    result = run(sd, request.prompt, request.targets, None, args.seed, settings, maps=True, progress=bar)
-    _print_scores(sd, result)
-    path = out or free_name(f"{slug(request.prompt)}-s{args.seed}")
-    print(save(draw(result), path, _parameters(sd, args, result)))
+    results = []
+    for spec, (settings, origin) in zip(specs, chosen, strict=True):
+        print(f"{sd.name}: {_describe(spec, settings)} ({origin})", flush=True)
+        results.append(
+            run(
+                sd,
+                request.prompt,
+                request.targets,
+                seed=args.seed,
+                settings=settings,
+                maps=args.sheet is None,
+                progress=options.progress_bar(spec),
+            )
+        )
+    write(sd, args, specs, results, out)
 
 
-def _settings(sd: StableDiffusion, args: argparse.Namespace) -> tuple[SuppressEOT, str]:
-    """The checkpoint's defaults with what the user gave; and a phrase that says where R comes from."""
+def _specs(args: argparse.Namespace) -> list[str]:
+    """The methods to run, by name."""
+    from .methods import DEFAULT
+
+    if args.preset and args.method not in (None, "suppress-eot"):
+        raise UserError(f"--preset {args.preset} is of suppress-eot, not of {args.method}")
+    if args.strengthen:
+        if args.method or args.preset or args.sheet is not None:
+            raise UserError("--strengthen is a method of its own; leave --method, --preset and --sheet away")
+        return ["strengthen"]
+    if args.sheet is not None:
+        if args.method or args.preset:
+            raise UserError("--sheet names its methods itself; leave --method and --preset away")
+        return args.sheet or ["zero", "suppress-eot", "official", "paper", "unread"]
+    return [args.preset or args.method or DEFAULT]
+
+
+def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str) -> tuple[Method, str]:
+    """The checkpoint's defaults with what the user gave; and a phrase that says where they come from."""
     from .job import default_settings
+    from .methods import METHODS
 
-    settings, origin = default_settings(sd)
-    given = {k: getattr(args, k) for k in ("steps", "guidance", "gamma", "start") if getattr(args, k) is not None}
-    return replace(settings, **given), "as given" if "start" in given else f"R {origin}"
-
-
-def draw(result: Result) -> Image.Image:
-    """Two by two: the original and the suppressed picture, under each the targets' cross-attention map.
-
-    Both maps share one scale, so that a target that is gone is dark.
-    """
-    from minisd.picture import overlay, sheet
-
-    if result.maps is None or result.original_maps is None:
-        raise UserError("this result has no maps; run with maps=True")
-    assert isinstance(result.original, Image.Image) and isinstance(result.image, Image.Image)
-    heats = [maps[0, list(result.rows)].sum(dim=0) for maps in (result.original_maps, result.maps)]
-    span = (float(heats[0].min()), float(heats[0].max()))
-    pictures = [result.original, result.image]
-    name = ", ".join(result.targets)
-    labels = [["original", "suppressed"], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
-    return sheet([pictures, [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]], labels)
+    names = ("steps", "guidance", "start", "gamma", "iterations", "stop")
+    given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
+    if args.sheet is not None:  # what one row has no use for is for the others
+        entry = METHODS.get(spec.partition(":")[0])
+        known = {f.name for f in fields(entry.kind)} if entry else set()
+        given = {k: v for k, v in given.items() if k in known}
+    settings, origin = default_settings(sd, spec, **given)
+    return settings, "R as given" if "start" in given else f"R {origin}"
 
 
-def _parameters(sd: StableDiffusion, args: argparse.Namespace, result: Result) -> str:
-    from minisd import parameters
+def _describe(spec: str, settings: Method) -> str:
+    """The method and what of its settings a reader looks for first."""
+    from .methods import SuppressEOT
 
-    s = result.settings
-    assert isinstance(result.image, Image.Image)
-    fields = {
-        "Steps": s.steps,
-        "Sampler": "DDIM",
-        "CFG scale": s.guidance,
-        "Seed": args.seed,
-        "Size": f"{result.image.width}x{result.image.height}",
-        "Model": sd.name,
-        "Precision": None if args.dtype == "fp32" else args.dtype,
-        "Suppress": ", ".join(result.targets),
-        "Suppress method": "suppress-eot",
-        "Suppress gamma": f"{s.gamma:g}",
-        "Suppress start": s.first,
-    }
-    return parameters.to_text(result.prompt, "", fields)
-
-
-# ---------------------------------------------------------------------- scores
-
-
-def _print_scores(sd: StableDiffusion, result: Result) -> None:
-    """For each target the detector's score and the CLIP score, before and after; a dash and the reason where none."""
-    assert isinstance(result.original, Image.Image) and isinstance(result.image, Image.Image)
-    pictures = [result.original, result.image]
-    print(f"{'':<24}original  suppressed")
-    for target in result.targets:
-        print(_line(f"DetScore {target}", *_det_score(sd, pictures, target)))
-        print(_line(f"CLIP score {target}", *_clip_score(sd, pictures, target)))
-
-
-def _line(name: str, scores: list[float] | None, remark: str) -> str:
-    cells = f"{scores[0]:8.3f}    {scores[1]:8.3f}" if scores else f"{DASH:>8}    {DASH:>8}"
-    return f"{name:<24}{cells}" + (f"  ({remark})" if remark else "")
-
-
-def _det_score(sd: StableDiffusion, pictures: list[Image.Image], target: str) -> tuple[list[float] | None, str]:
-    from .metrics import Detector, Unavailable
-
-    try:
-        detector = Detector.of(sd)
-        match = detector.match(target)
-    except Unavailable as reason:
-        return None, str(reason)
-    remark = f"the whole class {match.name.replace('_', ' ')}" if match.whole else ""
-    return detector.scores(pictures)[match.name].tolist(), remark
-
-
-def _clip_score(sd: StableDiffusion, pictures: list[Image.Image], target: str) -> tuple[list[float] | None, str]:
-    from .metrics import ClipScore, Unavailable
-
-    try:
-        return ClipScore.of(sd)(pictures, target).tolist(), ""
-    except Unavailable as reason:
-        return None, str(reason)
+    parts = [spec]
+    if isinstance(settings, SuppressEOT):
+        parts.append(f"γ = {settings.gamma:g}")
+        if settings.iterations:
+            parts.append(f"ITO × {settings.iterations} before step {settings.last}")
+    return ", ".join([*parts, f"from step R = {settings.first} of {settings.steps}"])
 
 
 if __name__ == "__main__":

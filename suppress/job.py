@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from PIL import Image
@@ -16,10 +17,8 @@ from minisd import Average, Site, StableDiffusion, UserError, heat_maps, select
 from minisd.picture import to_pil
 from minisd.pipeline import pair
 
-from .methods import SuppressEOT, suppress_eot
+from .methods import DEFAULT, Method, Prompt, parse_method, two_branches
 from .target import eot_rows, find_rows, read_request
-
-METHODS = ("suppress-eot",)
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Result:
     original: Image.Image | list[Image.Image]  # the same noise, nothing removed
     latents: Tensor  # (B,4,h,w), of `image`
     original_latents: Tensor
-    settings: SuppressEOT
+    settings: Method
     timings: dict[str, float]  # seconds: encode, sample, decode, total
     prompt: str  # as the model got it
     targets: tuple[str, ...]
@@ -45,7 +44,7 @@ def run(
     remove: str | Sequence[str] | None = None,
     method: str | None = None,
     seed: int | Sequence[int] = 0,
-    settings: SuppressEOT | None = None,
+    settings: Method | None = None,
     *,
     maps: bool = False,
     batch_size: int = 8,
@@ -54,23 +53,25 @@ def run(
     """Draws `prompt` with and without what is to be removed.
 
     remove: a phrase, a list of phrases (one picture without all of them), or None: what the prompt negates or puts
-    in [brackets]. method None: the default, "suppress-eot". settings None: the checkpoint's measured defaults, or
-    the published ones (`default_settings`). maps: record the cross-attention maps as well. batch_size: seeds drawn
-    at once. progress: wraps the steps, called as progress(iterator, total=…).
+    in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
+    measured settings or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(),
+    in place of a name.
+    maps: record the cross-attention maps as well. batch_size: seeds drawn at once. progress: wraps the steps, called
+    as progress(iterator, total=…).
 
     UserError for a target that is not in the prompt (with the token table) and for unusable settings.
     """
-    if method is not None and method not in METHODS:
-        raise UserError(f"method {method!r}; there is {', '.join(METHODS)}")
-    settings = default_settings(sd)[0] if settings is None else settings
+    if settings is None:
+        settings, _origin = default_settings(sd, method)
+    elif method is not None:
+        raise UserError("method and settings both say what to run; give one of them")
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    rows = find_rows(sd, request.prompt, request.targets)
     clock = _Clock(sd.device)
-    ctx, uncond = sd.encode_text(request.prompt), sd.encode_text("")
+    read = encode(sd, request.prompt, request.targets)
     clock.stop("encode")
     batches = [
-        _sample(sd, ctx, uncond, rows, eot_rows(sd, request.prompt), chunk, settings, maps, progress)
+        _sample(sd, read, chunk, settings, maps, progress)
         for chunk in (seeds[k : k + batch_size] for k in range(0, len(seeds), batch_size))
     ]
     originals, latents, *recorded = (torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -87,28 +88,35 @@ def run(
         timings=clock.timings(),
         prompt=request.prompt,
         targets=request.targets,
-        rows=rows,
+        rows=read.target,
         maps=recorded[1] if maps else None,
         original_maps=recorded[0] if maps else None,
     )
 
 
-def default_settings(sd: StableDiffusion) -> tuple[SuppressEOT, str]:
-    """(settings, where they come from): a folder's defaults.json, measured on that checkpoint, or the published."""
+def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
+    """(settings, where they come from): a folder's defaults.json, measured on that checkpoint, or the published.
+
+    method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
+    """
+    spec = method or DEFAULT
     file = sd.folder / "defaults.json" if sd.folder else None
-    if file is None or not file.is_file():
-        return SuppressEOT(), "published"
-    return SuppressEOT(**json.loads(file.read_text())["suppress-eot"]), f"measured on {sd.name}"
+    measured: dict[str, Any] = json.loads(file.read_text()) if file and file.is_file() else {}
+    origin = f"measured on {sd.name}" if spec.partition(":")[0] in measured else "published"
+    return parse_method(spec, measured, **given), origin
+
+
+def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:
+    """A prompt as the methods get it: its embeddings, and where the targets and [EOT] stand in them."""
+    rows = find_rows(sd, text, targets)
+    return Prompt(text, tuple(targets), sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text))
 
 
 def _sample(
     sd: StableDiffusion,
-    ctx: Tensor,
-    uncond: Tensor,
-    rows: Sequence[int],
-    eot: Sequence[int],
+    prompt: Prompt,
     seeds: Sequence[int],
-    settings: SuppressEOT,
+    method: Method,
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> tuple[Tensor, ...]:
@@ -116,8 +124,8 @@ def _sample(
     side = sd.config.unet.sample_size * sd.vae.config.factor
     z = sd.noise(seeds, side, side)
     record = _BranchMaps(len(seeds)) if maps else None
-    steps: Iterable = suppress_eot(sd, ctx.expand(len(seeds), -1, -1), uncond, (*rows, *eot), z, settings, tap=record)
-    [latents] = deque(progress(steps, total=settings.steps) if progress else steps, maxlen=1)  # the last
+    steps: Iterable = two_branches(sd, prompt, z, method, tap=record)
+    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # the last
     if record is None:
         return latents
     heat = heat_maps(record.maps, (z.shape[-2], z.shape[-1]))

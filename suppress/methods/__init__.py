@@ -1,5 +1,22 @@
-"""The methods, one file each."""
+"""The methods, one file each, and their names on the command line."""
 
-from .suppress_eot import SuppressEOT, suppress_eot
+from .base import Method, Prompt, two_branches
+from .names import DEFAULT, METHODS, describe_methods, parse_method
+from .suppress_eot import SuppressEOT
+from .unread import Unread
+from .variant import AttentionToZero, Rewrite, Variant
 
-__all__ = ["SuppressEOT", "suppress_eot"]
+__all__ = [
+    "DEFAULT",
+    "METHODS",
+    "AttentionToZero",
+    "Method",
+    "Prompt",
+    "Rewrite",
+    "SuppressEOT",
+    "Unread",
+    "Variant",
+    "describe_methods",
+    "parse_method",
+    "two_branches",
+]

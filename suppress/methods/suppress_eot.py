@@ -1,79 +1,121 @@
-"""SuppressEOT: "Get What You Want, Not What You Don't", Li et al., ICLR 2024. Soft-weighted regularisation (SWR).
+"""SuppressEOT: "Get What You Want, Not What You Don't" (Li et al., ICLR 2024), Algorithm 1 for generated pictures.
 
-    ĉ = SWR(c)                              eq. 2, suppress/embedding.py
-    for step i = 0 … steps-1:
-        z  <- DDIM(z,  eps(z,  t_i, c))     the original
-        ẑ  <- DDIM(ẑ,  eps(ẑ,  t_i, c))     if i < R: the layout is still the original's
-              DDIM(ẑ,  eps(ẑ,  t_i, ĉ))     from R on
+    ĉ = SWR(c)                                     eq. 2, suppress/embedding.py
+    for step i = R … steps-1, timestep t:
+        ĉ_i = ĉ
+        if i < stop, `iterations` times:           ITO, eq. 3-6, suppress/loss.py and suppress/optimize.py
+            ĉ_i <- ĉ_i - η_i ∇ L(maps of UNet(z_t, t, c), maps of UNet(ẑ_t, t, ĉ_i))
+        ẑ <- DDIM(ẑ, eps(ẑ, t, ĉ_i))               suppress/methods/base.py
 
-Both pictures come from the same noise; until R they are one, and one pass serves both.
+The context is reset to SWR(c) at every step; nothing that ITO finds is carried on.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
-import torch
 from torch import Tensor
 
-from minisd import StableDiffusion, Tap, UserError, ddim
+from minisd import StableDiffusion, UserError
 
 from ..embedding import soft_weight
+from ..loss import AttentionLoss, Weights
+from ..optimize import descend, map_scale, read_maps, value_loss
+from .base import Editor, Method, Prompt, step_number, whole_number
 
 
 @dataclass(frozen=True)
-class SuppressEOT:
-    """The method's settings, with the published values."""
+class SuppressEOT(Method):
+    """The method's settings. The default is what measured best on the drawn world: SWR alone, R as published.
 
-    steps: int = 50  # DDIM steps; from the code
-    guidance: float = 7.5  # classifier-free guidance; from the code
-    gamma: float = 1.0  # γ of σ̂ = σ e^(-γσ); eq. 2 has 1, appendix D sweeps it
-    start: int | float = 0.2  # R, the first step with ĉ: a step number, or below 1 a share of the steps; from the code
+    `official()` is the authors' code, `paper()` the text; both run ITO.
+    """
+
+    gamma: float = 1.0  # γ of σ̂ = σ e^(-γσ); section 3.3, eq. 2 has 1
+    iterations: int = 0  # gradient steps of ITO at each step; 10 in Algorithm 1 and the code, 0 is SWR alone
+    stop: int | float = 0.4  # the end of the ITO range: a step number, or a share; 20 of 50 in the code
+    loss: Literal["cosine", "l2", "value"] = "cosine"  # cosine: from the code; l2: eq. 3-4; value: appendix D
+    lambda_pl: float = 1.0  # λ_pl, words to keep, cross maps; section 3.4
+    lambda_nl: float = 0.5  # λ_nl, the target, cross maps; section 3.4
+    lambda_self_pl: float = 1.0  # words to keep, self maps; from the code
+    lambda_self_nl: float = 0.5  # the target, self maps; from the code
+    step_size: float = 20.0  # η = step_size · √f_i; from the code (5 for real pictures)
+    decay: float = 0.1  # f runs from 1 to this, linearly over the steps; from the code
+    resolution: int | None = None  # side of the grid whose maps are read; None: a quarter of the latents', 16 in SD
+    heads: int | None = None  # how many heads, from the first, are read; None: all. The code has read half since 2024
+    reference: Literal["original", "edited"] = "original"  # whose latents make the reference maps; from the code
+    after: Literal["swr", "original"] = "swr"  # the context after `stop`: SWR(c), from the code, or c, appendix A
+
+    @classmethod
+    def official(cls, **changes: Any) -> SuppressEOT:
+        """The authors' code: R = .2, ITO in steps 10-19 × 10, cosine loss with self terms, heads 0-3."""
+        return cls(**({"iterations": 10, "start": 0.2, "heads": 4} | changes))
+
+    @classmethod
+    def paper(cls, **changes: Any) -> SuppressEOT:
+        """The text: squared L2 on cross maps, ITO × 10 in steps 0 to 20 of 50, then the unchanged model (appendix A).
+
+        Both maps of the loss are taken on the edited latents (section 3.4). The text gives no number of steps,
+        guidance, step size, resolution, layers or heads: those are the code's. `after="swr"` is the other reading.
+        """
+        text: dict[str, Any] = {"iterations": 10, "start": 0, "stop": 0.4, "loss": "l2", "after": "original"}
+        text |= {"lambda_self_pl": 0.0, "lambda_self_nl": 0.0, "reference": "edited"}
+        return cls(**(text | changes))
 
     def __post_init__(self) -> None:
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise UserError(f"steps = {self.steps!r}; expected a whole number, 1 or more")
-        if not math.isfinite(self.guidance):
-            raise UserError(f"guidance = {self.guidance!r}; expected a finite number")
+        super().__post_init__()
+        whole_number("iterations", self.iterations, 0)
+        step_number("stop", self.stop, self.steps)
         if not self.gamma >= 0:
             raise UserError(f"gamma = {self.gamma!r}; expected a number, 0 or more")
-        share = isinstance(self.start, float) and 0 <= self.start < 1
-        if not share and not (float(self.start).is_integer() and 0 <= self.start <= self.steps):
-            raise UserError(
-                f"start = {self.start!r}; expected a step from 0 to {self.steps}, or a share of the steps below 1"
-            )
+        for name in ("lambda_pl", "lambda_nl", "lambda_self_pl", "lambda_self_nl", "step_size", "decay"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise UserError(f"{name} = {value!r}; expected a finite number, 0 or more")
+        for name, choices in (
+            ("loss", ("cosine", "l2", "value")),
+            ("reference", ("original", "edited")),
+            ("after", ("swr", "original")),
+        ):
+            if getattr(self, name) not in choices:
+                raise UserError(f"{name} = {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+        for name in ("resolution", "heads"):
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), 1)
 
     @property
-    def first(self) -> int:
-        """R as a step number: the edited context is used from this step on."""
-        if isinstance(self.start, float) and self.start < 1:
-            return round(self.start * self.steps)
-        return int(self.start)
+    def last(self) -> int:
+        """The step before which ITO ends."""
+        return step_number("stop", self.stop, self.steps)
 
+    def step_length(self, i: int) -> float:
+        """η_i = step_size · √f_i, f = 1 … decay; the value loss has a scale of its own, where η_i = √f_i."""
+        f = 1 + (self.decay - 1) * i / (self.steps - 1) if self.steps > 1 else 1.0
+        return f**0.5 * (1.0 if self.loss == "value" else self.step_size)
 
-@torch.no_grad()
-def suppress_eot(
-    sd: StableDiffusion,
-    ctx: Tensor,
-    uncond: Tensor,
-    rows: Sequence[int],
-    z: Tensor,
-    settings: SuppressEOT,
-    tap: Tap | None = None,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yields (z, ẑ) after each step: the original and the suppressed latents, (B,4,h,w) each.
+    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
+        weighted = soft_weight(prompt.ctx, (*prompt.target, *prompt.eot), self.gamma).expand(len(z), -1, -1)
+        original = prompt.ctx.expand(len(z), -1, -1)
+        weights = Weights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
+        scale = map_scale(sd, z, self.resolution) if self.iterations else 0
 
-    ctx (B,77,D), uncond (1,77,D), rows: positions of target and [EOT], z: the noise. A tap sees the batch
-    [uncond, c] before R and [uncond, uncond, c, ĉ] after it.
-    """
-    schedule = ddim.Schedule(settings.steps, sd.config.schedule)
-    both_ctx = torch.cat([ctx, soft_weight(ctx, rows, settings.gamma)])
-    for i, t in enumerate(schedule.t):
-        if i == settings.first:
-            z, ctx = torch.cat([z, z]), both_ctx  # from here on: the original, then the suppressed
-        eps = sd.predict(z, t, ctx, uncond, settings.guidance, tap)
-        z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
-        original, suppressed = (z, z) if i < settings.first else z.chunk(2)
-        yield original, suppressed
+        def edit(i: int, t: int, z: Tensor, edited: Tensor) -> Tensor:
+            if i >= self.last:
+                return original if self.after == "original" else weighted
+            if not self.iterations:
+                return weighted
+            if self.loss == "value":
+                loss = value_loss(sd, original, prompt.others, prompt.target, weights, scale)
+            else:
+                source = z if self.reference == "original" else edited
+                ref = read_maps(sd, source, t, original, scale, self.heads)
+                against = AttentionLoss(ref, prompt.others, prompt.target, weights, self.loss)
+
+                def loss(ctx: Tensor) -> Tensor:
+                    return against(read_maps(sd, edited, t, ctx, scale, self.heads))
+
+            return descend(weighted, loss, self.iterations, self.step_length(i))
+
+        return edit

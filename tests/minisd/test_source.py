@@ -126,7 +126,7 @@ def hub(tmp_path, monkeypatch):
 
     repository, cache = tiny_folder(tmp_path / "repository"), tmp_path / "cache"
     (repository / "safety_checker").mkdir()
-    for extra in ("safety_checker/config.json", "safety_checker/model.safetensors", "README.md", "v1-4.ckpt"):
+    for extra in ("safety_checker/config.json", "safety_checker/model.safetensors", "NOTES.md", "v1-4.ckpt"):
         (repository / extra).write_text("{}")
     fetched = []
 

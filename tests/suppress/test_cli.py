@@ -1,5 +1,6 @@
 """`suppress`, end to end on the embedded model."""
 
+import json
 import re
 
 import pytest
@@ -22,13 +23,18 @@ def test_main_job(tmp_path, capsys):
     assert "R measured on tiny" in out
     before, after = map(float, re.search(r"DetScore glasses\s+([\d.]+)\s+([\d.]+)", out).groups())
     assert before > 0.9 and after < 0.1
-    before, after = map(float, re.search(r"CLIP score glasses\s+([\d.]+)\s+([\d.]+)", out).groups())
-    assert before > after
-    [file] = tmp_path.iterdir()
-    assert file.name == "a-man-without-glasses-s0.png" == out.splitlines()[-1]
+    clip = [float(x) for x in re.search(r"CLIP score glasses\s+([\d.]+)\s+([\d.]+)", out).groups()]
+    assert clip[0] > clip[1]
+    file = tmp_path / out.splitlines()[-1]
+    assert file.name == "a-man-without-glasses-s0.png"
     prompt, _negative, fields = parameters.read(file)
     assert prompt == "a man without glasses"
     assert fields["Suppress"] == "glasses" and fields["Seed"] == "0" and fields["Steps"] == "20"
+    report = json.loads(file.with_suffix(".json").read_text())
+    [result] = report["results"]
+    assert report["targets"] == ["glasses"] and result["settings"]["start"] < 0.2
+    assert result["scores"]["DetScore glasses"]["original"] == [pytest.approx(before, abs=0.001)]
+    assert set(result["seconds"]) == {"encode", "sample", "decode", "total"}
     with Image.open(file) as image:  # two pictures of 128 beside each other, their maps below
         assert image.width > 2 * 128 and image.height > 2 * 128
 
@@ -36,10 +42,8 @@ def test_main_job(tmp_path, capsys):
 def test_free_names_and_out(tmp_path, capsys):
     job = ["a man without glasses", "--steps", "2"]
     assert main(job) == 0 and main(job) == 0
-    assert {p.name for p in tmp_path.iterdir()} == {
-        "a-man-without-glasses-s0.png",
-        "a-man-without-glasses-s0-2.png",
-    }
+    stems = ["a-man-without-glasses-s0-2", "a-man-without-glasses-s0"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{s}.{e}" for s in stems for e in ("json", "png")]
     assert "negated in the prompt" in capsys.readouterr().out
     (tmp_path / "mine.png").write_bytes(b"mine")
     assert main([*job, "--out", "mine.png"]) == 2
@@ -64,10 +68,56 @@ def test_whole_class_and_several_targets(capsys):
     assert re.search(r"DetScore crown .*\(the whole class hat\)", out) and "DetScore glasses" in out
 
 
+def test_json_of_others_is_kept(tmp_path, capsys):
+    """The JSON beside the picture must not fall on a file that was there."""
+    (tmp_path / "a-man-without-glasses-s0.json").write_text("mine")
+    (tmp_path / "b.json").write_text("mine too")
+    assert main(["a man without glasses", "--steps", "2"]) == 0
+    assert (tmp_path / "a-man-without-glasses-s0-2.png").is_file()
+    assert main(["a man without glasses", "--steps", "2", "--out", "b.png"]) == 2
+    assert (tmp_path / "a-man-without-glasses-s0.json").read_text() == "mine"
+    assert (tmp_path / "b.json").read_text() == "mine too"
+
+
+def test_preset_iterations_and_seeds(tmp_path, capsys):
+    job = ["a man without glasses", "--preset", "official", "--iterations", "2", "--steps", "5", "--seed", "1", "2"]
+    assert main([*job, "--out", "o.png"]) == 0
+    assert "ITO × 2 before step 2, from step R = 1 of 5" in capsys.readouterr().out
+    report = json.loads((tmp_path / "o.json").read_text())
+    assert report["results"][0]["settings"]["heads"] == 4 and report["results"][0]["settings"]["iterations"] == 2
+    assert len(report["results"][0]["scores"]["DetScore glasses"]["suppressed"]) == 2
+    with Image.open(tmp_path / "o.png") as image:  # two rows of pictures for each of the two seeds
+        assert image.height > 4 * 128
+
+
+def test_sheet_has_a_row_a_method(tmp_path, capsys):
+    job = ["a man without glasses", "--steps", "3", "--seed", "0", "1", "--out", "s.png"]
+    assert main([*job, "--sheet", "zero", "suppress-eot:gamma=0", "unread"]) == 0
+    report = json.loads((tmp_path / "s.json").read_text())
+    assert [r["method"] for r in report["results"]] == ["zero", "suppress-eot:gamma=0", "unread"]
+    assert report["results"][1]["settings"]["gamma"] == 0
+    scores = report["results"][1]["scores"]["DetScore glasses"]
+    assert scores["original"] == pytest.approx(scores["suppressed"], abs=1e-3)  # gamma 0 changes nothing
+    with Image.open(tmp_path / "s.png") as image:
+        assert image.width < 3 * 138 and 4 * 128 < image.height < 5 * 140
+
+
+def test_strengthen(tmp_path, capsys):
+    assert main(["a man with a beard", "--strengthen", "beard", "--steps", "3"]) == 0
+    assert "strengthening 'beard'" in capsys.readouterr().out
+
+
+def test_methods_are_listed(capsys):
+    assert main(["methods"]) == 0
+    out = capsys.readouterr().out
+    for name in ("suppress-eot", "official", "paper", "unread", "attn2zero", "top-k", "strengthen"):
+        assert re.search(rf"^{name} ", out, re.M)
+
+
 def test_settings_reach_the_method(capsys):
     assert main(["a man without glasses", "--steps", "4", "--start", "4", "--gamma", "0.5"]) == 0
     out = capsys.readouterr().out
-    assert "γ = 0.5 from step R = 4 of 4 (as given)" in out
+    assert "γ = 0.5, from step R = 4 of 4 (R as given)" in out
     scores = re.search(r"CLIP score glasses\s+([\d.]+)\s+([\d.]+)", out).groups()
     assert scores[0] == scores[1]  # R after the last step: nothing is edited
 
@@ -85,6 +135,11 @@ def test_settings_reach_the_method(capsys):
         (["a man without glasses", "--out", "x.jpg"], ".png"),
         (["a man without glasses", "--out", "no/where.png"], "there is no folder"),
         (["a man without glasses", "--device", "nonsense"], "device 'nonsense'"),
+        (["a man without glasses", "--method", "magic"], "method 'magic'; there is suppress-eot"),
+        (["a man without glasses", "--method", "unread:gamma=1"], "with a field of unread"),
+        (["a man without glasses", "--method", "suppress-eot:heads=many"], "heads = 'many'"),
+        (["a man without glasses", "--method", "unread", "--gamma", "1"], "unread has no setting gamma"),
+        (["a man without glasses", "--method", "unread", "--preset", "paper"], "--preset paper is of suppress-eot"),
     ],
 )
 def test_mistakes_get_one_message_and_no_traceback(tmp_path, capsys, argv, message):

@@ -146,3 +146,5 @@ def test_unusable_settings_are_named(bad):
 def test_unknown_method(sd):
     with pytest.raises(minisd.UserError, match="there is suppress-eot"):
         suppress.run(sd, PROMPT, "glasses", method="magic")
+    with pytest.raises(minisd.UserError, match="give one of them"):
+        suppress.run(sd, PROMPT, "glasses", method="unread", settings=SHORT)

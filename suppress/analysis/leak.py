@@ -1,0 +1,156 @@
+"""How much of the target each token's embedding carries: which rows change when the target becomes another word.
+
+Not of the paper; it decides whether soft weighting can work for a prompt. The text encoder is causal, so the words
+before the target never change; those after it do, and SWR leaves their rows as they are. Where they carry much of
+the target, it will be drawn.
+
+    leak_j = mean over swaps p' of |c_j(p) - c_j(p')| / |c_j(p)|
+
+with c(p) as the encoder gives it, after SWR of both, and with the target hidden inside the encoder (Unread) of both.
+All are divided by the norm of the untouched embedding, so that they compare: a row that SWR makes small carries little.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minisd import StableDiffusion
+
+from ..embedding import soft_weight
+from ..metrics import Unavailable
+from .embeddings import token_names
+from .findings import Findings
+from .study import Study
+
+# ordinary things, one token each for CLIP's vocabulary and, but for the last, for the embedded model's
+NOUNS = (
+    "hat scarf mask beard crown umbrella flower cake balloon dog cat car robot lamp moon shirt cap glasses "
+    "chair table book cup phone door tree horse"
+).split()
+SWAPS = 8  # enough that the mean changes by a few hundredths with other words
+
+FORMS = ("original", "swr", "hidden")
+
+
+def leak(study: Study) -> Findings:
+    """A row for each of the 77 positions: its token, its part of the prompt, and its leak in the three forms."""
+    prompt = study.prompt
+    swaps = swap_target(study.sd, prompt.text, prompt.target)
+    originals = _forms(study, prompt.text)
+    norm = originals["original"].norm(dim=-1)
+    total = {form: torch.zeros_like(norm) for form in FORMS}
+    for text in swaps.values():
+        for form, ctx in _forms(study, text).items():
+            total[form] += (ctx - originals[form]).norm(dim=-1) / norm
+    rows: list[dict[str, Any]] = [
+        {"position": j, "token": token, "part": _part(study, j)}
+        | {form: float(total[form][j]) / len(swaps) for form in FORMS}
+        for j, token in enumerate(token_names(study))
+    ]
+    return Findings(rows, notes=[f"target swapped with {', '.join(swaps)}"])
+
+
+def _forms(study: Study, text: str) -> dict[str, Tensor]:
+    """The prompt's embeddings (77,D), in float64, in each form. Prompts go one by one: equal sums stay equal."""
+    ctx = study.sd.encode_text(text)
+    rows, gamma = study.rows, study.settings.gamma
+    hidden = study.sd.encode_text(text, hidden=study.prompt.target)
+    forms = {"original": ctx, "swr": soft_weight(ctx, rows, gamma), "hidden": hidden}
+    return {form: c[0].cpu().double() for form, c in forms.items()}
+
+
+def _part(study: Study, j: int) -> str:
+    target, eot = study.prompt.target, study.prompt.eot
+    if j in target:
+        return "target"
+    if j >= eot[0]:
+        return "eot"
+    return "before" if j < target[0] else "after"
+
+
+# ---------------------------------------------------------------------- other words
+
+
+def swap_target(sd: StableDiffusion, prompt: str, target: Sequence[int]) -> dict[str, str]:
+    """{"hat": "a man without hat", …}: the prompt with other words at the target's positions.
+
+    A swap has as many BPE pieces as what it replaces, so that all other tokens keep their places: nouns of that many
+    pieces, filled up with rows of one-piece nouns ("hat scarf" for "van gogh"); none that the prompt has. Where the
+    target stands at several places they are swapped together.
+    Unavailable where the vocabulary gives none, or the prompt's text cannot be rebuilt from its pieces.
+    """
+    pieces = sd.pieces(prompt)
+    spans = _spans(target)
+    nouns = {noun: sd.pieces(noun) for noun in NOUNS}
+    nouns = {noun: p for noun, p in nouns.items() if not set(p) & set(pieces)}
+    choices = {length: _phrases(nouns, length) for length in {len(span) for span in spans}}
+    swaps: dict[str, str] = {}
+    for k in range(min(map(len, choices.values()))):
+        swapped = list(pieces)
+        for span in spans:
+            swapped[span[0] - 1 : span[-1]] = choices[len(span)][k]  # [SOT] is position 0
+        text = _text(sd, swapped)
+        if sd.pieces(text) == swapped:
+            name = " / ".join(dict.fromkeys(_text(sd, choices[len(span)][k]) for span in spans))
+            swaps[name] = text
+    if not swaps or sd.pieces(_text(sd, pieces)) != pieces:
+        raise Unavailable(f"{sd.name}'s vocabulary has no other words to put in the target's place in {prompt!r}")
+    return swaps
+
+
+def _spans(target: Sequence[int]) -> list[list[int]]:
+    """Runs of neighbouring positions: the target's occurrences."""
+    runs = groupby(enumerate(target), key=lambda pair: pair[1] - pair[0])
+    return [[position for _, position in run] for _, run in runs]
+
+
+def _phrases(nouns: dict[str, list[str]], length: int) -> list[list[str]]:
+    """Up to SWAPS lists of `length` pieces."""
+    whole = [p for p in nouns.values() if len(p) == length]
+    single = [p for p in nouns.values() if len(p) == 1]
+    rows = [sum(single[k : k + length], []) for k in range(len(single) - length + 1)] if length > 1 else []
+    return [*whole, *rows][:SWAPS]
+
+
+def _text(sd: StableDiffusion, pieces: Sequence[str]) -> str:
+    """What tokenises to these pieces; some versions of the tokenizer leave the ends of words marked."""
+    return sd.tokenizer.convert_tokens_to_string(list(pieces)).replace("</w>", " ").strip()
+
+
+# ---------------------------------------------------------------------- told
+
+
+def summarise(findings: Findings) -> list[dict[str, Any]]:
+    """The rows of the words as they are, and one for [EOT]: the mean over its positions, "5-76"."""
+    words = [row for row in findings.rows if row["part"] != "eot"]
+    eot = [row for row in findings.rows if row["part"] == "eot"]
+    span = f"{eot[0]['position']}-{eot[-1]['position']}"
+    mean = {form: sum(row[form] for row in eot) / len(eot) for form in FORMS}
+    return [*words, {"position": span, "token": "[EOT]", "part": "eot"} | mean]
+
+
+def table(findings: Findings) -> str:
+    """For the terminal: a line a token, and what it means for SWR."""
+    lines = [f"{'':>6}  {'carries of the target':<22}{'original':>10}{'SWR':>9}{'hidden':>9}"]
+    for row in summarise(findings):
+        name = row["token"] + ("   <- target" if row["part"] == "target" else "")
+        cells = "".join(f"{row[form]:>{width}.1%}" for form, width in zip(FORMS, (10, 9, 9), strict=True))
+        lines.append(f"{row['position']:>6}  {name:<22}{cells}")
+    return "\n".join([*lines, verdict(findings)])
+
+
+def verdict(findings: Findings) -> str:
+    """Which row tells most about the target after SWR, among those that SWR does not edit."""
+    after = [row for row in findings.rows if row["part"] == "after"]
+    if not after:
+        return "No other word follows the target: every row that carries it is one that SWR edits."
+    worst = max(after, key=lambda row: row["swr"])
+    return (
+        f"SWR does not edit the words after the target; {worst['token']!r} ({worst['position']}) carries most of it, "
+        f"{worst['swr']:.0%} of its norm. `--method unread` leaves nothing there."
+    )

@@ -1,0 +1,70 @@
+"""Unread: the text encoder is run again, and no word may read the target.
+
+SWR leaves alone the rows of words that follow the target, and they carry it: the text encoder is causal, every later
+word has read the target. So read the prompt again with the target's tokens T hidden from all attention inside the
+encoder, layer by layer (j, k: positions; the causal mask stays),
+
+    a_jk = softmax_k(q_j · k_k / √d)  over  k <= j, k ∉ T,        ĉ_j = 0 for j ∈ T,
+
+and draw with ĉ from step R on. Rows before the target are the original's to the bit; later words and [EOT] keep
+their positions and what they say of each other, and hold nothing of the target, by construction and not by an
+estimate. One pass of the text encoder; no pass of the UNet beyond those of SWR.
+
+For the first `share` of the steps the suppressed branch looks where the original looks: the cross maps of the kept
+tokens (all but T) are copied from the original branch of the same batch, as Prompt-to-Prompt does (Hertz et al. 2022),
+which keeps the layout.
+
+Where it fails: a negation or an adjective that belongs to the target stays in the prompt ("without", "red" of "red
+scarf") unless it is named as well; what the training pictures show unasked (glasses on some men) comes back at its own
+rate, as it does when the phrase is deleted; and a word that implies the target ("bespectacled") is another word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minisd import Site, StableDiffusion, Tap
+
+from .base import Editor, Method, Prompt, step_number
+
+
+@dataclass(frozen=True)
+class Unread(Method):
+    """Settings; the method is this project's own, its values measured on the drawn world."""
+
+    share: int | float = 0.8  # cross maps are the original's until this step (a step number, or a share of the steps)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        step_number("share", self.share, self.steps)
+
+    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
+        ctx = sd.encode_text(prompt.text, hidden=prompt.target)
+        ctx[:, list(prompt.target)] = 0
+        ctx = ctx.expand(len(z), -1, -1)
+        return lambda i, t, z, edited: ctx
+
+    def tap(self, prompt: Prompt, samples: int, step: int) -> Tap | None:
+        if step >= step_number("share", self.share, self.steps):
+            return None
+        return ShareMaps(samples, prompt.target)
+
+
+class ShareMaps(Tap):
+    """In a batch [uncond × 2B, original × B, suppressed × B]: the suppressed samples' cross maps become the original's,
+    but for the target's columns."""
+
+    def __init__(self, samples: int, target: tuple[int, ...]):
+        self.samples, self.target = samples, list(target)
+
+    def wants(self, site: Site) -> bool:
+        return site.kind == "cross"
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        uncond, original, suppressed = p.split([2 * self.samples, self.samples, self.samples])
+        shared = original.clone()
+        shared[..., self.target] = suppressed[..., self.target]
+        return torch.cat([uncond, original, shared])

@@ -1,0 +1,42 @@
+"""PSNR and SSIM against values worked out by hand."""
+
+import numpy as np
+import pytest
+import torch
+
+from minisd import UserError
+from suppress.metrics import psnr, ssim
+
+
+def test_psnr_of_a_known_error():
+    a = torch.zeros(2, 3, 16, 16)
+    b = a.clone()
+    b[1] += 0.2  # MSE .04 of a range of 2: 10 log10(4 / .04) = 20 dB
+    assert psnr(a, b)[0] == float("inf") and psnr(a, b)[1].item() == pytest.approx(20, abs=1e-5)
+
+
+def test_ssim_of_one_window_by_the_definition():
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(1, 1, 11, 11, generator=generator) * 2 - 1 for _ in range(2))
+    at = np.arange(11) - 5
+    w = np.exp(-(at[:, None] ** 2 + at**2) / 4.5)
+    w /= w.sum()
+    x, y = a[0, 0].double().numpy(), b[0, 0].double().numpy()
+    mx, my = (w * x).sum(), (w * y).sum()
+    vx, vy, cov = (w * (x - mx) ** 2).sum(), (w * (y - my) ** 2).sum(), (w * (x - mx) * (y - my)).sum()
+    want = (2 * mx * my + 4e-4) * (2 * cov + 3.6e-3) / ((mx**2 + my**2 + 4e-4) * (vx + vy + 3.6e-3))
+    assert ssim(a, b).item() == pytest.approx(want, rel=1e-9)
+
+
+def test_ssim_is_one_for_equals_and_falls_with_noise():
+    a = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(2))
+    values = [ssim(a, a + k * noise).item() for k in (0, 0.1, 0.5)]
+    assert values[0] == pytest.approx(1) and values[0] > values[1] > values[2]
+
+
+def test_bad_shapes():
+    with pytest.raises(UserError, match="shapes"):
+        psnr(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 16, 16))
+    with pytest.raises(UserError, match="11 × 11"):
+        ssim(torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 8, 8))
