@@ -1,5 +1,7 @@
 """Stable Diffusion v1.x by hand in pure PyTorch, its attention maps ordinary tensors.
 
+In three lines:
+
     import minisd
     sd = minisd.load("tiny")
     sd.generate("a cat wearing a crown")[0].save("cat.png")

@@ -36,7 +36,9 @@ METHODS: dict[str, Entry] = {
     "value-loss": Entry(
         SuppressEOT, partial(SuppressEOT.official, loss="value"), "ITO on values instead of maps (appendix D)"
     ),
-    "unread": Entry(Unread, Unread, "the text encoder run again with the target hidden from every word"),
+    "unread": Entry(
+        Unread, Unread, "the text encoder run again with the target hidden from every word; SWR where it is the last"
+    ),
     "attn2zero": Entry(AttentionToZero, AttentionToZero, "the target's cross maps become 0 (appendix D)"),
 } | {name: Entry(Variant, partial(Variant, name=name), variant.about) for name, variant in VARIANTS.items()}
 

@@ -14,9 +14,13 @@ For the first `share` of the steps the suppressed branch looks where the origina
 tokens (all but T) are copied from the original branch of the same batch, as Prompt-to-Prompt does (Hertz et al. 2022),
 which keeps the layout.
 
+Where no word follows the target, only [EOT] carries it, and hiding it is the same as deleting the phrase: what the
+training pictures show unasked (glasses on some men) comes back at its own rate. There SWR, which damps [EOT], is used
+instead; it leaves less than that rate.
+
 Where it fails: a negation or an adjective that belongs to the target stays in the prompt ("without", "red" of "red
-scarf") unless it is named as well; what the training pictures show unasked (glasses on some men) comes back at its own
-rate, as it does when the phrase is deleted; and a word that implies the target ("bespectacled") is another word.
+scarf") unless it is named as well; inside a list that base rate remains; and a word that implies the target
+("bespectacled") is another word.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from torch import Tensor
 
 from minisd import Site, StableDiffusion, Tap
 
+from ..embedding import soft_weight
 from .base import Editor, Method, Prompt, step_number
 
 
@@ -42,15 +47,23 @@ class Unread(Method):
         step_number("share", self.share, self.steps)
 
     def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        ctx = sd.encode_text(prompt.text, hidden=prompt.target)
-        ctx[:, list(prompt.target)] = 0
+        if is_last(prompt):
+            ctx = soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
+        else:
+            ctx = sd.encode_text(prompt.text, hidden=prompt.target)
+            ctx[:, list(prompt.target)] = 0
         ctx = ctx.expand(len(z), -1, -1)
         return lambda i, t, z, edited: ctx
 
     def tap(self, prompt: Prompt, samples: int, step: int) -> Tap | None:
-        if step >= step_number("share", self.share, self.steps):
+        if is_last(prompt) or step >= step_number("share", self.share, self.steps):
             return None
         return ShareMaps(samples, prompt.target)
+
+
+def is_last(prompt: Prompt) -> bool:
+    """Whether no word follows the (first) target but targets."""
+    return all(i in prompt.target for i in range(prompt.target[0], prompt.eot[0]))
 
 
 class ShareMaps(Tap):

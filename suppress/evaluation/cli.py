@@ -1,0 +1,123 @@
+"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept: a stopped run goes on."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from minisd import StableDiffusion, UserError, options
+from minisd.outputs import write_text
+
+from . import protocol
+from .protocol import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
+    p.add_argument("--rows", choices=("methods", "variants"), default="methods", help="which table (default methods)")
+    p.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which kinds of prompts (default all)")
+    p.add_argument("--only", metavar="ROW", nargs="+", help="these rows alone, by their names in the table")
+    p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"a prompt (default {protocol.SEEDS})")
+    p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
+    p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
+    p.add_argument("--out", default="suppress-eval.jsonl", help="cells, one a line; kept and added to")
+    return options.run("suppress eval", _evaluate, p.parse_args(argv))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from minisd import load
+
+    from ..metrics import ClipScore, Detector
+    from .measure import measure, method_of
+
+    rows = _rows(args)
+    cases = [case for case in CASES if case.kind in args.kinds]
+    out = Path(args.out)
+    settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
+    done = _read(out, settings)
+    sd: StableDiffusion = load("tiny", device="cpu")
+    detector, clip = Detector.of(sd), ClipScore.of(sd)
+    todo = [(row, case) for case in cases for row in rows if (row, case.prompt) not in done]
+    for row, case in tqdm(todo, desc="measuring", unit="cell", disable=None):
+        method = method_of(rows[row], case, args.steps, args.start)
+        try:
+            cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
+        except UserError as error:  # e.g. bottom-K on a prompt with too few rows
+            cell = {"reason": str(error)}
+        line = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings, **cell}
+        with open(out, "a") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        done[row, case.prompt] = line
+    print(report(done, rows, cases, detector))
+    write_text(out.with_suffix(".md"), report(done, rows, cases, detector) + "\n")
+
+
+def _rows(args: argparse.Namespace) -> dict[str, str]:
+    rows = ROWS if args.rows == "methods" else VARIANT_ROWS
+    unknown = sorted(set(args.only or ()) - set(rows))
+    if unknown:
+        raise UserError(f"no row {', '.join(unknown)}; there is {', '.join(rows)}")
+    return {name: spec for name, spec in rows.items() if not args.only or name in args.only}
+
+
+def _read(out: Path, settings: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The cells that are there; UserError where they were measured with other settings. A torn last line is dropped."""
+    cells: dict[tuple[str, str], dict[str, Any]] = {}
+    if not out.is_file():
+        return cells
+    kept = []
+    for line in out.read_text().splitlines():
+        try:
+            cell = json.loads(line)
+            key = (cell["row"], cell["case"]["prompt"])
+            if cell["settings"] != settings:
+                raise UserError(
+                    f"{out} holds cells measured with {cell['settings']}, not {settings}; name another --out"
+                )
+        except (json.JSONDecodeError, KeyError, TypeError):
+            continue
+        cells[key] = cell
+        kept.append(line)
+    write_text(out, "".join(line + "\n" for line in kept))
+    return cells
+
+
+def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar."""
+    from .table import Summary, bar, markdown, summarise
+
+    parts: list[str] = []
+    for title, kinds in (("words after the target", {"first", "list", "long"}), ("target last", {"last"})):
+        chosen = [case for case in cases if case.kind in kinds]
+        table: dict[str, Summary] = {}
+        for row in rows:
+            cells = [
+                (detector.match(case.target).name, done[row, case.prompt])
+                for case in chosen
+                if "after" in done.get((row, case.prompt), {})
+            ]
+            if not cells:
+                continue
+            if not table:
+                table["original"] = summarise(cells, "before")
+            table[row] = summarise(cells)
+        if not table:
+            continue
+        seeds = table["original"].pictures // len(chosen)
+        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}")
+        if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
+            verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
+            lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
+            parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
+    return "\n\n".join(parts)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,66 @@
+"""One cell of the comparison: a row (method) on a case (prompt), over the seeds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from minisd import StableDiffusion, UNet
+from minisd.picture import from_pil
+
+from ..job import run
+from ..methods import Method, Rewrite, parse_method
+from ..metrics import ClipScore, Detector, ssim
+from .protocol import Case
+
+
+class CountingUNet(UNet):
+    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet."""
+
+    def __init__(self, unet: UNet):
+        nn.Module.__init__(self)  # no weights of its own
+        self.unet = unet
+        self.passes = 0
+
+    def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
+        self.passes += len(z)
+        return self.unet(z, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("unet"), name)
+
+
+def method_of(spec: str, case: Case, steps: int, start: int | float) -> Method:
+    """A row's method with the protocol's steps and R; "deleted" is the case's own control."""
+    if spec == "deleted":
+        return Rewrite(text=case.deleted, steps=steps, start=start)
+    return parse_method(spec, steps=steps, start=start)
+
+
+def measure(
+    sd: StableDiffusion, detector: Detector, clip: ClipScore, case: Case, method: Method, seeds: list[int]
+) -> dict[str, Any]:
+    """Scores of the original and the suppressed pictures, one a seed, and what the pictures cost.
+
+    passes: samples that went through the UNet for a picture, the original's included and ITO's shortened ones counted
+    whole. seconds: wall time for a picture, sampling alone.
+    """
+    counting = CountingUNet(sd.unet)
+    result = run(replace(sd, unet=counting), case.prompt, case.target, seed=seeds, settings=method)
+    originals, pictures = result.original, result.image
+    assert isinstance(originals, list) and isinstance(pictures, list)
+    pairs = zip(originals, pictures, strict=True)
+    return {
+        "before": {k: v.tolist() for k, v in detector.scores(originals).items()},
+        "after": {k: v.tolist() for k, v in detector.scores(pictures).items()},
+        "clip before": clip(originals, case.target).tolist(),
+        "clip after": clip(pictures, case.target).tolist(),
+        "ssim": [float(ssim(from_pil(a), from_pil(b))) for a, b in pairs],
+        "passes": counting.passes / len(seeds),
+        "seconds": result.timings["sample"] / len(seeds),
+    }

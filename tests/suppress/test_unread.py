@@ -1,0 +1,82 @@
+"""Unread: later words hold nothing of the target, and the original's layout is shared."""
+
+import pytest
+import torch
+
+import minisd
+import suppress
+from suppress.job import encode
+from suppress.methods.unread import ShareMaps, is_last
+
+PROMPT = "a man with a beard wearing glasses and a hat in a blue shirt"
+
+
+def test_hidden_words_leave_no_trace(sd):
+    """Whatever stands at the hidden position, every other row is the same to the last bit."""
+    ctx = sd.encode_text(PROMPT, hidden=(7,))
+    other = sd.encode_text(PROMPT.replace("glasses", "earrings"), hidden=(7,))
+    rest = [i for i in range(77) if i != 7]
+    assert torch.equal(ctx[:, rest], other[:, rest])
+    open_ = sd.encode_text(PROMPT)
+    assert torch.equal(ctx[:, :7], open_[:, :7])  # causal: rows before it never knew
+    assert (ctx[:, 8:] - open_[:, 8:]).norm(dim=-1).min() > 0.05 * open_[:, 8:].norm(dim=-1).min()
+    assert not torch.equal(open_[:, 8:], sd.encode_text(PROMPT.replace("glasses", "earrings"))[:, 8:])
+
+
+def test_hiding_changes_the_encoder_for_one_call_only(sd):
+    before = sd.encode_text(PROMPT)
+    sd.encode_text(PROMPT, hidden=(2, 7))
+    assert torch.equal(sd.encode_text(PROMPT), before)
+
+
+def test_editor_zeroes_the_target(sd):
+    prompt = encode(sd, PROMPT, ["glasses", "a hat"])
+    assert prompt.target == (7, 9, 10)
+    ctx = suppress.Unread().editor(sd, prompt, sd.noise([0, 1], 128, 128))(0, 981, None, None)
+    assert ctx.shape == (2, 77, 192)
+    assert ctx[:, list(prompt.target)].abs().max() == 0
+    others = [i for i in range(77) if i not in prompt.target]
+    want = sd.encode_text(PROMPT, hidden=prompt.target)
+    assert torch.equal(ctx[0, others], want[0, others])
+
+
+def test_last_word_is_left_to_swr(sd):
+    prompt = encode(sd, "a man without glasses", ["glasses"])
+    method = suppress.Unread()
+    ctx = method.editor(sd, prompt, sd.noise([0], 128, 128))(0, 981, None, None)
+    assert torch.equal(ctx, suppress.soft_weight(prompt.ctx, [4, *range(5, 77)]))
+    assert method.tap(prompt, 1, 10) is None
+    assert method.tap(encode(sd, PROMPT, ["glasses"]), 1, 10) is not None
+    assert not is_last(encode(sd, "a hat, a man in a hat", ["hat"]))
+    assert is_last(encode(sd, "a man in a red hat", ["hat", "red"]))
+
+
+def test_maps_are_shared_but_for_the_target():
+    site = minisd.Site("up.1.0.cross", "cross", "up", 4, 8)
+    p = torch.rand(8, 2, 3, 5)  # two samples: [uncond × 4, original × 2, suppressed × 2]
+    got = ShareMaps(2, (1,)).probs(site, p)
+    assert torch.equal(got[:6], p[:6])
+    assert torch.equal(got[6:, ..., [0, 2, 3, 4]], p[4:6, ..., [0, 2, 3, 4]])
+    assert torch.equal(got[6:, ..., 1], p[6:, ..., 1])
+
+
+def test_sharing_leaves_the_original_branch_alone(sd):
+    runs = [suppress.run(sd, PROMPT, "glasses", seed=0, settings=suppress.Unread(steps=4, share=s)) for s in (0, 4)]
+    assert (runs[0].original_latents - runs[1].original_latents).abs().max() < 1e-3
+    assert (runs[0].latents - runs[1].latents).abs().max() > 0.1
+
+
+def test_word_in_the_middle_of_a_list_disappears(sd):
+    from suppress.metrics import Detector
+
+    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.Unread(steps=20, start=0.1))
+    detector = Detector.of(sd)
+    before, after = detector.scores(result.original), detector.scores(result.image)
+    assert before["glasses"].min() > 0.9 and after["glasses"].max() < 0.1
+    assert after["beard"].min() > 0.9 and after["hat"].min() > 0.9
+
+
+@pytest.mark.parametrize("share", [-1, 1.5, 51, float("nan")])
+def test_unusable_share(share):
+    with pytest.raises(minisd.UserError, match="share"):
+        suppress.Unread(share=share)
