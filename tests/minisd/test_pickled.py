@@ -14,7 +14,7 @@ import pytest
 import torch
 from checkpoints import lightning, training_state
 
-from minisd import CheckpointError, pickled
+from minisd import CheckpointError, files, pickled
 from minisd.files import PickleFile, open_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
@@ -127,6 +127,18 @@ def test_headers_and_conversion(tmp_path, zipped):
     }
     found = weights.read(["b.bias", "ids"], torch.float64, torch.device("cpu"))
     assert found["b.bias"].dtype == torch.float64 and torch.equal(found["ids"], torch.arange(3))
+
+
+@both_formats
+def test_a_file_that_cannot_be_mapped_is_read_once(tmp_path, monkeypatch, zipped):
+    """And one that can be is opened anew for each window, so that its pages are let go."""
+    file = save(tmp_path / "m.bin", STATE, zipped)
+    weights, opened = PickleFile(file), []
+    monkeypatch.setattr(files, "_WINDOW", 1)
+    load = pickled.load
+    monkeypatch.setattr(pickled, "load", lambda path: opened.append(path) or load(path))
+    weights.read(STATE, torch.float32, torch.device("cpu"))
+    assert len(opened) == (2 if zipped else 0)
 
 
 # ---------------------------------------------------------------- what a pickle would run
