@@ -38,7 +38,7 @@ def distance(study: Study) -> Findings:
 
     The paper does not say which distance: here are the Euclidean one and 1 - cosine.
     """
-    ctx = study.prompt.ctx[0].double().cpu()  # (77,D)
+    ctx = study.prompt.ctx[0].cpu().double()  # (77,D)
     euclidean = torch.cdist(ctx, ctx)
     unit = ctx / ctx.norm(dim=-1, keepdim=True)
     cosine = 1 - unit @ unit.T

@@ -33,11 +33,12 @@ class Panel:
 
 @dataclass(frozen=True)
 class Findings:
-    """rows: what goes into the CSV, all with the same keys. notes: to be read with the figure."""
+    """rows: what goes into the CSV, all with the same keys. notes: to be read with the figure; remarks: with scores."""
 
     rows: list[dict[str, Any]]
     panels: list[Panel] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 def judge(
@@ -58,4 +59,4 @@ def gather(study: Study, panels: Sequence[Panel], notes: Sequence[str] = ()) -> 
         for panel in panels
         for k, seed in enumerate(study.seeds)
     ]
-    return Findings(rows, list(panels), [*notes, *study.judge.remarks()])
+    return Findings(rows, list(panels), list(notes), study.judge.remarks(panels[0].scores))

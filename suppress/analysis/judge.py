@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import torch
@@ -25,7 +25,7 @@ class Judge:
     def of(self, targets: Sequence[str]) -> Judge:
         """The same judge of other targets."""
         other = Judge(self.sd, targets)
-        other._detector, other._clip = self._detector, self._clip
+        vars(other).update({k: v for k, v in vars(self).items() if k in ("_detector", "_clip")})  # what is loaded
         return other
 
     def presence(self, pictures: Sequence[Image.Image]) -> Scores:
@@ -46,9 +46,12 @@ class Judge:
             return [None] * len(pictures)
         return self._clip(pictures, phrase).tolist()
 
-    def remarks(self) -> list[str]:
-        """What a reader of the scores has to know: classes wider than their word, and who is missing."""
-        return [*self._matches[1], *([f"no CLIP score: {self._clip}"] if isinstance(self._clip, Unavailable) else [])]
+    def remarks(self, scores: Collection[str]) -> list[str]:
+        """What a reader of these scores has to know: classes wider than their word, and who is missing."""
+        remarks = list(self._matches[1]) if "det_score" in scores else []
+        if "clip_score" in scores and isinstance(self._clip, Unavailable):
+            remarks.append(f"no CLIP score: {self._clip}")
+        return remarks
 
     @property
     def _classes(self) -> list[str]:

@@ -27,7 +27,7 @@ from .embeddings import token_names
 from .findings import Findings
 from .study import Study
 
-# ordinary things, one token each for CLIP's vocabulary and, but for the last, for the embedded model's
+# ordinary things, one token each for CLIP; those of the first line for the embedded model as well
 NOUNS = (
     "hat scarf mask beard crown umbrella flower cake balloon dog cat car robot lamp moon shirt cap glasses "
     "chair table book cup phone door tree horse"
@@ -112,8 +112,8 @@ def _spans(target: Sequence[int]) -> list[list[int]]:
 def _phrases(nouns: dict[str, list[str]], length: int) -> list[list[str]]:
     """Up to SWAPS lists of `length` pieces."""
     whole = [p for p in nouns.values() if len(p) == length]
-    single = [p for p in nouns.values() if len(p) == 1]
-    rows = [sum(single[k : k + length], []) for k in range(len(single) - length + 1)] if length > 1 else []
+    single = [p[0] for p in nouns.values() if len(p) == 1]
+    rows = [single[k : k + length] for k in range(len(single) - length + 1)] if length > 1 else []
     return [*whole, *rows][:SWAPS]
 
 

@@ -32,7 +32,7 @@ def phrasing(study: Study) -> Findings:
             setting = {"phrasing": name, "prompt": text, "method": method}
             panels.append(Panel(label, setting, pictures, scores))
     note = f"from step R = {study.settings.first} of {study.settings.steps}"
-    return gather(study, [*plain, *weighted], [note, *(f"{n}: {t}" for n, t in phrased.items())])
+    return gather(study, [*plain, *weighted], [note, ", ".join(repr(text) for text in phrased.values())])
 
 
 def phrase(prompt: str, targets: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:

@@ -110,16 +110,17 @@ def open_study(
     remove: str | Sequence[str] | None = None,
     seed: int | Sequence[int] = 0,
     *,
-    steps: int = 50,
-    guidance: float = 7.5,
+    steps: int | None = None,
+    guidance: float | None = None,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
 ) -> Study:
-    """The parameters are those of `suppress.run`; R and γ are the checkpoint's own, measured or published.
+    """The parameters are those of `suppress.run`; what is None, R and γ are the checkpoint's, measured or published.
 
     UserError for a target that is not in the prompt (with the token table), for unusable seeds and settings.
     """
-    settings, origin = default_settings(sd, "suppress-eot", steps=steps, guidance=guidance)
+    given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
+    settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)

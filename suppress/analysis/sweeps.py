@@ -49,7 +49,7 @@ def start(study: Study, starts: Sequence[float] = STARTS) -> Findings:
     panels = []
     for first in firsts:
         [pictures] = study.draw([study.weighted], first)
-        own = " (own)" if first == study.settings.first else ""
+        own = " (default)" if first == study.settings.first else ""
         panels.append(judge(study, f"R = {first}{own}", {"start": first, "steps": steps}, pictures))
     return gather(study, panels, [f"SWR with γ = {study.settings.gamma:g}"])
 

@@ -1,0 +1,161 @@
+"""`suppress analyse PROMPT`: the figures and tables of the paper's analyses, for any prompt and checkpoint."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from minisd import StableDiffusion, UserError, options
+
+from .catalogue import ANALYSES
+
+if TYPE_CHECKING:
+    from .findings import Findings
+    from .study import Study
+
+PROGRAM = "suppress analyse"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog=PROGRAM, **_texts())
+    _add_arguments(parser)
+    return options.run(PROGRAM, _analyse, parser.parse_args(argv))
+
+
+def add_parser(commands: Any) -> None:
+    """`analyse` as one of several commands: commands is what `add_subparsers` gives."""
+    parser = commands.add_parser("analyse", help="look into a prompt: what carries the target", **_texts())
+    _add_arguments(parser)
+    parser.set_defaults(run=_analyse)
+
+
+def _texts() -> dict[str, Any]:
+    width = max(map(len, ANALYSES))
+    names = "\n".join(f"  {name:<{width}}  {a.about} ({a.source})" for name, a in ANALYSES.items())
+    return {
+        "description": "Look into a prompt: where the target hides, and what becomes of the picture when it is taken "
+        "out there.\nWrites a figure and a CSV for each analysis into a folder.",
+        "epilog": f"analyses:\n{names}\n\nWithout --remove the target is what the prompt has in [brackets] or negates.",
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _add_arguments(p: argparse.ArgumentParser) -> None:
+    p.add_argument("prompt", metavar="PROMPT", help='e.g. "a man without glasses"')
+    p.add_argument("--remove", metavar="WORD", nargs="+", action="extend", help="words or phrases of the prompt")
+    p.add_argument("--only", metavar="NAME", nargs="+", action="extend", help="these analyses (default: all)")
+    p.add_argument("--seed", type=int, nargs="+", default=[0], help="one row of pictures a seed (default 0)")
+    options.add_sampling_options(p)
+    options.add_model_options(p)
+    group = p.add_argument_group("output")
+    group.add_argument("--out", metavar="DIR", help="default: the next free name made of the prompt")
+    group.add_argument("--overwrite", action="store_true", help="replace files of --out")
+
+
+def _analyse(args: argparse.Namespace) -> None:
+    from ..target import read_request, token_table
+    from .figures import check_matplotlib
+    from .output import choose_folder
+    from .study import open_study
+
+    names = _names(args.only)
+    check_matplotlib()
+    request = read_request(args.prompt, args.remove)
+    folder = choose_folder(args.out, request.prompt, names, args.overwrite)
+    sd = options.load_model(args)
+    study = open_study(
+        sd,
+        request.prompt,
+        request.targets,
+        args.seed,
+        steps=args.steps,
+        guidance=args.guidance,
+        progress=options.progress_bar("drawing"),
+    )
+    s = study.settings
+    print(f"target: {', '.join(map(repr, request.targets))} ({request.how})")
+    print(token_table(sd, request.prompt, study.prompt.target))
+    print(f"{sd.name}: γ = {s.gamma:g}, R = {s.first} of {s.steps} ({study.origin})")
+    _run_all(names, study, folder, _parameters(sd, args, study))
+
+
+def _names(only: Sequence[str] | None) -> list[str]:
+    unknown = sorted(set(only or ()) - set(ANALYSES))
+    if unknown:
+        raise UserError(f"--only {' '.join(unknown)}: there is {', '.join(ANALYSES)}")
+    return [name for name in ANALYSES if not only or name in only]
+
+
+def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) -> None:
+    """Each is written when it is done, so that what is done stays when a later one is stopped."""
+    from ..metrics import Unavailable
+    from .leak import table
+
+    written: list[str] = []
+    reasons: list[str] = []
+    remarks: list[str] = []
+    try:
+        for name in names:
+            start = time.perf_counter()
+            try:
+                findings = ANALYSES[name].run(study)
+            except Unavailable as reason:
+                reasons.append(f"{name}: {reason}")
+                print(f"{name:<12}left out: {reason}", flush=True)
+                continue
+            _write(name, findings, folder, study.prompt.text, parameters)
+            written.append(name)
+            print(f"{name:<12}{time.perf_counter() - start:6.1f} s  {ANALYSES[name].about}", flush=True)
+            if name == "leak":
+                print(table(findings), flush=True)
+            for remark in findings.remarks:
+                if remark not in remarks:
+                    remarks.append(remark)
+                    print(f"{'':<12}{remark}", flush=True)
+    except KeyboardInterrupt:
+        if not written:
+            raise
+        print(f"\n{PROGRAM}: interrupted; {folder} has {', '.join(written)}", file=sys.stderr)
+        raise SystemExit(130) from None
+    if not written:
+        raise UserError(f"nothing to write: {'; '.join(reasons)}")
+    print(folder)
+
+
+def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters: str) -> None:
+    from minisd.picture import save
+
+    from .figures import to_image
+    from .output import files, write_csv
+
+    analysis = ANALYSES[name]
+    picture = to_image(analysis.draw(findings, f"{prompt!r}: {analysis.about} ({analysis.source})"))
+    folder.mkdir(exist_ok=True)
+    figure, table = files(folder, name)
+    write_csv(table, findings.rows)
+    save(picture, figure, parameters)
+
+
+def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:
+    from minisd import parameters
+
+    s = study.settings
+    fields = {
+        "Steps": s.steps,
+        "Sampler": "DDIM",
+        "CFG scale": s.guidance,
+        "Seed": study.seeds[0],
+        "Model": sd.name,
+        "Precision": None if args.dtype == "fp32" else args.dtype,
+        "Suppress": ", ".join(study.prompt.targets),
+        "Suppress start": s.first,
+    }
+    return parameters.to_text(study.prompt.text, "", fields)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,60 @@
+"""A folder with a figure and a table for each analysis; nothing is overwritten, no file is left half written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from minisd import UserError
+from minisd.outputs import slug, write_text
+
+
+def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite: bool) -> Path:
+    """Where the files of the analyses `names` will go, before the work starts; the folder need not exist yet.
+
+    Without `out` the first free of a-man-without-glasses-analysis, …-analysis-2, …. An `out` that exists may hold
+    other files. UserError where a file of ours is there already, or the folder cannot be made or written to.
+    """
+    if out is None:
+        stem = f"{slug(prompt)}-analysis"
+        folder, n = Path(stem), 1
+        while folder.exists() or folder.is_symlink():
+            n += 1
+            folder = Path(f"{stem}-{n}")
+    else:
+        folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--out {folder} is a file; give the name of a folder")
+    there = [file.name for name in names for file in files(folder, name) if file.exists()]
+    if there and not overwrite:
+        raise UserError(f"--out {folder} holds {', '.join(there)}; give another folder, or --overwrite to replace them")
+    parent = folder if folder.is_dir() else folder.absolute().parent
+    if not parent.is_dir():
+        raise UserError(f"--out {folder}: there is no folder {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--out {folder}: the folder {parent} cannot be written to")
+    return folder
+
+
+def files(folder: Path, name: str) -> tuple[Path, Path]:
+    """(figure, table) of an analysis."""
+    return folder / f"{name}.png", folder / f"{name}.csv"
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    """A header and a line a row, six digits a number; nothing for None. UTF-8."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+    return write_text(path, text.getvalue())
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value
