@@ -136,7 +136,8 @@ def draw_singular(findings: Findings, title: str) -> Figure:
             left.semilogy(
                 at, swr, ".-", color=COLOURS["swr"], lw=1, ms=4, label="χ after SWR, σ e^(-γσ), where above 1e-4"
             )
-    left.set(xlabel="K, largest first", ylabel="K-th singular value σ", ylim=(1e-4, None))
+    largest = max(row["sigma"] for row in findings.rows)
+    left.set(xlabel="K, largest first", ylabel="K-th singular value σ", ylim=(1e-4, 100 * largest))  # the legend on top
     right.set(xlabel="K", ylabel="share of Σσ² in the first K", ylim=(None, 1.002))
     for axes in (left, right):
         axes.set_xscale("log")
@@ -179,7 +180,7 @@ def draw_leak(findings: Findings, title: str) -> Figure:
         values = [row[form] for row in rows]
         axes.bar(at, values, 0.25, color=COLOURS[form], label=names[form])
         for x, value in zip(at, values, strict=True):
-            axes.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=6)
+            axes.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=5.5)
     for x, row in enumerate(rows):
         if row["part"] == "target":
             axes.axvspan(x - 0.5, x + 0.5, color="0.92", zorder=0)
