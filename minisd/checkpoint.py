@@ -24,6 +24,7 @@ from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
 from .files import Weights, open_weights
 from .pipeline import StableDiffusion
+from .quiet import no_loading_bar
 from .source import PARTS, Source, data_folder, find, read_json, weight_file
 from .unet import UNet
 from .vae import AutoencoderKL
@@ -279,19 +280,13 @@ def _fill(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
 def _text_encoder(part: Part, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
     """Through transformers, which knows its own key prefixes and fills its non-persistent buffers."""
     from transformers import CLIPTextConfig, CLIPTextModel
-    from transformers.utils import logging
 
     state = {_file_key("text_encoder", k): t for k, t in _read(part, dtype, device).items()}
-    bar = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        text_config = CLIPTextConfig(**_text_fields(config))
+    text_config = CLIPTextConfig(**_text_fields(config))
+    with no_loading_bar():
         loaded: Any = CLIPTextModel.from_pretrained(
             None, config=text_config, state_dict=state, output_loading_info=True
         )
-    finally:
-        if bar:
-            logging.enable_progress_bar()
     model, report = loaded
     if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
         raise CheckpointError(f"transformers could not load the text encoder: {report}")

@@ -195,7 +195,9 @@ def _fetch(args: argparse.Namespace) -> None:
             print(f"{name:<10} {entry['repo']}  ({entry['licence']})\n           {entry['about']}")
         return
     repo, folder = fetch(args.name, args.variant)
-    print(f"{folder}\nload it with --model {repo}" + (f" --variant {args.variant}" if args.variant else ""))
+    print(folder)
+    if "files" not in manifest()[args.name]:
+        print(f"load it with --model {repo}" + (f" --variant {args.variant}" if args.variant else ""))
 
 
 if __name__ == "__main__":

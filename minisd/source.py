@@ -65,19 +65,25 @@ def find(
 
 def _from_hub(repo: str, variant: str | None, revision: str | None, download: bool) -> Path:
     """The snapshot folder. Only what this code reads is fetched; .bin for the parts without .safetensors."""
-    from huggingface_hub import snapshot_download
 
     def fetch(parts: Iterable[str], ending: str) -> Path:
         # nothing that is not needed: offline, the hub's library refuses a snapshot without a file asked for
         patterns = ["model_index.json", "scheduler/*.json", "tokenizer/*"]
         patterns += [f"{part}/config.json" for part in PARTS]
         patterns += [f"{part}/{name}" for part in parts for name in weight_names(part, variant, ending)]
-        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=not download))
+        return snapshot(repo, revision, patterns, download)
+
+    folder = fetch(PARTS, ".safetensors")
+    lacking = [part for part in PARTS if not _weights(folder, part, variant, ".safetensors")]
+    return fetch(lacking, ".bin") if lacking else folder
+
+
+def snapshot(repo: str, revision: str | None, patterns: list[str], download: bool = True) -> Path:
+    """The folder in the hub's cache with a repository's files; CheckpointError where they cannot be had."""
+    from huggingface_hub import snapshot_download
 
     try:
-        folder = fetch(PARTS, ".safetensors")
-        lacking = [part for part in PARTS if not _weights(folder, part, variant, ".safetensors")]
-        return fetch(lacking, ".bin") if lacking else folder
+        return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=not download))
     except Exception as error:  # its own, its HTTP client's and the system's: they share no base class
         reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         raise CheckpointError(

@@ -85,9 +85,7 @@ def randomize(module: nn.Module, prefix: str = "") -> nn.Module:
 
 def tokenize(folder: Path) -> Tensor:
     tokenizer = CLIPTokenizer.from_pretrained(folder)
-    return tokenizer(
-        PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-    ).input_ids
+    return tokenizer(PROMPT, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
 
 
 def text_goldens(tokenizer_folder: Path) -> Tensors:
@@ -149,9 +147,7 @@ def save(tensors: Tensors, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Make the golden file of the full-size modules with diffusers."
-    )
+    parser = argparse.ArgumentParser(description="Make the golden file of the full-size modules with diffusers.")
     default = HERE.parents[1] / "weights" / "clip_tokenizer"
     parser.add_argument("tokenizer", nargs="?", type=Path, default=default)
     parser.add_argument("--out", type=Path, default=HERE / "sd14.safetensors")

@@ -72,9 +72,7 @@ def randn(shape: tuple[int, ...], seed: int) -> Tensor:
 
 def tokenize(folder: Path) -> Tensor:
     tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
-    batch = tokenizer(
-        list(PROMPTS), padding="max_length", max_length=77, truncation=True, return_tensors="pt"
-    )
+    batch = tokenizer(list(PROMPTS), padding="max_length", max_length=77, truncation=True, return_tensors="pt")
     return batch.input_ids
 
 
@@ -171,9 +169,7 @@ def save(tensors: Tensors, out: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Make the golden file of the embedded tiny model with diffusers."
-    )
+    parser = argparse.ArgumentParser(description="Make the golden file of the embedded tiny model with diffusers.")
     parser.add_argument("folder", nargs="?", type=Path, default=HERE.parents[1] / "weights" / "tiny")
     parser.add_argument("--out", type=Path, default=HERE / "tiny.safetensors")
     args = parser.parse_args()

@@ -161,6 +161,22 @@ def test_foreign_parameters(tmp_path, capsys):
     assert "holds no parameters" in capsys.readouterr().err
 
 
+def test_fetch_asks_the_hub_for_what_the_manifest_says(tmp_path, monkeypatch, capsys):
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot_download(repo, *, revision, allow_patterns, local_files_only):
+        asked.append((repo, revision, allow_patterns, local_files_only))
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    assert main(["fetch", "clip-vit-l-14"]) == 0
+    [(repo, revision, patterns, local)] = asked
+    assert (repo, revision, local) == ("openai/clip-vit-large-patch14", "main", False)
+    assert "model.safetensors" in patterns and "load it" not in capsys.readouterr().out
+
+
 def test_the_manifest_is_complete():
     from minisd.fetch import manifest
 
