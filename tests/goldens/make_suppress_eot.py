@@ -4,15 +4,11 @@ Run it from anywhere, with the extra `parity` installed (diffusers, transformers
 
     python tests/goldens/make_suppress_eot.py [MODEL_FOLDER] [--out FILE]
 
-An implementation of its own: it imports nothing of this repository, so that an error in it and one in the packages
-would have to be made twice. It was written from a description of the official code (sen-mao/SuppressEOT), which was
-also read where the description is silent; no line is taken from it. MODEL_FOLDER is a model in the diffusers layout,
-by default weights/tiny of this repository; its fp16 weights are loaded as float32 and everything runs in float32 on
-the CPU, but for the SVD and the losses (float64). 50 DDIM steps, guidance 7.5, noise torch.randn((1, 4, 16, 16)) of
-a CPU generator. Where the official code says 16x16 maps of 64x64 latents, here it is 4x4 maps of 16x16 latents: the
-same layers (the cross and self attention of down_blocks.2 and up_blocks.1). Masks go 4 -> 64 -> 4.
-
-The metadata hold the versions of the packages, the prompts, the cases and the settings (JSON where structured).
+It imports nothing of this repository, so that an error in it and one in the packages would have to be made twice; it
+was written from a description of the official code (sen-mao/SuppressEOT), no line is taken from it. MODEL_FOLDER is a
+folder in diffusers layout (weights/tiny); its fp16 weights run as float32 on the CPU, SVD and losses as float64.
+Where the official code has 16x16 maps of 64x64 latents, here they are 4x4 of 16x16: the same layers (cross and self
+attention of down_blocks.2 and up_blocks.1). Masks go 4 -> 64 -> 4. Metadata: versions, prompts, cases, settings.
 
 Cases (n = tokens of the prompt with SOT and first EOT; positions count SOT as 0):
 
@@ -46,12 +42,10 @@ and, since the cases above hardly tell a mask with the resizing from one without
     mask4.target, mask16.target  (32, 16), (32, 256) bool  their masks with the targets' threshold (.85)
     mask4.kept, mask16.kept      (32, 16), (32, 256) bool  and with the other words' (.95)
 
-How far rounding alone moves them: made again on one machine they are the same to the bit. With another number of
-threads, or with contexts moved by 1e-7 of their size, half, all, swr and long2 change by 1e-5 of their standard
-deviation or less (losses by 3e-5, contexts by 2e-5). `long` does not bear it: at this rate its descent overshoots, and
-from the fourth iteration on a rounding error grows tenfold every iteration or two. Its final edited latents move by
-2 to 5 % of their standard deviation (rms; 20 % at worst), the context after 10 iterations by 14 %. Compare of `long`
-what the first three iterations of step 10 give, and no more; long2 is there for the rest.
+How far rounding moves them: with another number of threads, or contexts moved by 1e-7 of their size, half, all, swr
+and long2 change by 1e-5 of their standard deviation or less. `long` does not bear it: its descent overshoots, and from
+the fourth iteration on a rounding error grows tenfold every iteration or two (2 to 5 % of the final latents' standard
+deviation). Compare of `long` what the first three iterations of step 10 give; long2 is there for the rest.
 """
 
 import argparse
