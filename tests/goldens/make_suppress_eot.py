@@ -1,8 +1,6 @@
 """Make tests/goldens/suppress_eot.safetensors: the official SuppressEOT loop, written on diffusers' UNet.
 
-Run it from anywhere, with the extra `parity` installed (diffusers, transformers):
-
-    python tests/goldens/make_suppress_eot.py [MODEL_FOLDER] [--out FILE]
+`python tests/goldens/make_suppress_eot.py [MODEL_FOLDER] [--out FILE]`, with the extra `parity` installed.
 
 It imports nothing of this repository, so that an error in it and one in the packages would have to be made twice; it
 was written from a description of the official code (sen-mao/SuppressEOT), no line is taken from it. MODEL_FOLDER is a
@@ -36,11 +34,7 @@ and for the cases with ITO (k iterations):
     CASE.self      (16, 16)          reference self map of step 10, [query pixel, key pixel]
     CASE.masks     (n - 2, 16) bool  M_i of step 10 for the positions i = 1..n-2, row i - 1
 
-and, since the cases above hardly tell a mask with the resizing from one without, masks of random maps of two sides:
-
-    mask4.map, mask16.map        (32, 16), (32, 256)       uniform numbers
-    mask4.target, mask16.target  (32, 16), (32, 256) bool  their masks with the targets' threshold (.85)
-    mask4.kept, mask16.kept      (32, 16), (32, 256) bool  and with the other words' (.95)
+    maskS.map, maskS.target, maskS.kept  (32, S²) for S = 4, 16: uniform numbers, their masks with both thresholds
 
 How far rounding moves them: with another number of threads, or contexts moved by 1e-7 of their size, half, all, swr
 and long2 change by 1e-5 of their standard deviation or less. `long` does not bear it: its descent overshoots, and from
