@@ -3,8 +3,9 @@
 `python tests/goldens/make_suppress_eot.py [MODEL_FOLDER] [--out FILE]`, with the extra `parity` installed.
 
 It imports nothing of this repository, so that an error in it and one in the packages would have to be made twice; it
-was written from a description of the official code (sen-mao/SuppressEOT), no line is taken from it. MODEL_FOLDER is a
-folder in diffusers layout (weights/tiny); its fp16 weights run as float32 on the CPU, SVD and losses as float64.
+was written from a description of the official code (sen-mao/SuppressEOT), which was also read where that is silent;
+no line is taken from it. MODEL_FOLDER is a folder in diffusers layout (weights/tiny); its fp16 weights run as float32
+on the CPU, SVD and losses as float64.
 Where the official code has 16x16 maps of 64x64 latents, here they are 4x4 of 16x16: the same layers (cross and self
 attention of down_blocks.2 and up_blocks.1). Masks go 4 -> 64 -> 4. Metadata: versions, prompts, cases, settings.
 
@@ -36,10 +37,11 @@ and for the cases with ITO (k iterations):
 
     maskS.map, maskS.target, maskS.kept  (32, S²) for S = 4, 16: uniform numbers, their masks with both thresholds
 
-How far rounding moves them: with another number of threads, or contexts moved by 1e-7 of their size, half, all, swr
-and long2 change by 1e-5 of their standard deviation or less. `long` does not bear it: its descent overshoots, and from
-the fourth iteration on a rounding error grows tenfold every iteration or two (2 to 5 % of the final latents' standard
-deviation). Compare of `long` what the first three iterations of step 10 give; long2 is there for the rest.
+How far rounding moves them: with contexts moved by 1e-7 of their size, or two threads instead of one (half and all
+only), the final latents of half, all, swr and long2 change by 1e-5 of their standard deviation or less. `long` does
+not bear it: its descent overshoots, and from the third iteration on a rounding error grows tenfold every iteration or
+two (2 to 5 % of the final latents' standard deviation). Compare of `long` what the first three iterations of step 10
+give; long2 is there for the rest.
 """
 
 import argparse
