@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import minisd
 import suppress
@@ -43,7 +43,8 @@ def main() -> None:
     if args.write:
         assert sd.folder is not None
         content = {
-            "suppress-eot": asdict(best),
+            "suppress-eot": {"start": best.start},
+            "unread": {"start": best.start},  # the same method where the target is the last word, as here
             "measured": {
                 "by": "python -m bench.tune_start",
                 "prompt": PROMPT,

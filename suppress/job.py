@@ -78,7 +78,7 @@ def run(
     clock.stop("sample")
     pictures = [to_pil(sd.decode(z)) for z in (originals, latents)]
     clock.stop("decode")
-    single = not isinstance(seed, Sequence)
+    single = not isinstance(seed, Iterable)
     return Result(
         image=pictures[1][0] if single else pictures[1],
         original=pictures[0][0] if single else pictures[0],

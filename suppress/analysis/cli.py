@@ -46,7 +46,7 @@ def _texts() -> dict[str, Any]:
 
 def _add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", metavar="PROMPT", help='e.g. "a man without glasses"')
-    p.add_argument("--remove", metavar="WORD", nargs="+", action="extend", help="words or phrases of the prompt")
+    p.add_argument("--remove", metavar="WORD", action="append", help="a word or phrase of the prompt; may be repeated")
     p.add_argument("--only", metavar="NAME", nargs="+", action="extend", help="these analyses (default: all)")
     p.add_argument("--seed", type=int, nargs="+", default=[0], help="one row of pictures a seed (default 0)")
     options.add_sampling_options(p)

@@ -116,7 +116,22 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
             verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
             lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
             parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
+    parts.append(by_kind(done, rows, cases, detector))
     return "\n\n".join(parts)
+
+
+def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: mean DetScore of the target, a column a kind of prompt."""
+    kinds = [kind for kind in KINDS if any(case.kind == kind for case in cases)]
+    lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for row in rows:
+        means = []
+        for kind in kinds:
+            found = [(c, done.get((row, c.prompt), {})) for c in cases if c.kind == kind]
+            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
+            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
+        lines.append(f"| {row} | {' | '.join(means)} |")
+    return "**by kind of prompt**\n\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":

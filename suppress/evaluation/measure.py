@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from minisd import StableDiffusion, UNet
@@ -56,11 +57,15 @@ def measure(
     assert isinstance(originals, list) and isinstance(pictures, list)
     pairs = zip(originals, pictures, strict=True)
     return {
-        "before": {k: v.tolist() for k, v in detector.scores(originals).items()},
-        "after": {k: v.tolist() for k, v in detector.scores(pictures).items()},
-        "clip before": clip(originals, case.target).tolist(),
-        "clip after": clip(pictures, case.target).tolist(),
-        "ssim": [float(ssim(from_pil(a), from_pil(b))) for a, b in pairs],
+        "before": {k: _rounded(v) for k, v in detector.scores(originals).items()},
+        "after": {k: _rounded(v) for k, v in detector.scores(pictures).items()},
+        "clip before": _rounded(clip(originals, case.target)),
+        "clip after": _rounded(clip(pictures, case.target)),
+        "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
         "passes": counting.passes / len(seeds),
         "seconds": result.timings["sample"] / len(seeds),
     }
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [round(v, 5) for v in values.tolist()]

@@ -116,6 +116,7 @@ class SuppressEOT(Method):
                 def loss(ctx: Tensor) -> Tensor:
                     return against(read_maps(sd, edited, t, ctx, scale, self.heads))
 
-            return descend(weighted, loss, self.iterations, self.step_length(i))
+            # float32 whatever the weights are: half a step of gradient would round away
+            return descend(weighted.float(), loss, self.iterations, self.step_length(i))
 
         return edit
