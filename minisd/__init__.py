@@ -12,7 +12,7 @@ from .checkpoint import load
 from .config import SD14, Config, ScheduleConfig, UNetConfig, VAEConfig
 from .errors import CheckpointError, UserError
 from .pipeline import StableDiffusion
-from .tap import Average, Controller, Record, Replace, Reweight, Tap, compose, heat_maps, select
+from .tap import Average, Controller, Part, Record, Replace, Reweight, Tap, compose, heat_maps, select
 from .unet import UNet
 from .vae import AutoencoderKL
 
@@ -25,6 +25,7 @@ __all__ = [
     "CheckpointError",
     "Config",
     "Controller",
+    "Part",
     "Record",
     "Replace",
     "Reweight",

@@ -35,6 +35,11 @@ class Site:
     heads: int
 
 
+def tile(x: Tensor, samples: int) -> Tensor:
+    """x (B,…) -> (samples,…), all of x again and again: up to the first text, samples with equal latents are one."""
+    return x if len(x) == samples else x.repeat(samples // len(x), *[1] * (x.dim() - 1))
+
+
 class Attention(nn.Module):
     """Multi-head attention at one site, the only one of the UNet's parts that knows about taps."""
 
@@ -102,11 +107,12 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(dim)
 
     def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
-        """x (B,N,C) -> (B,N,C), or None once the site named `stop` has run."""
+        """x (B,N,C), ctx (mB,77,D) -> (mB,N,C), or None once the site named `stop` has run."""
         h = self.norm1(x)
         x = x + self.attn1(h, h, tap)
         if stop == self.attn1.site.name:
             return None
+        x = tile(x, len(ctx))
         x = x + self.attn2(self.norm2(x), ctx, tap)
         if stop == self.attn2.site.name:
             return None
@@ -114,7 +120,7 @@ class TransformerBlock(nn.Module):
 
 
 class SpatialTransformer(nn.Module):
-    """A transformer block over the pixels of a feature map: (B,C,h,w) -> (B,C,h,w)."""
+    """A transformer block over the pixels of a feature map: x (B,C,h,w), ctx (mB,77,D) -> (mB,C,h,w)."""
 
     def __init__(self, dim: int, context_dim: int, groups: int, self_site: Site, cross_site: Site):
         super().__init__()
@@ -134,4 +140,4 @@ class SpatialTransformer(nn.Module):
             if h is None:
                 return None
         assert h is not None
-        return x + self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))
+        return tile(x, len(h)) + self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))

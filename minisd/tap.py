@@ -184,6 +184,31 @@ def compose(*taps: Tap) -> Tap:
     return _Composed(taps)
 
 
+class Part(Tap):
+    """A tap for some samples of the batch: it gets the rows `at` and no others, as if they were the whole batch."""
+
+    def __init__(self, tap: Tap, at: slice):
+        self.tap, self.at = tap, at
+
+    def wants(self, site: Site) -> bool:
+        return self.tap.wants(site)
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        old = k[self.at], v[self.at]
+        new = self.tap.keys_values(site, *old, attn)
+        return self._put(k, old[0], new[0]), self._put(v, old[1], new[1])
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        old = p[self.at]
+        return self._put(p, old, self.tap.probs(site, old))
+
+    def _put(self, whole: Tensor, old: Tensor, new: Tensor) -> Tensor:
+        if new is old:  # it only looked
+            return whole
+        start, stop, _ = self.at.indices(len(whole))
+        return torch.cat([whole[:start], new, whole[stop:]])
+
+
 def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
     """Cross maps of several sites as pictures, one a token: {name: (B,N,L)} -> (B,L,h,w), mean over the sites.
 

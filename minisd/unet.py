@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Site, SpatialTransformer
+from .attention import Site, SpatialTransformer, tile
 from .config import UNetConfig
 from .errors import UserError
 from .tap import Tap
@@ -40,10 +40,10 @@ class ResidualBlock(nn.Module):
             self.conv_shortcut = nn.Conv2d(dim_in, dim_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """x (B,C,h,w), emb (B,E) -> (B,C',h,w)"""
+        """x (B,C,h,w), emb (B,E), or fewer that repeat -> (B,C',h,w)"""
         h = self.conv1(F.silu(self.norm1(x)))
         if emb is not None:
-            h = h + self.time_emb_proj(F.silu(emb))[:, :, None, None]
+            h = h + tile(self.time_emb_proj(F.silu(emb)), len(h))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x)
 
@@ -161,7 +161,7 @@ class UpBlock(nn.Module):
     def forward(self, x, emb, ctx, skips: list[Tensor], tap, stop) -> Tensor | None:
         """Takes its skips from the end of `skips`; None once `stop` has run."""
         for n, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, skips.pop()], dim=1), emb)
+            x = resnet(torch.cat([x, tile(skips.pop(), len(x))], dim=1), emb)
             if self.attentions:
                 x = self.attentions[n](x, ctx, tap, stop)
                 if x is None:
@@ -210,6 +210,8 @@ class UNet(nn.Module):
     ) -> Tensor | None:
         """Predicted noise in z's dtype; the weights' dtype is used inside.
 
+        ctx may hold m contexts for each of the B latents, (mB,77,D), all first ones before all second ones: eps is
+        then (mB,4,h,w), and what comes before the first attention to the text is computed once for the m of them.
         tap: sees or replaces keys, values and maps at the sites it wants (minisd/tap.py).
         stop_after: a Site or its name; the pass ends there and None is returned, the tap has what it wanted.
         Raises UserError where the shapes do not fit or the tap wants none of the sites.
@@ -221,10 +223,11 @@ class UNet(nn.Module):
             raise UserError(
                 f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {z.shape[0]} samples"
             )
-        t = t.expand(z.shape[0])
-        emb = self.time_embedding(sinusoids(t, self.config.channels[0]).to(dtype))
+        emb = self.time_embedding(sinusoids(t.reshape(-1), self.config.channels[0]).to(dtype))
         ctx = ctx.to(dtype)
 
+        if tap is not None and tap.wants(self.sites[0]):  # the one site before the text: show it every sample
+            z = tile(z, len(ctx))
         x = self.conv_in(z.to(dtype))
         skips = [x]
         for down in self.down_blocks:
@@ -244,10 +247,10 @@ class UNet(nn.Module):
         c = self.config
         if z.dim() != 4 or z.shape[1] != c.in_channels:
             raise UserError(f"latents of shape {tuple(z.shape)}; expected (B,{c.in_channels},h,w)")
-        if ctx.dim() != 3 or ctx.shape[0] != z.shape[0] or ctx.shape[2] != c.context_dim:
+        if ctx.dim() != 3 or not len(ctx) or len(ctx) % len(z) or ctx.shape[2] != c.context_dim:
             raise UserError(
                 f"context of shape {tuple(ctx.shape)} beside latents of shape {tuple(z.shape)}; "
-                f"expected ({z.shape[0]},77,{c.context_dim})"
+                f"expected ({len(z)},77,{c.context_dim}), or a multiple of {len(z)} contexts"
             )
         if tap is not None and not any(tap.wants(site) for site in self.sites):
             raise UserError(

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from minisd import Average, Site, StableDiffusion, UserError, heat_maps, select
+from minisd import Average, StableDiffusion, UserError, heat_maps, select
 from minisd.picture import to_pil
 from minisd.pipeline import pair
 
@@ -109,7 +109,8 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
 def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:
     """A prompt as the methods get it: its embeddings, and where the targets and [EOT] stand in them."""
     rows = find_rows(sd, text, targets)
-    return Prompt(text, tuple(targets), sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text))
+    words = tuple(sd.tokens(text)[:-1])
+    return Prompt(text, tuple(targets), sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
 
 
 def _sample(
@@ -123,28 +124,11 @@ def _sample(
     """(original latents, latents[, original maps, maps]) of a batch of seeds."""
     side = sd.config.unet.sample_size * sd.vae.config.factor
     z = sd.noise(seeds, side, side)
-    record = _BranchMaps(len(seeds)) if maps else None
-    steps: Iterable = two_branches(sd, prompt, z, method, tap=record)
+    watch = (Average(select("cross")), Average(select("cross"))) if maps else None
+    steps: Iterable = two_branches(sd, prompt, z, method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # the last
-    if record is None:
-        return latents
-    heat = heat_maps(record.maps, (z.shape[-2], z.shape[-1]))
-    return *latents, *heat.chunk(2)
-
-
-class _BranchMaps(Average):
-    """Average cross maps of [original, suppressed], both conditional; before R the one branch stands for both."""
-
-    def __init__(self, samples: int):
-        super().__init__(select("cross"))
-        self.samples = samples
-
-    def probs(self, site: Site, p: Tensor) -> Tensor:
-        conditional = p.chunk(2)[1]
-        if len(conditional) == self.samples:
-            conditional = torch.cat([conditional, conditional])
-        super().probs(site, conditional)
-        return p
+    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in watch or ()]
+    return *latents, *heats
 
 
 class _Clock:

@@ -9,13 +9,15 @@ hat) and of the pass with the optimised context (hat), with P the words to keep 
 A_p, S_j: columns (N,); M_p: the pixels where word p is looked for in the reference. The paper has the first two terms
 with d(a,b) = |a-b|²; the authors' code has all four with d(a,b) = 1 - cos(a,b), in float64. Sums, not means.
 
-`loss_reference` says it in loops, `attention_loss` in a few tensor operations; they are equal by test.
+`loss_reference` says it in loops, `attention_loss` in a few tensor operations, which a compiler fuses; they are equal
+by test.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,12 +46,17 @@ class Weights:
     self_nl: float
 
 
+def loss_dtype(device: torch.device) -> torch.dtype:
+    """float64, as in the authors' code; Apple's GPUs have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 # ---------------------------------------------------------------------- the readable form
 
 
 def distance(a: Tensor, b: Tensor, form: str) -> Tensor:
     """d(a,b) of two vectors: "cosine" 1 - cos(a,b), "l2" |a-b|²; float64."""
-    a, b = a.double(), b.double()
+    a, b = a.to(loss_dtype(a.device)), b.to(loss_dtype(b.device))
     return 1 - F.cosine_similarity(a, b, dim=0) if form == "cosine" else (a - b).square().sum()
 
 
@@ -66,7 +73,7 @@ def loss_reference(
     ref: Maps, new: Maps, keep: Sequence[int], drop: Sequence[int], weights: Weights, form: str
 ) -> Tensor:
     """L of the module's docstring, summed over the samples of the batch: a scalar, float64."""
-    total = torch.zeros((), dtype=torch.float64, device=new.cross.device)
+    total = torch.zeros((), dtype=loss_dtype(new.cross.device), device=new.cross.device)
     for b in range(len(new.cross)):
         for words, sign, share, at, at_self in (
             (keep, 1, KEEP_SHARE, weights.pl, weights.self_pl),
@@ -79,46 +86,68 @@ def loss_reference(
     return total
 
 
-# ---------------------------------------------------------------------- the vectorised form
+# ---------------------------------------------------------------------- the fused form
 
 
-def column_distances(a: Tensor, b: Tensor, form: str) -> Tensor:
-    """d between equal columns of (B,N,K) and (B,N,K): (B,K), float64."""
-    a, b = a.double(), b.double()
-    return 1 - F.cosine_similarity(a, b, dim=1) if form == "cosine" else (a - b).square().sum(dim=1)
+class Words(NamedTuple):
+    """The words of each sample with their λ and thresholds; samples with fewer words are filled up at weight 0."""
+
+    columns: Tensor  # (B,K) int64, token positions
+    at_cross: Tensor  # (B,K), ±λ
+    at_self: Tensor  # (B,K), ±λ_self
+    shares: Tensor  # (B,K), of the mask
+
+
+class Target(NamedTuple):
+    """What a step's maps are compared with; all that depends on the reference alone is in it."""
+
+    cross: Tensor  # (B,N,K), columns of length 1 for the cosine
+    self_: Tensor  # (B,N,N), likewise
+    at_cross: Tensor  # (B,K)
+    at_self: Tensor  # (B,N): Σ_i ±λ_i [j ∈ M_i]
+
+
+def find_words(
+    keep: Sequence[Sequence[int]], drop: Sequence[Sequence[int]], weights: Weights, device: torch.device
+) -> Words:
+    """keep, drop: token positions, a sequence a sample. Made once a job: tensors made from lists wait for a GPU."""
+    most = max(len(k) + len(d) for k, d in zip(keep, drop, strict=True))
+    rows = []
+    for kept, dropped in zip(keep, drop, strict=True):
+        words: list[tuple[float, float, float, float]] = [(i, weights.pl, weights.self_pl, KEEP_SHARE) for i in kept]
+        words += [(i, -weights.nl, -weights.self_nl, DROP_SHARE) for i in dropped]
+        rows.append([*words, *[(0, 0.0, 0.0, KEEP_SHARE)] * (most - len(words))])
+    table = torch.tensor(rows, dtype=loss_dtype(device), device=device)
+    return Words(table[..., 0].long(), *table[..., 1:].unbind(-1))
+
+
+def set_target(words: Words, cross: Tensor, self_: Tensor, grid: tuple[int, int], form: str) -> Target:
+    """The reference's maps as `attention_loss` wants them. cross (B,N,K): the columns of `words` alone."""
+    at_self = torch.einsum("bk,bkn->bn", words.at_self, masks(cross, grid, words.shares).to(words.at_self))
+    return Target(_scaled(cross, form), _scaled(self_, form), words.at_cross, at_self)
 
 
 def masks(cross: Tensor, grid: tuple[int, int], shares: Tensor) -> Tensor:
-    """M for all words at once: cross (B,N,K), shares (K,) -> 0/1 (B,K,N)."""
+    """M for all words at once: cross (B,N,K), shares (B,K) or (K,) -> bool (B,K,N)."""
     maps = cross.transpose(1, 2).unflatten(2, grid)  # (B,K,h,w)
     large = F.interpolate(maps, scale_factor=MASK_UP, mode="bilinear")
-    binary = large >= shares[:, None, None] * large.amax(dim=(2, 3), keepdim=True)
-    return (F.interpolate(binary.to(cross.dtype), size=grid, mode="bilinear") > 0).flatten(2).double()
+    binary = large >= shares.to(large)[..., None, None] * large.amax(dim=(2, 3), keepdim=True)
+    return (F.interpolate(binary.to(cross.dtype), size=grid, mode="bilinear") > 0).flatten(2)
 
 
-class AttentionLoss:
-    """L against one reference. What depends on the reference alone, the weight of each self column, is made once.
+def attention_loss(target: Target, cross: Tensor, self_: Tensor, form: str) -> Tensor:
+    """L of the module's docstring, a value a sample: (B,). cross (B,N,K), self_ (B,N,N).
 
-    Σ_i w_i Σ_{j∈M_i} d(S_j, Ŝ_j) = Σ_j (Σ_i w_i [j∈M_i]) d(S_j, Ŝ_j): one distance a column, however many words.
+    Σ_i λ_i Σ_{j∈M_i} d(S_j, Ŝ_j) = Σ_j (Σ_i λ_i [j∈M_i]) d(S_j, Ŝ_j): one distance a column, however many words.
+    The cosine is written 1 - cos(a,b) = ½ |a/|a| - b/|b||², which loses no digits where a and b are nearly equal.
     """
+    half = 0.5 if form == "cosine" else 1.0
+    d_cross = half * (target.cross - _scaled(cross, form)).square().sum(dim=1)  # (B,K)
+    d_self = half * (target.self_ - _scaled(self_, form)).square().sum(dim=1)  # (B,N)
+    return (target.at_cross * d_cross).sum(dim=1) + (target.at_self * d_self).sum(dim=1)
 
-    def __init__(self, ref: Maps, keep: Sequence[int], drop: Sequence[int], weights: Weights, form: str):
-        self.form, self.words = form, [*keep, *drop]
-        self.ref_cross, self.ref_self = ref.cross[:, :, self.words], ref.self_
-        device = ref.cross.device
-        signs = [1.0] * len(keep) + [-1.0] * len(drop)
-        pairs = [(weights.pl, weights.self_pl)] * len(keep) + [(weights.nl, weights.self_nl)] * len(drop)
-        self.at_cross, at_self = (
-            torch.tensor([s * p[k] for s, p in zip(signs, pairs, strict=True)], dtype=torch.float64, device=device)
-            for k in (0, 1)
-        )
-        shares = torch.tensor([KEEP_SHARE] * len(keep) + [DROP_SHARE] * len(drop), device=device)
-        self.at_self = torch.einsum("k,bkn->bn", at_self, masks(self.ref_cross, ref.grid, shares))
-        self.uses_self = bool(weights.self_pl or weights.self_nl)
 
-    def __call__(self, new: Maps) -> Tensor:
-        """The scalar L, float64, summed over samples; each sample's gradient is its own."""
-        loss = (column_distances(self.ref_cross, new.cross[:, :, self.words], self.form) * self.at_cross).sum()
-        if self.uses_self:
-            loss = loss + (column_distances(self.ref_self, new.self_, self.form) * self.at_self).sum()
-        return loss
+def _scaled(maps: Tensor, form: str) -> Tensor:
+    """The columns of (B,N,K), of length 1 for the cosine, in the precision of the loss."""
+    maps = maps.to(loss_dtype(maps.device))
+    return maps / maps.norm(dim=1, keepdim=True) if form == "cosine" else maps

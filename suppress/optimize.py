@@ -2,8 +2,8 @@
 
     repeat `iterations` times:   ĉ <- ĉ - η ∇_ĉ L(maps of UNet(ẑ_t, t, ĉ))
 
-Only the attention maps are needed, so a pass ends after the last site that is read. The whole 77 × D context is
-optimised, [SOT] and padding included; one context feeds keys and values.
+The whole 77 × D context is optimised, [SOT] and padding included; one context feeds keys and values. This is the form
+that the authors' code has, whole passes and all; suppress/engine runs the same iterations faster.
 """
 
 from __future__ import annotations
@@ -13,17 +13,21 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from minisd import Site, StableDiffusion, Tap, UserError
+from minisd import Site, StableDiffusion, Tap, UserError, compose
 from minisd.attention import Attention
 
-from .loss import Maps, Weights
+from .loss import Maps, Weights, loss_dtype
 
 
 class LayerMean(Tap):
-    """Sums cross and self maps of one scale over layers as they pass; `maps` divides."""
+    """Sums cross and self maps of one scale over layers as they pass; `maps` divides.
 
-    def __init__(self, scale: int, heads: int | None):
-        self.scale, self.heads = scale, heads
+    heads: how many, from the first, are averaged; None: all. columns (B,K): which tokens' columns of the cross maps
+    are kept, sample by sample; None: all 77.
+    """
+
+    def __init__(self, scale: int, heads: int | None, columns: Tensor | None = None):
+        self.scale, self.heads, self.columns = scale, heads, columns
         self.sums: dict[str, Tensor] = {}
         self.layers = {"cross": 0, "self": 0}
 
@@ -31,7 +35,10 @@ class LayerMean(Tap):
         return site.scale == self.scale and site.place != "mid"
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        mean = p[:, : self.heads].mean(dim=1)  # (B,N,L)
+        mean = p[:, : self.heads]  # (B,H,N,L)
+        if self.columns is not None and site.kind == "cross":
+            mean = mean.gather(-1, self.columns[:, None, None].expand(*mean.shape[:3], -1))
+        mean = mean.mean(dim=1)  # (B,N,L)
         self.sums[site.kind] = self.sums[site.kind] + mean if self.layers[site.kind] else mean
         self.layers[site.kind] += 1
         return p
@@ -40,24 +47,34 @@ class LayerMean(Tap):
         return Maps(self.sums["cross"] / self.layers["cross"], self.sums["self"] / self.layers["self"], grid)
 
 
-def map_scale(sd: StableDiffusion, z: Tensor, resolution: int | None) -> int:
-    """The sites' scale whose query grid has the side `resolution`; None: a quarter of the latents' side."""
-    scale = 4 if resolution is None else z.shape[-1] // resolution if resolution else 0
-    sides = {s.scale: -(-z.shape[-1] // s.scale) for s in sd.unet.sites if s.place != "mid"}
-    if scale not in sides or (resolution is not None and sides[scale] != resolution):
+def map_scale(sd: StableDiffusion, z: Tensor, resolution: int | None, heads: int | None = None) -> int:
+    """The sites' scale whose query grid has the side `resolution`, the width; None: a quarter of the latents' side.
+
+    UserError where the UNet has no such maps, or fewer heads than asked for.
+    """
+    if heads is not None and heads > sd.config.unet.heads:
+        raise UserError(f"heads = {heads}; the UNet has {sd.config.unet.heads}")
+    sides = {s.scale: map_grid(z, s.scale)[1] for s in sd.unet.sites if s.place != "mid"}
+    fitting = [scale for scale, side in sides.items() if (scale == 4 if resolution is None else side == resolution)]
+    if not fitting:
         raise UserError(
             f"resolution = {resolution}: no attention maps of that side; at this size there are "
             f"{', '.join(str(side) for side in sides.values())}"
         )
-    return scale
+    return fitting[0]
+
+
+def map_grid(z: Tensor, scale: int) -> tuple[int, int]:
+    """(h,w) of the maps at a scale: the latents' sides halved and rounded up, once or more."""
+    h, w = z.shape[-2:]
+    return -(-h // scale), -(-w // scale)
 
 
 def read_maps(sd: StableDiffusion, z: Tensor, t: int, ctx: Tensor, scale: int, heads: int | None) -> Maps:
-    """Layer- and head-means of the maps of one conditional pass, which ends after the last layer that is read."""
-    tap = LayerMean(scale, heads)
-    last = [site for site in sd.unet.sites if tap.wants(site)][-1]
-    sd.unet(z, t, ctx, tap=tap, stop_after=last)
-    return tap.maps((-(-z.shape[-2] // scale), -(-z.shape[-1] // scale)))
+    """Layer- and head-means of the maps of one conditional pass, with maps at every site as the authors' code has."""
+    means = LayerMean(scale, heads)
+    sd.unet(z, t, ctx, tap=compose(Tap(), means))
+    return means.maps(map_grid(z, scale))
 
 
 def descend(ctx: Tensor, loss: Callable[[Tensor], Tensor], iterations: int, step_size: float) -> Tensor:
@@ -88,7 +105,7 @@ def value_loss(
     curvature = 2 * torch.linalg.matrix_norm(w, ord=2) ** 2
 
     def loss(ctx: Tensor) -> Tensor:
-        squares = ((ctx - ref).float() @ w.T).double().square().sum(dim=-1)  # (B,77)
+        squares = ((ctx - ref).float() @ w.T).to(loss_dtype(ctx.device)).square().sum(dim=-1)  # (B,77)
         total = weights.pl * squares[:, list(keep)].sum() - weights.nl * squares[:, list(drop)].sum()
         return total / curvature
 

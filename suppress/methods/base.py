@@ -5,22 +5,24 @@
         ẑ <- DDIM(ẑ, eps(ẑ, t_i, c))        while i < R: the layout is still the original's
              DDIM(ẑ, eps(ẑ, t_i, ĉ_i))      from R on, ĉ_i what the method makes of the context
 
-Until R the branches are one, and one pass serves both.
+`two_branches` is the loop as the authors' code has it, call for call. suppress/engine draws the same faster.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from minisd import StableDiffusion, Tap, UserError, compose, ddim
+from minisd import Part, StableDiffusion, Tap, UserError, compose, ddim
+from minisd.pipeline import is_number
 
 # (step i, timestep t, original latents z, suppressed latents ẑ) -> ĉ_i (B,77,D)
 Editor = Callable[[int, int, Tensor, Tensor], Tensor]
+Watch = tuple[Tap, Tap]  # one looks at the original branch, one at the suppressed; B samples each
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Prompt:
     uncond: Tensor  # (1,77,D), of the empty prompt
     target: tuple[int, ...]  # token positions of the phrases to remove
     eot: tuple[int, ...]  # the first [EOT] and the padding: n-1 … 76
+    words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -42,7 +45,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Method:
-    """Settings that every method has. A subclass says what becomes of the context (`editor`)."""
+    """Settings that every method has. A subclass says what becomes of the context (`context`)."""
 
     steps: int = 50  # DDIM steps; from the authors' code
     guidance: float = 7.5  # classifier-free guidance; from the code
@@ -50,8 +53,7 @@ class Method:
 
     def __post_init__(self) -> None:
         whole_number("steps", self.steps, 1)
-        if not math.isfinite(self.guidance):
-            raise UserError(f"guidance = {self.guidance!r}; expected a finite number")
+        number("guidance", self.guidance, -math.inf)
         step_number("start", self.start, self.steps)
 
     @property
@@ -59,52 +61,71 @@ class Method:
         """R as a step number."""
         return step_number("start", self.start, self.steps)
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        """Made once a batch of noises z (B,4,h,w); called at every step from R on."""
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+        """ĉ (1,77,D), the same at every step."""
         raise NotImplementedError
 
-    def tap(self, prompt: Prompt, samples: int, step: int) -> Tap | None:
-        """What the method does at attention sites in the passes over [uncond × 2B, original × B, suppressed × B]."""
+    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
+        """Made once a batch of noises z (B,4,h,w), called at every step from R on: ĉ_i where it changes on the way."""
+        ctx = self.context(sd, prompt).expand(len(z), -1, -1)
+        return lambda i, t, z, edited: ctx
+
+    def tap(self, prompts: Sequence[Prompt], step: int) -> Tap | None:
+        """What the method does at attention sites from R on, in the batch [original × B, suppressed × B].
+
+        prompts: one a sample. The unconditional passes of the guidance are not shown.
+        """
         return None
 
 
 def whole_number(name: str, value: int, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not ddim.is_whole(value) or value < least:
         raise UserError(f"{name} = {value!r}; expected a whole number, {least} or more")
 
 
+def number(name: str, value: float, least: float = 0) -> None:
+    """UserError unless the value is a finite number, `least` or more."""
+    if not (is_number(value) and math.isfinite(value) and value >= least):
+        expected = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
+        raise UserError(f"{name} = {value!r}; expected {expected}")
+
+
 def step_number(name: str, value: int | float, steps: int) -> int:
-    """A step number from 0 to steps, or a share below 1 of them, as a step number. UserError for anything else."""
-    if isinstance(value, float) and 0 <= value < 1:
-        return round(value * steps)
-    if isinstance(value, bool) or not (float(value).is_integer() and 0 <= value <= steps):
+    """A step number from 0 to steps, or a share below 1 of them, as a step number. UserError for anything else.
+
+    A share is rounded down, as the authors' code does: .1 of 25 steps is step 2.
+    """
+    if is_number(value) and not ddim.is_whole(value) and 0 <= value < 1:
+        return int(value * steps + 1e-9)  # .29 × 100 is 28.999999999999996
+    if not (is_number(value) and float(value).is_integer() and 0 <= value <= steps):
         raise UserError(f"{name} = {value!r}; expected a step from 0 to {steps}, or a share of the steps below 1")
     return int(value)
 
 
 @torch.no_grad()
 def two_branches(
-    sd: StableDiffusion, prompt: Prompt, z: Tensor, method: Method, tap: Tap | None = None
+    sd: StableDiffusion, prompt: Prompt, z: Tensor, method: Method, watch: Watch | None = None
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loop above. Yields (z, ẑ) after each step, (B,4,h,w) each.
+    """The reference: the loop above as the authors' code has it. Yields (z, ẑ) after each step, (B,4,h,w) each.
 
-    z: the noise. tap: only looks; it sees the batch [uncond, c] before R and [uncond, uncond, c, ĉ] after it, behind
-    what the method's own tap makes of the maps.
+    Both branches from the first step to the last; two UNet calls a step, one without the prompt and one with it;
+    maps at every attention site, as their controllers ask for.
+    z: the noise. watch: looks at the maps, behind what the method's own tap makes of them.
     """
     schedule = ddim.Schedule(method.steps, sd.config.schedule)
     samples, ctx = len(z), prompt.ctx.expand(len(z), -1, -1)
+    uncond = prompt.uncond.expand(2 * samples, -1, -1)
     edit = method.editor(sd, prompt, z)
+    explicit = Tap()
     edited = z
     for i, t in enumerate(schedule.t):
-        a, a_next = schedule.alpha[i], schedule.alpha[i + 1]
-        if i < method.first:
-            eps = sd.predict(z, t, ctx, prompt.uncond, method.guidance, tap)
-            z = edited = ddim.step(z, eps, a, a_next)
-        else:
-            both_ctx = torch.cat([ctx, edit(i, t, z, edited)])
-            taps = [tp for tp in (method.tap(prompt, samples, i), tap) if tp is not None]
-            eps = sd.predict(
-                torch.cat([z, edited]), t, both_ctx, prompt.uncond, method.guidance, compose(*taps) if taps else None
-            )
-            z, edited = ddim.step(torch.cat([z, edited]), eps, a, a_next).chunk(2)
+        ctx_hat = edit(i, t, z, edited) if i >= method.first else ctx
+        taps = [explicit, method.tap([prompt] * samples, i) if i >= method.first else None]
+        if watch:
+            taps += [Part(watch[0], slice(samples)), Part(watch[1], slice(samples, None))]
+        both = torch.cat([z, edited])
+        eps_u = sd.unet(both, t, uncond, tap=explicit)
+        eps_c = sd.unet(both, t, torch.cat([ctx, ctx_hat]), tap=compose(*filter(None, taps)))
+        eps = eps_u + method.guidance * (eps_c - eps_u)
+        z, edited = ddim.step(both, eps, schedule.alpha[i], schedule.alpha[i + 1]).chunk(2)
         yield z, edited

@@ -12,7 +12,7 @@ The context is reset to SWR(c) at every step; nothing that ITO finds is carried 
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,9 +21,9 @@ from torch import Tensor
 from minisd import StableDiffusion, UserError
 
 from ..embedding import soft_weight
-from ..loss import AttentionLoss, Weights
+from ..loss import Weights, loss_reference
 from ..optimize import descend, map_scale, read_maps, value_loss
-from .base import Editor, Method, Prompt, step_number, whole_number
+from .base import Editor, Method, Prompt, number, step_number, whole_number
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class SuppressEOT(Method):
     lambda_self_nl: float = 0.5  # the target, self maps; from the code
     step_size: float = 20.0  # η = step_size · √f_i; from the code (5 for real pictures)
     decay: float = 0.1  # f runs from 1 to this, linearly over the steps; from the code
-    resolution: int | None = None  # side of the grid whose maps are read; None: a quarter of the latents', 16 in SD
+    # side of the query grid whose maps are read; None: a quarter of the latents', as in the code (16 for SD at 512²)
+    resolution: int | None = None
     heads: int | None = None  # how many heads, from the first, are read; None: all. The code has read half since 2024
     reference: Literal["original", "edited"] = "original"  # whose latents make the reference maps; from the code
     after: Literal["swr", "original"] = "swr"  # the context after `stop`: SWR(c), from the code, or c, appendix A
@@ -68,12 +69,8 @@ class SuppressEOT(Method):
         super().__post_init__()
         whole_number("iterations", self.iterations, 0)
         step_number("stop", self.stop, self.steps)
-        if not self.gamma >= 0:
-            raise UserError(f"gamma = {self.gamma!r}; expected a number, 0 or more")
-        for name in ("lambda_pl", "lambda_nl", "lambda_self_pl", "lambda_self_nl", "step_size", "decay"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise UserError(f"{name} = {value!r}; expected a finite number, 0 or more")
+        for name in ("gamma", "lambda_pl", "lambda_nl", "lambda_self_pl", "lambda_self_nl", "step_size", "decay"):
+            number(name, getattr(self, name))
         for name, choices in (
             ("loss", ("cosine", "l2", "value")),
             ("reference", ("original", "edited")),
@@ -95,28 +92,36 @@ class SuppressEOT(Method):
         f = 1 + (self.decay - 1) * i / (self.steps - 1) if self.steps > 1 else 1.0
         return f**0.5 * (1.0 if self.loss == "value" else self.step_size)
 
+    @property
+    def reads_maps(self) -> bool:
+        """Whether there is an ITO whose loss needs the UNet."""
+        return self.iterations > 0 and self.loss != "value" and self.first < self.last
+
+    @property
+    def weights(self) -> Weights:
+        return Weights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
+
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+        return soft_weight(prompt.ctx, (*prompt.target, *prompt.eot), self.gamma)
+
     def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        weighted = soft_weight(prompt.ctx, (*prompt.target, *prompt.eot), self.gamma).expand(len(z), -1, -1)
         original = prompt.ctx.expand(len(z), -1, -1)
-        weights = Weights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
-        scale = map_scale(sd, z, self.resolution) if self.iterations else 0
+        scale = map_scale(sd, z, self.resolution, self.heads) if self.iterations else 0
+
+        def loss_at(t: int, z: Tensor, edited: Tensor) -> Callable[[Tensor], Tensor]:
+            words = prompt.others, prompt.target, self.weights
+            if self.loss == "value":
+                return value_loss(sd, original, *words, scale)
+            ref = read_maps(sd, z if self.reference == "original" else edited, t, original, scale, self.heads)
+            return lambda ctx: loss_reference(ref, read_maps(sd, edited, t, ctx, scale, self.heads), *words, self.loss)
 
         def edit(i: int, t: int, z: Tensor, edited: Tensor) -> Tensor:
-            if i >= self.last:
-                return original if self.after == "original" else weighted
-            if not self.iterations:
+            if i >= self.last and self.after == "original":
+                return original
+            weighted = self.context(sd, prompt).expand(len(z), -1, -1)  # reset at every step
+            if i >= self.last or not self.iterations:
                 return weighted
-            if self.loss == "value":
-                loss = value_loss(sd, original, prompt.others, prompt.target, weights, scale)
-            else:
-                source = z if self.reference == "original" else edited
-                ref = read_maps(sd, source, t, original, scale, self.heads)
-                against = AttentionLoss(ref, prompt.others, prompt.target, weights, self.loss)
-
-                def loss(ctx: Tensor) -> Tensor:
-                    return against(read_maps(sd, edited, t, ctx, scale, self.heads))
-
             # float32 whatever the weights are: half a step of gradient would round away
-            return descend(weighted.float(), loss, self.iterations, self.step_length(i))
+            return descend(weighted.float(), loss_at(t, z, edited), self.iterations, self.step_length(i))
 
         return edit

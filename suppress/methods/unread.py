@@ -25,6 +25,7 @@ scarf") unless it is named as well; inside a list that base rate remains; and a 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -33,7 +34,7 @@ from torch import Tensor
 from minisd import Site, StableDiffusion, Tap
 
 from ..embedding import soft_weight
-from .base import Editor, Method, Prompt, step_number
+from .base import Method, Prompt, step_number
 
 
 @dataclass(frozen=True)
@@ -46,38 +47,36 @@ class Unread(Method):
         super().__post_init__()
         step_number("share", self.share, self.steps)
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
         if is_last(prompt):
-            ctx = soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
-        else:
-            ctx = sd.encode_text(prompt.text, hidden=prompt.target)
-            ctx[:, list(prompt.target)] = 0
-        ctx = ctx.expand(len(z), -1, -1)
-        return lambda i, t, z, edited: ctx
+            return soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
+        ctx = sd.encode_text(prompt.text, hidden=prompt.target)
+        ctx[:, list(prompt.target)] = 0
+        return ctx
 
-    def tap(self, prompt: Prompt, samples: int, step: int) -> Tap | None:
-        if is_last(prompt) or step >= step_number("share", self.share, self.steps):
+    def tap(self, prompts: Sequence[Prompt], step: int) -> Tap | None:
+        if all(map(is_last, prompts)) or step >= step_number("share", self.share, self.steps):
             return None
-        return ShareMaps(samples, prompt.target)
+        kept = [[not is_last(p) and i not in p.target for i in range(p.ctx.shape[1])] for p in prompts]
+        return ShareMaps(torch.tensor(kept, device=prompts[0].ctx.device))
 
 
 def is_last(prompt: Prompt) -> bool:
-    """Whether no word follows the (first) target but targets."""
-    return all(i in prompt.target for i in range(prompt.target[0], prompt.eot[0]))
+    """Whether nothing follows the (first) target but targets and punctuation."""
+    rest = prompt.words[prompt.target[0] :]
+    return all(i in prompt.target or not word.isalnum() for i, word in enumerate(rest, prompt.target[0]))
 
 
 class ShareMaps(Tap):
-    """In a batch [uncond × 2B, original × B, suppressed × B]: the suppressed samples' cross maps become the original's,
-    but for the target's columns."""
+    """In a batch [original × B, suppressed × B] the suppressed samples' cross maps become the original's, in the
+    columns of the tokens that `kept` (B,77) marks."""
 
-    def __init__(self, samples: int, target: tuple[int, ...]):
-        self.samples, self.target = samples, list(target)
+    def __init__(self, kept: Tensor):
+        self.kept = kept[:, None, None]  # (B,1,1,77)
 
     def wants(self, site: Site) -> bool:
         return site.kind == "cross"
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        uncond, original, suppressed = p.split([2 * self.samples, self.samples, self.samples])
-        shared = original.clone()
-        shared[..., self.target] = suppressed[..., self.target]
-        return torch.cat([uncond, original, shared])
+        original, suppressed = p.chunk(2)
+        return torch.cat([original, torch.where(self.kept, original, suppressed)])

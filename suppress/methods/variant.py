@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from minisd import StableDiffusion, Tap, UserError
+from minisd import StableDiffusion, Tap, UserError, compose
 
 from ..variants import VARIANTS, ZeroMap
-from .base import Editor, Method, Prompt
+from .base import Method, Prompt
 
 
 @dataclass(frozen=True)
@@ -23,21 +24,20 @@ class Variant(Method):
         if self.name not in VARIANTS:
             raise UserError(f"name = {self.name!r}; expected one of {', '.join(VARIANTS)}")
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        ctx = VARIANTS[self.name].edit(prompt.ctx, prompt.target, prompt.eot).expand(len(z), -1, -1)
-        return lambda i, t, z, edited: ctx
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+        return VARIANTS[self.name].edit(prompt.ctx, prompt.target, prompt.eot)
 
 
 @dataclass(frozen=True)
 class AttentionToZero(Method):
     """attn2zero: the context stays, the target's columns of the suppressed branch's cross maps become 0."""
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        ctx = prompt.ctx.expand(len(z), -1, -1)
-        return lambda i, t, z, edited: ctx
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+        return prompt.ctx
 
-    def tap(self, prompt: Prompt, samples: int, step: int) -> Tap | None:
-        return ZeroMap(prompt.target, slice(3 * samples, None))
+    def tap(self, prompts: Sequence[Prompt], step: int) -> Tap:
+        first = len(prompts)  # of the suppressed samples
+        return compose(*(ZeroMap(p.target, slice(first + k, first + k + 1)) for k, p in enumerate(prompts)))
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,5 @@ class Rewrite(Method):
 
     text: str = ""
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        ctx = sd.encode_text(self.text).expand(len(z), -1, -1)
-        return lambda i, t, z, edited: ctx
+    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+        return sd.encode_text(self.text)

@@ -119,7 +119,7 @@ def test_defaults_belong_to_the_checkpoint(sd):
 
 @pytest.mark.parametrize(
     ("start", "steps", "first"),
-    [(0.2, 50, 10), (0.1, 20, 2), (0, 50, 0), (0.0, 50, 0), (7, 50, 7), (50, 50, 50)],
+    [(0.2, 50, 10), (0.1, 25, 2), (0.3, 25, 7), (0.29, 100, 29), (0, 50, 0), (0.0, 50, 0), (7, 50, 7), (50, 50, 50)],
 )
 def test_start_is_a_step_or_a_share(start, steps, first):
     assert suppress.SuppressEOT(steps=steps, start=start).first == first
@@ -136,6 +136,10 @@ def test_start_is_a_step_or_a_share(start, steps, first):
         {"start": 51},
         {"start": 1.5},
         {"start": float("nan")},
+        {"start": "x"},
+        {"guidance": "x"},
+        {"gamma": "x"},
+        {"gamma": float("inf")},
     ],
 )
 def test_unusable_settings_are_named(bad):

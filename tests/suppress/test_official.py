@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 import suppress
 from suppress.job import encode
-from suppress.loss import DROP_SHARE, KEEP_SHARE, AttentionLoss, Weights, masks
+from suppress.loss import DROP_SHARE, KEEP_SHARE, Weights, loss_reference, masks
 from suppress.methods import two_branches
 from suppress.optimize import descend, read_maps
 
@@ -54,14 +54,17 @@ def test_first_step_of_ito(sd, golden, case):
     shares = torch.tensor([DROP_SHARE if i in prompt.target else KEEP_SHARE for i in words])
     assert torch.equal(masks(ref.cross[:, :, words], ref.grid, shares)[0].bool(), golden[f"{case}.masks"])
 
-    against = AttentionLoss(ref, prompt.others, prompt.target, OFFICIAL, "cosine")
+    def loss_of(ctx):
+        new = read_maps(sd, z, t, ctx, 4, heads)
+        return loss_reference(ref, new, prompt.others, prompt.target, OFFICIAL, "cosine")
+
     ctx = suppress.soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
     step = suppress.SuppressEOT.official().step_length(10)
     losses = golden[f"{case}.loss"][0]
     for k in range(3 if case == "long" else len(losses)):
-        loss = against(read_maps(sd, z, t, ctx, 4, heads)).item()
+        loss = loss_of(ctx).item()
         assert loss == pytest.approx(losses[k].item(), rel=1e-3, abs=1e-5)
-        ctx = descend(ctx, lambda c: against(read_maps(sd, z, t, c, 4, heads)), 1, step)
+        ctx = descend(ctx, loss_of, 1, step)
         want = golden[f"{case}.context"][k]
         assert (ctx[0, : len(want)] - want).abs().max() < 2e-3 * want.std()
 

@@ -45,19 +45,25 @@ def test_last_word_is_left_to_swr(sd):
     method = suppress.Unread()
     ctx = method.editor(sd, prompt, sd.noise([0], 128, 128))(0, 981, None, None)
     assert torch.equal(ctx, suppress.soft_weight(prompt.ctx, [4, *range(5, 77)]))
-    assert method.tap(prompt, 1, 10) is None
-    assert method.tap(encode(sd, PROMPT, ["glasses"]), 1, 10) is not None
+    assert method.tap([prompt], 10) is None
+    assert method.tap([encode(sd, PROMPT, ["glasses"])], 10) is not None
     assert not is_last(encode(sd, "a hat, a man in a hat", ["hat"]))
     assert is_last(encode(sd, "a man in a red hat", ["hat", "red"]))
 
 
 def test_maps_are_shared_but_for_the_target():
     site = minisd.Site("up.1.0.cross", "cross", "up", 4, 8)
-    p = torch.rand(8, 2, 3, 5)  # two samples: [uncond × 4, original × 2, suppressed × 2]
-    got = ShareMaps(2, (1,)).probs(site, p)
-    assert torch.equal(got[:6], p[:6])
-    assert torch.equal(got[6:, ..., [0, 2, 3, 4]], p[4:6, ..., [0, 2, 3, 4]])
-    assert torch.equal(got[6:, ..., 1], p[6:, ..., 1])
+    p = torch.rand(4, 2, 3, 5)  # two samples: [original × 2, suppressed × 2]
+    kept = torch.tensor([[True, False, True, True, True], [False] * 5])  # the second shares nothing
+    got = ShareMaps(kept).probs(site, p)
+    assert torch.equal(got[:2], p[:2]) and torch.equal(got[3], p[3])
+    assert torch.equal(got[2, ..., [0, 2, 3, 4]], p[0, ..., [0, 2, 3, 4]])
+    assert torch.equal(got[2, ..., 1], p[2, ..., 1])
+
+
+@pytest.mark.parametrize("prompt", ["a man without glasses.", "a man without glasses , ,"])
+def test_punctuation_is_no_word(sd, prompt):
+    assert is_last(encode(sd, prompt, ["glasses"]))
 
 
 def test_sharing_leaves_the_original_branch_alone(sd):
