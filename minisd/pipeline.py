@@ -105,12 +105,12 @@ class StableDiffusion:
         return self.vae.encode(x.to(self.device, self.dtype)).float()
 
     @torch.no_grad()
-    def decode(self, z: Tensor) -> Tensor:
-        """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32.
+    def decode(self, z: Tensor, vae: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32. vae: what runs in place of `self.vae.decode`, e.g. compiled.
 
         UserError where latents or picture are not finite, which half precision may cause by overflowing.
         """
-        x = self.vae.decode(z.to(self.device, self.dtype)).float()
+        x = (vae or self.vae.decode)(z.to(self.device, self.dtype)).float()
         for name, values in (("latents", z), ("decoded picture", x)):
             if not torch.isfinite(values).all():
                 raise UserError(

@@ -6,18 +6,23 @@ result.image.save("without.png")
 """
 
 from .embedding import soft_weight
-from .job import Result, default_settings, run
+from .engine import Fast, Plan
+from .job import Job, Result, default_settings, run, run_batch
 from .methods import METHODS, Method, SuppressEOT, Unread
 from .target import find_rows
 
 __all__ = [
     "METHODS",
+    "Fast",
+    "Job",
     "Method",
+    "Plan",
     "Result",
     "SuppressEOT",
     "Unread",
     "default_settings",
     "find_rows",
     "run",
+    "run_batch",
     "soft_weight",
 ]

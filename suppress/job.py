@@ -6,7 +6,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from torch import Tensor
 
 from minisd import Average, StableDiffusion, UserError, heat_maps, select
 from minisd.picture import to_pil
-from minisd.pipeline import pair
+from minisd.pipeline import check_settings, pair
 
+from .engine import Fast, find_engine
 from .methods import DEFAULT, Method, Prompt, parse_method, two_branches
 from .target import eot_rows, find_rows, read_request
 
@@ -45,6 +46,7 @@ def run(
     method: str | None = None,
     seed: int | Sequence[int] = 0,
     settings: Method | None = None,
+    engine: str | Fast | None = None,
     *,
     maps: bool = False,
     batch_size: int = 8,
@@ -56,42 +58,103 @@ def run(
     in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
     measured settings or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(),
     in place of a name.
-    maps: record the cross-attention maps as well. batch_size: seeds drawn at once. progress: wraps the steps, called
-    as progress(iterator, total=…).
+    engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", faster yet
+    after a minute or more of compiling; or a `suppress.Fast`, which keeps what it compiled for the next run.
+    maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
+    wraps the steps of every batch, called as progress(iterator, total=…).
 
     UserError for a target that is not in the prompt (with the token table) and for unusable settings.
+    """
+    request = read_request(prompt, remove)
+    _, seeds = pair(request.prompt, seed)
+    jobs = [Job(request.prompt, request.targets, s) for s in seeds]
+    results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
+    return results[0] if not isinstance(seed, Iterable) else _joined(results)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise."""
+
+    prompt: str
+    remove: str | Sequence[str] | None = None
+    seed: int = 0
+
+
+def run_batch(
+    sd: StableDiffusion,
+    jobs: Sequence[Job],
+    method: str | None = None,
+    settings: Method | None = None,
+    engine: str | Fast | None = None,
+    *,
+    maps: bool = False,
+    batch_size: int = 8,
+    progress: Callable[..., Iterable] | None = None,
+) -> list[Result]:
+    """`run` for many jobs at once: prompts, targets and their numbers of tokens may differ, the method is one.
+
+    Returns a result a job, with single pictures; each is that of the job alone, to rounding. `timings` are those of
+    all jobs together.
     """
     if settings is None:
         settings, _origin = default_settings(sd, method)
     elif method is not None:
         raise UserError("method and settings both say what to run; give one of them")
-    request = read_request(prompt, remove)
-    _, seeds = pair(request.prompt, seed)
-    clock = _Clock(sd.device)
-    read = encode(sd, request.prompt, request.targets)
+    check_settings(batch_size=batch_size)
+    runner, clock = find_engine(sd, engine), _Clock(sd.device)
+    prompts = _encode_all(sd, jobs)
     clock.stop("encode")
-    batches = [
-        _sample(sd, read, chunk, settings, maps, progress)
-        for chunk in (seeds[k : k + batch_size] for k in range(0, len(seeds), batch_size))
-    ]
-    originals, latents, *recorded = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    drawn: list[list[Tensor]] = []
+    for k in range(0, len(jobs), batch_size):
+        rows = slice(k, k + batch_size)
+        drawn += _sample(sd, prompts[rows], [job.seed for job in jobs[rows]], settings, runner, maps, progress)
     clock.stop("sample")
-    pictures = [to_pil(sd.decode(z)) for z in (originals, latents)]
+    decode = runner.decode if runner else sd.decode
+    pictures = [[to_pil(decode(z))[0] for z in latents[:2]] for latents in drawn]
     clock.stop("decode")
-    single = not isinstance(seed, Iterable)
-    return Result(
-        image=pictures[1][0] if single else pictures[1],
-        original=pictures[0][0] if single else pictures[0],
-        latents=latents,
-        original_latents=originals,
-        settings=settings,
-        timings=clock.timings(),
-        prompt=request.prompt,
-        targets=request.targets,
-        rows=read.target,
-        maps=recorded[1] if maps else None,
-        original_maps=recorded[0] if maps else None,
-    )
+    return [
+        Result(
+            image=image,
+            original=original,
+            latents=latents[1],
+            original_latents=latents[0],
+            settings=settings,
+            timings=clock.timings(),
+            prompt=prompt.text,
+            targets=prompt.targets,
+            rows=prompt.target,
+            original_maps=latents[2] if maps else None,
+            maps=latents[3] if maps else None,
+        )
+        for prompt, latents, (original, image) in zip(prompts, drawn, pictures, strict=True)
+    ]
+
+
+def _joined(results: Sequence[Result]) -> Result:
+    """The results of several seeds as one, with lists of pictures."""
+
+    def cat(name: str) -> Any:
+        parts = [getattr(result, name) for result in results]
+        return torch.cat(parts) if parts[0] is not None else None
+
+    images, originals = ([getattr(result, name) for result in results] for name in ("image", "original"))
+    tensors = {name: cat(name) for name in ("latents", "original_latents", "maps", "original_maps")}
+    return replace(results[0], image=images, original=originals, **tensors)
+
+
+def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
+    """A prompt a job; equal ones are encoded once and are the same object."""
+    known: dict[tuple[str, tuple[str, ...]], Prompt] = {}
+    prompts = []
+    for job in jobs:
+        request = read_request(job.prompt, job.remove)
+        pair(request.prompt, job.seed)
+        key = request.prompt, request.targets
+        if key not in known:
+            known[key] = encode(sd, *key)
+        prompts.append(known[key])
+    return prompts
 
 
 def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
@@ -115,20 +178,34 @@ def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:
 
 def _sample(
     sd: StableDiffusion,
-    prompt: Prompt,
+    prompts: Sequence[Prompt],
     seeds: Sequence[int],
     method: Method,
+    engine: Fast | None,
     maps: bool,
     progress: Callable[..., Iterable] | None,
-) -> tuple[Tensor, ...]:
-    """(original latents, latents[, original maps, maps]) of a batch of seeds."""
+) -> list[list[Tensor]]:
+    """Of a batch, sample by sample: [original latents, latents(, original maps, maps)], (1,…) each.
+
+    The reference draws one prompt at a time, with all its seeds.
+    """
+    if engine is None and any(prompt is not prompts[0] for prompt in prompts):
+        return [
+            drawn
+            for prompt, seed in zip(prompts, seeds, strict=True)
+            for drawn in _sample(sd, [prompt], [seed], method, engine, maps, progress)
+        ]
     side = sd.config.unet.sample_size * sd.vae.config.factor
     z = sd.noise(seeds, side, side)
     watch = (Average(select("cross")), Average(select("cross"))) if maps else None
-    steps: Iterable = two_branches(sd, prompt, z, method, watch)
+    steps: Iterable
+    if engine is None:
+        steps = two_branches(sd, prompts[0], z, method, watch)
+    else:
+        steps = engine.two_branches(prompts, z, method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # the last
     heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in watch or ()]
-    return *latents, *heats
+    return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 
 class _Clock:

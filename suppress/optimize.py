@@ -77,7 +77,7 @@ def read_maps(sd: StableDiffusion, z: Tensor, t: int, ctx: Tensor, scale: int, h
     return means.maps(map_grid(z, scale))
 
 
-def descend(ctx: Tensor, loss: Callable[[Tensor], Tensor], iterations: int, step_size: float) -> Tensor:
+def descend(ctx: Tensor, loss: Callable[[Tensor], Tensor], iterations: int, step_size: float | Tensor) -> Tensor:
     """Plain gradient steps on ctx (B,77,D); the result carries no graph."""
     for _ in range(iterations):
         with torch.enable_grad():

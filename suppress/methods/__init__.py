@@ -1,6 +1,6 @@
 """The methods, one file each, and their names on the command line."""
 
-from .base import Method, Prompt, two_branches
+from .base import Method, Prompt, Watch, two_branches
 from .names import DEFAULT, METHODS, describe_methods, parse_method
 from .suppress_eot import SuppressEOT
 from .unread import Unread
@@ -16,6 +16,7 @@ __all__ = [
     "SuppressEOT",
     "Unread",
     "Variant",
+    "Watch",
     "describe_methods",
     "parse_method",
     "two_branches",

@@ -1,0 +1,81 @@
+"""The loop of two branches (suppress/methods/base.py), fast: the same pictures from fewer and shorter passes.
+
+    step                before R            R … stop, with ITO on maps            else
+    UNet calls          [u, c] of one       [u, c] of the original, maps read     [u, u, c, ĉ]
+    (each a batch)      branch, the         iterations × (c̃ → maps → loss → ∇)
+                        other is equal      [u, ĉ] of the suppressed
+
+u: without the prompt, c: with it, ĉ: the edited context. What each technique is, and how to do without it: `Plan`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from minisd import StableDiffusion
+
+from ..methods import Method, Prompt, Watch
+from . import passes
+from .captured import Captured
+from .plan import Plan, fast_plan
+from .run import Run
+
+
+class Fast:
+    """An engine for one model. It keeps what was compiled and recorded: the next run of the same sizes starts at once.
+
+        engine = suppress.Fast(sd, Plan(compile="inductor", channels_last=True, graph=True))
+        suppress.run(sd, prompt, "glasses", engine=engine)
+
+    plan: the techniques; None for those that pay on the model's device without a compiler. With `channels_last` the
+    UNet's weights change their memory layout, not their values.
+    """
+
+    def __init__(self, sd: StableDiffusion, plan: Plan | None = None):
+        self.sd, self.plan = sd, plan or fast_plan(sd.device)
+        if self.plan.channels_last:
+            sd.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.guided = self._compiled(passes.guided)
+        self.guided_with_maps = self._compiled(passes.guided_with_maps)
+        self.read = self._compiled(passes.read)
+        self.map_loss = self._compiled(passes.map_loss)
+        self._decode = self._compiled(sd.vae.decode)
+        self._graphs: dict[Any, Captured] = {}
+        cuda = self.plan.graph and sd.device.type == "cuda"
+        self._pool = torch.cuda.graph_pool_handle() if cuda else None  # graphs run one after the other: one memory
+
+    def two_branches(
+        self, prompts: Sequence[Prompt], z: Tensor, method: Method, watch: Watch | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields (z, ẑ) after each step, (B,4,h,w) each, as the reference loop does; sample k is drawn of prompts[k].
+
+        z: the noise. watch: taps that look at the maps of the original and of the suppressed branch.
+        """
+        return Run(self, prompts, z, method, watch).steps()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """`sd.decode`, compiled where the plan compiles."""
+        return self.sd.decode(z, self._decode)
+
+    def call(self, name: str, f: partial, *inputs: Tensor) -> Any:
+        """f(*inputs) under a profiler's range; from a CUDA graph where the plan has them.
+
+        f binds all that is no tensor of the run. A graph is made for each f and shapes, and kept.
+        """
+        with torch.profiler.record_function(f"suppress: {name}"):
+            if not self.plan.graph:
+                return f(*inputs)
+            key = (f.func, f.args, tuple(f.keywords.items()), tuple((x.shape, x.dtype) for x in inputs))
+            if key not in self._graphs:
+                self._graphs[key] = Captured(f, self._pool)
+            return self._graphs[key](*inputs)
+
+    def _compiled(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        if self.plan.compile is None:
+            return f
+        return torch.compile(f, fullgraph=True, dynamic=False, backend=self.plan.compile)

@@ -1,0 +1,72 @@
+"""Inference-time optimisation in the fast loop: suppress/optimize.py for a batch, in passes that end early."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..loss import find_words, set_target
+from ..methods import Prompt, SuppressEOT
+from ..optimize import LayerMean, map_grid, map_scale
+from . import passes
+from .passes import Reader
+
+if TYPE_CHECKING:
+    from .fast import Fast
+
+
+class Ito:
+    """Called once a step. All steps start from the same context; samples have words of their own."""
+
+    def __init__(
+        self,
+        engine: Fast,
+        method: SuppressEOT,
+        prompts: Sequence[Prompt],
+        z: Tensor,
+        times: Tensor,
+        weighted: Tensor,
+    ):
+        self.engine, self.method, self.times = engine, method, times
+        unet = engine.sd.unet
+        scale = map_scale(engine.sd, z, method.resolution, method.heads)
+        wanted = LayerMean(scale, method.heads).wants
+        last = [site.name for site in unet.sites if wanted(site)][-1]
+        self.whole = Reader(scale, method.heads, None)
+        self.early = Reader(scale, method.heads, last) if engine.plan.early_exit else self.whole
+        self.grid = map_grid(z, scale)
+        self.words = find_words([p.others for p in prompts], [p.target for p in prompts], method.weights, z.device)
+        self.eta = torch.tensor([method.step_length(i) for i in range(method.steps)], device=z.device)
+        # float32 whatever the weights are: half a step of gradient would round away
+        self.start = weighted.float()
+
+    @property
+    def last(self) -> int:
+        """The step before which it ends."""
+        return self.method.last
+
+    @property
+    def of_original(self) -> bool:
+        """Whose latents make the reference maps."""
+        return self.method.reference == "original"
+
+    def read(self, i: int, z: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor]:
+        """Reference maps by a pass of their own."""
+        f = partial(self.engine.read, self.engine.sd.unet, reader=self.early)
+        return self.engine.call("read", f, z, self.times[i], ctx, self.words.columns)
+
+    def __call__(self, i: int, edited: Tensor, cross: Tensor, self_: Tensor) -> Tensor:
+        """The context (B,77,D), float32, after step i's iterations; cross (B,N,K), self_ (B,N,N): reference maps."""
+        engine, method = self.engine, self.method
+        target = set_target(self.words, cross, self_, self.grid, method.loss)
+        f = partial(passes.iterate, engine.map_loss, engine.sd.unet, self.early, method.loss, method.iterations)
+        done = []
+        for k in range(0, len(edited), engine.plan.micro):
+            rows = slice(k, k + engine.plan.micro)
+            mine = (self.start[rows], edited[rows], self.times[i], self.eta[i], self.words.columns[rows])
+            done.append(engine.call("ito", f, *mine, *(x[rows] for x in target)))
+        return torch.cat(done)

@@ -1,0 +1,102 @@
+"""The UNet passes of the loop as functions of tensors, which a compiler can take whole and a CUDA graph can record.
+
+Shapes: B samples; n branches beside each other, nB latents; N pixels of the maps' grid; K words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from minisd import Part, Tap, UNet, compose
+
+from ..loss import Maps, Target, attention_loss
+from ..optimize import LayerMean, descend, map_grid
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Which maps are read: sites of one scale, heads from the first. stop: the site after which a pass may end."""
+
+    scale: int
+    heads: int | None
+    stop: str | None
+
+
+@dataclass(frozen=True)
+class Guidance:
+    scale: float
+    one_batch: bool  # with and without the prompt in one call
+
+
+def guided(
+    unet: UNet, z: Tensor, t: Tensor, uncond: Tensor, ctx: Tensor, guidance: Guidance, tap: Tap | None
+) -> Tensor:
+    """Classifier-free guidance: eps (nB,4,h,w) of z (nB,4,h,w), uncond (1,77,D), ctx (nB,77,D).
+
+    The tap sees the samples with the prompt, not those without.
+    """
+    uncond = uncond.expand_as(ctx)
+    if guidance.one_batch:
+        seen = Part(tap, slice(len(z), None)) if tap is not None else None
+        eps_u, eps_c = unet(z, t, torch.cat([uncond, ctx]), tap=seen).chunk(2)
+    else:
+        eps_u, eps_c = unet(z, t, uncond), unet(z, t, ctx, tap=tap)
+    return eps_u + guidance.scale * (eps_c - eps_u)
+
+
+def guided_with_maps(
+    unet: UNet,
+    z: Tensor,
+    t: Tensor,
+    uncond: Tensor,
+    ctx: Tensor,
+    columns: Tensor,
+    guidance: Guidance,
+    reader: Reader,
+    tap: Tap | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`guided` and the maps of its samples with the prompt: (eps, cross (B,N,K), self (B,N,N)).
+
+    columns (B,K): the tokens whose columns of the cross maps are kept.
+    """
+    means = LayerMean(reader.scale, reader.heads, columns)
+    eps = guided(unet, z, t, uncond, ctx, guidance, compose(means, tap) if tap is not None else means)
+    maps = means.maps(map_grid(z, reader.scale))
+    return eps, maps.cross, maps.self_
+
+
+def read(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader) -> tuple[Tensor, Tensor]:
+    """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N)."""
+    means = LayerMean(reader.scale, reader.heads, columns)
+    unet(z, t, ctx, tap=means, stop_after=reader.stop)
+    maps: Maps = means.maps(map_grid(z, reader.scale))
+    return maps.cross, maps.self_
+
+
+def map_loss(
+    unet: UNet, ctx: Tensor, z: Tensor, t: Tensor, columns: Tensor, target: Target, reader: Reader, form: str
+) -> Tensor:
+    """ITO's loss, summed over samples: a scalar. Each sample's gradient is its own."""
+    cross, self_ = read(unet, z, t, ctx, columns, reader)
+    return attention_loss(target, cross, self_, form).sum()
+
+
+def iterate(
+    loss: Callable[..., Tensor],
+    unet: UNet,
+    reader: Reader,
+    form: str,
+    iterations: int,
+    ctx: Tensor,
+    z: Tensor,
+    t: Tensor,
+    eta: Tensor,
+    columns: Tensor,
+    *target: Tensor,
+) -> Tensor:
+    """All iterations of a step's ITO from ctx (B,77,D) on; loss: `map_loss` or what a compiler made of it."""
+    return descend(ctx, lambda c: loss(unet, c, z, t, columns, Target(*target), reader, form), iterations, eta)
