@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,8 @@ class Ito:
         scale = map_scale(engine.sd, z, method.resolution, method.heads)
         wanted = LayerMean(scale, method.heads).wants
         last = [site.name for site in unet.sites if wanted(site)][-1]
-        self.whole = Reader(scale, method.heads, None)
-        self.early = Reader(scale, method.heads, last) if engine.plan.early_exit else self.whole
+        self.whole = Reader(scale, method.heads, None, engine.plan.sdpa)
+        self.early = replace(self.whole, stop=last) if engine.plan.early_exit else self.whole
         self.grid = map_grid(z, scale)
         self.words = find_words([p.others for p in prompts], [p.target for p in prompts], method.weights, z.device)
         self.eta = torch.tensor([method.step_length(i) for i in range(method.steps)], device=z.device)

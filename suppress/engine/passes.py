@@ -19,17 +19,19 @@ from ..optimize import LayerMean, descend, map_grid
 
 @dataclass(frozen=True)
 class Reader:
-    """Which maps are read: sites of one scale, heads from the first. stop: the site after which a pass may end."""
+    """Which maps are read, and how."""
 
-    scale: int
-    heads: int | None
-    stop: str | None
+    scale: int  # of the sites
+    heads: int | None  # how many, from the first
+    stop: str | None  # the site after which a pass may end
+    sdpa: bool  # fused attention at the other sites
 
 
 @dataclass(frozen=True)
 class Guidance:
     scale: float
     one_batch: bool  # with and without the prompt in one call
+    sdpa: bool  # fused attention where no tap looks
 
 
 def guided(
@@ -42,9 +44,11 @@ def guided(
     uncond = uncond.expand_as(ctx)
     if guidance.one_batch:
         seen = Part(tap, slice(len(z), None)) if tap is not None else None
-        eps_u, eps_c = unet(z, t, torch.cat([uncond, ctx]), tap=seen).chunk(2)
+        eps = unet(z, t, torch.cat([uncond, ctx]), tap=_explicit(seen, guidance.sdpa))
+        eps_u, eps_c = eps.chunk(2)
     else:
-        eps_u, eps_c = unet(z, t, uncond), unet(z, t, ctx, tap=tap)
+        eps_u = unet(z, t, uncond, tap=_explicit(None, guidance.sdpa))
+        eps_c = unet(z, t, ctx, tap=_explicit(tap, guidance.sdpa))
     return eps_u + guidance.scale * (eps_c - eps_u)
 
 
@@ -72,7 +76,7 @@ def guided_with_maps(
 def read(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader) -> tuple[Tensor, Tensor]:
     """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N)."""
     means = LayerMean(reader.scale, reader.heads, columns)
-    unet(z, t, ctx, tap=means, stop_after=reader.stop)
+    unet(z, t, ctx, tap=_explicit(means, reader.sdpa), stop_after=reader.stop)
     maps: Maps = means.maps(map_grid(z, reader.scale))
     return maps.cross, maps.self_
 
@@ -100,3 +104,8 @@ def iterate(
 ) -> Tensor:
     """All iterations of a step's ITO from ctx (B,77,D) on; loss: `map_loss` or what a compiler made of it."""
     return descend(ctx, lambda c: loss(unet, c, z, t, columns, Target(*target), reader, form), iterations, eta)
+
+
+def _explicit(tap: Tap | None, sdpa: bool) -> Tap | None:
+    """The tap, or where fused attention is not to run, one that has every site compute its maps besides."""
+    return tap if sdpa else compose(Tap(), *[tap] if tap is not None else [])

@@ -22,11 +22,13 @@ ENGINES = ("reference", "fast", "compiled")
 
 @dataclass(frozen=True)
 class Plan:
-    """The first four count passes and shorten them, everywhere; the rest suits the hardware.
+    """The first six are for every machine; the rest suits one kind of hardware or another.
 
-    Half precision is none of them: the dtype is the user's choice when the model is loaded.
+    All off, it is the reference's passes with the losses in tensor operations instead of loops. Half precision is none
+    of them: the dtype is the user's choice when the model is loaded.
     """
 
+    sdpa: bool = True  # fused attention at every site whose maps nobody reads
     early_exit: bool = True  # ITO's passes, forward and so backward, end at the last layer whose maps the loss reads
     one_branch: bool = True  # before step R the branches are equal: one of them is drawn
     shared_maps: bool = True  # the reference maps come out of the original branch's own pass

@@ -37,7 +37,7 @@ class Run:
         self.times = torch.tensor(self.schedule.t, device=z.device)
         self.ctx = torch.cat([prompt.ctx for prompt in prompts])  # (B,77,D)
         self.uncond = prompts[0].uncond
-        self.guidance = passes.Guidance(method.guidance, self.plan.one_batch)
+        self.guidance = passes.Guidance(method.guidance, self.plan.one_batch, self.plan.sdpa)
         if isinstance(method, SuppressEOT):
             fixed = self._weighted(method)
             self.contexts = self._suppress_eot(method, fixed)

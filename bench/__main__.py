@@ -1,0 +1,88 @@
+"""How fast is the optimisation loop, and why: `python -m bench` climbs the ladder and prints a line a rung.
+
+python -m bench                                   # the embedded model, on whatever machine this is
+python -m bench --fake-weights --dtype bf16       # SD v1.4's shape at 512², random weights
+python -m bench --model path/to/sd-v1-4 --job 200 --batch 1 4 16
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from minisd import StableDiffusion, UserError, options
+
+from . import report
+from .ladder import Rung, ladder
+from .roofline import job_flops, matrix_peak
+from .scenario import JOBS, Scenario
+from .timing import Measured, Runner, measure, trace
+
+
+def main(argv: list[str] | None = None) -> int:
+    p = argparse.ArgumentParser(prog="python -m bench", description="The optimisation loop, rung by rung.")
+    p.add_argument("--model", default="tiny", help="tiny (default), or what minisd.load takes")
+    p.add_argument(
+        "--fake-weights", action="store_true", help="SD v1.4's shape with random weights, instead of a model"
+    )
+    p.add_argument("--job", choices=JOBS, default="bench", help="bench (default), 200 iterations, or SWR alone")
+    p.add_argument("--batch", type=int, nargs="+", default=[1], help="pictures at once; a ladder for each")
+    p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    p.add_argument("--dtype", choices=options.DTYPES, default="fp32", help="of the rung that lowers the precision")
+    p.add_argument("--compile", action="store_true", help="the last rung: torch.compile")
+    p.add_argument("--rungs", metavar="NAME", nargs="+", help="the reference and these alone, by their names")
+    p.add_argument("--repeats", type=int, default=5, help="timed runs a rung, after one that is not (default 5)")
+    p.add_argument("--profile", metavar="FILE.json", help="a Chrome trace of a job on the last rung")
+    p.add_argument("--plot", metavar="FILE.png", help="the ladder as a picture")
+    p.add_argument("--out", metavar="FOLDER", default=str(report.RESULTS), help="of the JSON (default bench/results)")
+    return options.run("python -m bench", _bench, p.parse_args(argv))
+
+
+def _bench(args: argparse.Namespace) -> None:
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("this machine has no CUDA device; --device cpu measures the CPU, and says so")
+    if args.repeats < 1 or min(args.batch) < 1:
+        raise UserError(f"--repeats {args.repeats}, --batch {args.batch}: expected 1 or more")
+    dtype = getattr(torch, options.DTYPES[args.dtype])
+    rungs = _chosen(ladder(args.device, dtype, args.compile), args.rungs)
+    for batch in args.batch:
+        scenario = Scenario("fake-sd14" if args.fake_weights else args.model, args.job, batch, args.device)
+        data = climb(scenario, rungs, args.repeats, args.profile)
+        print(f"{report.caption(data)}\n\n{report.markdown(data)}\n\n{report.write(data, Path(args.out))}")
+        if args.plot:
+            print(report.plot(data, Path(args.plot)))
+
+
+def _chosen(rungs: list[Rung], names: list[str] | None) -> list[Rung]:
+    known = [rung.name for rung in rungs]
+    unknown = sorted(set(names or ()) - set(known))
+    if unknown:
+        raise UserError(f"no rung {', '.join(unknown)}; there is {', '.join(known)}")
+    return [rung for k, rung in enumerate(rungs) if k == 0 or not names or rung.name in names]
+
+
+def climb(scenario: Scenario, rungs: list[Rung], repeats: int, profile: str | None = None) -> dict:
+    """All rungs in one process, one after the other, each compared with the first."""
+    models: dict[torch.dtype, StableDiffusion] = {}
+    reference, measured, peaks = None, list[tuple[Measured, float]](), {}
+    for rung in tqdm(rungs, unit="rung", disable=None):
+        if rung.dtype not in models:
+            models = {
+                rung.dtype: scenario.load(rung.dtype)
+            }  # the ladder lowers the precision once: one model at a time
+            name = str(rung.dtype).removeprefix("torch.")
+            peaks[name] = matrix_peak(models[rung.dtype].device, rung.dtype)
+        runner = Runner(models[rung.dtype], scenario, rung)
+        figures, results = measure(runner, repeats, reference)
+        reference = reference or results
+        measured.append((figures, job_flops(runner.sd, scenario, rung.plan)))
+        if profile and rung is rungs[-1]:
+            trace(runner, Path(profile))
+    return report.content(report.machine(runner.sd.device), scenario, measured, peaks)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,52 @@
+"""The ladder: from the loop as the authors' code has it, one technique a rung, each on top of those before it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from suppress import Plan
+
+# none of the techniques: the reference's passes, the losses as tensor operations
+BARE = Plan(
+    sdpa=False, early_exit=False, one_branch=False, shared_maps=False, one_batch=False, gram=False, micro=1_000_000
+)
+
+
+@dataclass(frozen=True)
+class Rung:
+    name: str
+    plan: Plan | None  # None: the reference loop
+    dtype: torch.dtype = torch.float32
+
+
+def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
+    """dtype: of the weights from the rung on that is named after it; float32 leaves that rung out.
+
+    CUDA graphs need CUDA. compiler: the last rung, with torch.compile.
+    """
+    techniques: list[tuple[str, dict]] = [
+        ("losses as tensors", {}),
+        ("fused attention", {"sdpa": True}),
+        ("early exit", {"early_exit": True}),
+        ("one branch before R", {"one_branch": True}),
+        ("reference maps shared", {"shared_maps": True}),
+        ("one batch", {"one_batch": True}),
+        ("SWR once, by Gram matrix", {"gram": True}),
+    ]
+    if device == "cuda":
+        techniques.append(("CUDA graphs", {"graph": True}))
+    rungs, plan = [Rung("reference", None)], BARE
+    for name, change in techniques:
+        plan = replace(plan, **change)
+        rungs.append(Rung(name, plan))
+    if dtype != torch.float32:
+        # before the graphs: they record the kernels of one precision
+        at = len(rungs) - (device == "cuda")
+        rungs.insert(at, Rung(str(dtype).removeprefix("torch."), rungs[at - 1].plan))
+        rungs = [replace(rung, dtype=dtype) if k >= at else rung for k, rung in enumerate(rungs)]
+    if compiler:
+        plan = replace(plan, compile="inductor", channels_last=True)
+        rungs.append(Rung("torch.compile, channels_last", plan, rungs[-1].dtype))
+    return rungs

@@ -1,0 +1,63 @@
+"""Floating-point operations of a job, and what share of the machine's measured matrix peak they took."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from minisd import StableDiffusion
+from suppress import Plan
+from suppress.optimize import LayerMean, map_scale
+
+from .scenario import Scenario
+from .timing import quantile, seconds_of
+
+
+def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of the largest matrix product that is worth waiting for: the median of seven, after a warm-up."""
+    n = 8192 if device.type == "cuda" else 1024
+    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
+    times = [seconds_of(lambda: a @ b, device) for _ in range(8)][1:]
+    return 2 * n**3 / quantile(times, 0.5)
+
+
+def job_flops(sd: StableDiffusion, scenario: Scenario, plan: Plan | None) -> float:
+    """FLOPs of a job's UNet passes, counted by PyTorch on one pass of each kind. plan None: the reference."""
+    s, plan = scenario.settings, plan or Plan(early_exit=False, one_branch=False, shared_maps=False, one_batch=False)
+    whole, forward, backward = pass_flops(sd, scenario, plan.early_exit)
+    forwards = 2 * s.first + 4 * (s.steps - s.first) if plan.one_branch else 4 * s.steps
+    ito = max(s.last - s.first, 0) if s.iterations else 0
+    extra = 0 if plan.shared_maps else ito * forward
+    return scenario.batch * (forwards * whole + extra + ito * s.iterations * (forward + backward))
+
+
+def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tuple[float, float, float]:
+    """(a sample's pass, ITO's forward pass, its backward pass)"""
+    side = sd.config.unet.sample_size
+    z = torch.randn(1, 4, side, side, device=sd.device)
+    ctx = torch.randn(1, 77, sd.config.unet.context_dim, device=sd.device)
+    scale = map_scale(sd, z, scenario.settings.resolution)
+    tap = LayerMean(scale, None)
+    last = [site for site in sd.unet.sites if tap.wants(site)][-1]
+
+    with torch.no_grad():
+        whole = _counted(lambda: sd.unet(z, 501, ctx))
+        forward = _counted(lambda: sd.unet(z, 501, ctx, tap=LayerMean(scale, None), stop_after=last))
+
+    leaf = ctx.requires_grad_()
+
+    def both() -> None:
+        maps = LayerMean(scale, None)
+        sd.unet(z, 501, leaf, tap=maps, stop_after=last)
+        (maps.sums["cross"].square().sum() + maps.sums["self"].square().sum()).backward()
+
+    backward = _counted(both) - forward
+    return whole, forward if early_exit else whole, backward
+
+
+def _counted(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()

@@ -1,0 +1,57 @@
+"""What is timed: a model, a job, a batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import minisd
+from minisd import StableDiffusion
+from suppress import Job, SuppressEOT
+
+PROMPT, TARGET = "a man without glasses", "glasses"
+
+# The bench job is fixed, whatever the method's default becomes: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
+# cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19; "swr" none.
+JOBS = {
+    "bench": SuppressEOT.official(heads=None),
+    "200": SuppressEOT.official(heads=None, start=0),
+    "swr": SuppressEOT.official(heads=None, iterations=0),
+}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    model: str  # "tiny", a source that minisd.load takes, or "fake-sd14": SD v1.4's shape with random weights
+    job: str  # of JOBS
+    batch: int
+    device: str
+
+    @property
+    def settings(self) -> SuppressEOT:
+        return JOBS[self.job]
+
+    @property
+    def jobs(self) -> list[Job]:
+        return [Job(PROMPT, TARGET, seed) for seed in range(self.batch)]
+
+    def load(self, dtype: torch.dtype) -> StableDiffusion:
+        if self.model == "fake-sd14":
+            return fake_sd14(self.device, dtype)
+        return minisd.load(self.model, self.device, dtype)
+
+
+def fake_sd14(device: str, dtype: torch.dtype) -> StableDiffusion:
+    """SD v1.4 in full size with random weights: times and bytes are a checkpoint's, pictures are noise."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+    config = minisd.SD14
+    torch.manual_seed(0)  # the modules' own initialisation, on the CPU: the same weights everywhere
+    unet, vae = minisd.UNet(config.unet), minisd.AutoencoderKL(config.vae)
+    text = CLIPTextModel(CLIPTextConfig(**config.text))
+    parts = [module.to(device, dtype).eval().requires_grad_(False) for module in (unet, vae, text)]
+    vocabulary = Path(__file__).parent.parent / "weights" / "clip_tokenizer"
+    tokenizer = CLIPTokenizer.from_pretrained(str(vocabulary), verbose=False)
+    return StableDiffusion("fake-sd14", None, config, *parts, tokenizer=tokenizer)
