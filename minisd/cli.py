@@ -22,8 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     info.add_argument("--revision", help="of the hub's repository")
     info.set_defaults(run=_info)
     fetch = commands.add_parser("fetch", help="bring a public checkpoint into the hub's cache")
-    fetch.add_argument("name", metavar="NAME", nargs="?", help="of the manifest; without one, what it holds")
+    fetch.add_argument(
+        "name", metavar="NAME", nargs="?", help="of the manifest, or a hub id; without one, the manifest"
+    )
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
+    fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
     args = parser.parse_args(argv)
     return options.run("minisd", args.run, args)
@@ -194,10 +197,11 @@ def _fetch(args: argparse.Namespace) -> None:
         for name, entry in manifest().items():
             print(f"{name:<10} {entry['repo']}  ({entry['licence']})\n           {entry['about']}")
         return
-    repo, folder = fetch(args.name, args.variant)
+    repo, folder = fetch(args.name, args.variant, args.revision)
     print(folder)
-    if "files" not in manifest()[args.name]:
-        print(f"load it with --model {repo}" + (f" --variant {args.variant}" if args.variant else ""))
+    if "files" not in manifest().get(args.name, {}):
+        given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]
+        print(" ".join(["load it with --model", repo, *given]))
 
 
 if __name__ == "__main__":

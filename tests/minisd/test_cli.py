@@ -106,6 +106,22 @@ def test_info_of_other_files(tmp_path, capsys):
     assert "a LoRA" in capsys.readouterr().out
 
 
+def test_info_of_a_folder_that_is_no_model_says_what_loading_says(capsys):
+    assert main(["info", "."]) == main(["generate", "a cat", "--model", "."]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == lines[1] and "not a model in diffusers layout: it has no unet/ folder" in lines[0]
+
+
+def test_fetch_takes_a_hub_id(tmp_path, monkeypatch, capsys):
+    from minisd import source
+
+    asked = []
+    monkeypatch.setattr(source, "_from_hub", lambda *args: asked.append(args) or tmp_path)
+    assert main(["fetch", "org/model", "--variant", "fp16", "--revision", "v2"]) == 0
+    assert asked == [("org/model", "fp16", "v2", True)]
+    assert "load it with --model org/model --variant fp16 --revision v2" in capsys.readouterr().out
+
+
 def test_fetch_lists_the_manifest_and_refuses_other_names(capsys):
     assert main(["fetch"]) == 0
     assert "CompVis/stable-diffusion-v1-4" in capsys.readouterr().out
