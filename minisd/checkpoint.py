@@ -25,11 +25,12 @@ from .family import SD1, SD1_UNET, family, has_ema
 from .files import Weights, open_weights
 from .pipeline import StableDiffusion
 from .quiet import no_loading_bar
-from .source import PARTS, Source, data_folder, find, read_json, weight_file
+from .source import Source, data_folder, find, read_json, weight_files
 from .unet import UNet
 from .vae import AutoencoderKL
 
 _SHOWN = 12  # keys of each sort in an error
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # the last for exact comparisons
 
 
 @dataclass
@@ -53,7 +54,9 @@ def load(
     """A Stable Diffusion v1.x model, ready to draw.
 
     source: "tiny" (the embedded model), a folder in diffusers layout, a CompVis .safetensors or .ckpt file,
-        or a hub id such as "CompVis/stable-diffusion-v1-4" (`variant` "fp16", `revision` as on the hub).
+        or a hub id such as "CompVis/stable-diffusion-v1-4".
+    variant: of a folder's or hub id's files, e.g. "fp16"; a part that has none of it gives its plain ones.
+    revision: of the hub's repository.
     device: None takes cuda, mps or cpu, the first present.
     dtype: None is float32, so that one seed is one image.
     ema: from a single file that holds both, the moving average of the UNet's weights.
@@ -63,7 +66,7 @@ def load(
     """
     place = _device(device)
     dtype = torch.float32 if dtype is None else dtype
-    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+    if dtype not in _DTYPES:
         raise UserError(f"dtype = {dtype!r}; expected torch.float32, torch.float16 or torch.bfloat16")
     found = find(source, variant, revision)
     config, parts = (_folder_parts if found.is_folder else _file_parts)(found, variant, ema)
@@ -82,13 +85,19 @@ def load(
 
 
 def _device(device: str | torch.device | None) -> torch.device:
-    if device is None:
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    """The device; UserError, with those that there are, for one that cannot be used."""
+    there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    device = there[0] if device is None else device
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError, TypeError) as error:
-        raise UserError(f"device {device!r} cannot be used here: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"device {device!r} cannot be used here: {reason}. There is {', '.join(there)}") from error
+    if place.type == "meta":
+        raise UserError(
+            f"device {device!r} holds shapes without numbers: nothing to draw with. There is {', '.join(there)}"
+        )
     return place
 
 
@@ -97,9 +106,7 @@ def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Confi
     folder = source.path
     if ema:
         raise UserError(f"ema=True is for single files with both sets; for {source.name} see its variants (non_ema)")
-    if not (folder / "unet").is_dir():
-        there = ", ".join(sorted(p.name for p in folder.iterdir())[:_SHOWN]) or "nothing"
-        raise CheckpointError(f"{folder} is not a model in diffusers layout: it has no unet/ folder (there is {there})")
+    files = weight_files(folder, variant)
     config = Config(
         unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
         vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
@@ -115,7 +122,7 @@ def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Confi
         raise CheckpointError(
             f"{folder}: the VAE's latents have {channels} channels, the UNet's {config.unet.in_channels}"
         )
-    weights = {part: open_weights(weight_file(folder, part, variant)) for part in PARTS}
+    weights = {part: open_weights(file) for part, file in files.items()}
     rename: dict[str, Callable[[str], str]] = {
         "unet": str,
         "vae": _vae_name(weights["vae"]),

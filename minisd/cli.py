@@ -22,8 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     info.add_argument("--revision", help="of the hub's repository")
     info.set_defaults(run=_info)
     fetch = commands.add_parser("fetch", help="bring a public checkpoint into the hub's cache")
-    fetch.add_argument("name", metavar="NAME", nargs="?", help="of the manifest; without one, what it holds")
+    fetch.add_argument(
+        "name", metavar="NAME", nargs="?", help="of the manifest, or a hub id; without one, the manifest"
+    )
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
+    fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
     args = parser.parse_args(argv)
     return options.run("minisd", args.run, args)
@@ -33,7 +36,7 @@ def _generate_parser(commands: Any) -> None:
     p = commands.add_parser("generate", help="draw pictures")
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
-    p.add_argument("--seed", type=int, nargs="+", help="one picture a seed (default 0)")
+    p.add_argument("--seed", type=options.whole_seed, nargs="+", help="one picture a seed (default 0)")
     p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
     options.add_sampling_options(p)
     p.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: as the model was trained)")
@@ -69,7 +72,7 @@ def _generate(args: argparse.Namespace) -> None:
     if args.prompt is None:
         raise UserError("nothing to draw: give a PROMPT, or --params-from a picture")
     seeds = args.seed or [0]
-    out = check_out(args.out, args.overwrite) if args.out else None
+    out = check_out(args.out, args.overwrite)
     if out and len(seeds) > 1:
         raise UserError(f"--out names one file and --seed {len(seeds)} pictures; leave --out away for free names")
     if args.strength is not None and not args.image:
@@ -103,8 +106,7 @@ def _fields(sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tupl
         "CFG scale": 7.5 if args.guidance is None else args.guidance,
         "Seed": seed,
         "Size": f"{size[0]}x{size[1]}",
-        "Model": sd.name,
-        "Precision": None if args.dtype == "fp32" else args.dtype,
+        **options.model_fields(sd, args),
     }
 
 
@@ -122,6 +124,7 @@ def _fill_from(args: argparse.Namespace, prompt: str, negative: str, fields: dic
             "height": int(height) if height else None,
             "model": fields.get("Model"),
             "strength": float(fields["Denoising strength"]) if "Denoising strength" in fields else None,
+            "dtype": fields.get("Precision"),
         }
     except ValueError as error:
         raise UserError(f"{args.params_from}: its parameters hold a value that cannot be read ({error})") from error
@@ -131,24 +134,32 @@ def _fill_from(args: argparse.Namespace, prompt: str, negative: str, fields: dic
         raise UserError(
             f"{args.params_from} was drawn over a picture, which the file does not hold: give it as --image"
         )
+    if args.model in (None, fields.get("Model")):  # another model has other files
+        ema = True if fields.get("EMA") == "yes" else None
+        found |= {"variant": fields.get("Variant"), "revision": fields.get("Revision"), "ema": ema}
     for name, value in found.items():
         if getattr(args, name) is None:
             setattr(args, name, value)
-    if args.dtype == "fp32":
-        args.dtype = fields.get("Precision", "fp32")
+    if args.dtype not in (None, *options.DTYPES):
+        known = ", ".join(options.DTYPES)
+        raise UserError(f"{args.params_from} was drawn with the precision {args.dtype}; minisd has {known}: --dtype")
 
 
 # ---------------------------------------------------------------------- maps
 
 
 def _maps(args: argparse.Namespace) -> None:
-    """One sheet: the picture, then a heat map a token; [EOT] is the sum over all the padding."""
+    """One sheet: the picture, then a heat map for [SOT], for each word and for [EOT] with its padding.
+
+    The maps of a word's pieces, and those of [EOT], are summed and not averaged: a pixel's attention is shared out
+    among all tokens, so that a word's share is the sum of its pieces' shares, and those on a sheet add up to 100 %.
+    """
     from . import parameters
     from .outputs import check_out, free_name, slug
     from .picture import overlay, save, sheet
     from .tap import Average, heat_maps, select
 
-    out = check_out(args.out, args.overwrite) if args.out else None
+    out = check_out(args.out, args.overwrite)
     sd = options.load_model(args)
     steps = 50 if args.steps is None else args.steps
     guidance = 7.5 if args.guidance is None else args.guidance
@@ -164,18 +175,27 @@ def _maps(args: argparse.Namespace) -> None:
     )
     f = sd.vae.config.factor
     heat = heat_maps(record.maps, (picture.height // f, picture.width // f))[1]  # the conditional half: (77,h,w)
-    tokens = sd.tokens(args.prompt)
-    n = len(tokens) - 1  # position of the first [EOT]
-    maps = [*heat[:n], heat[n:].sum(dim=0)]
-    tokens[n] = f"[EOT] x{CONTEXT - n}"
-    cells = [picture, *(overlay(picture, m) for m in maps)]
-    labels = ["picture", *(f"{token} {float(m.mean()):.1%}" for token, m in zip(tokens, maps, strict=True))]
+    maps = [(name, heat[columns].sum(dim=0)) for name, columns in word_columns(sd.pieces(args.prompt))]
+    cells = [picture, *(overlay(picture, m) for _, m in maps)]
+    labels = ["picture", *(f"{name} {float(m.mean()):.1%}" for name, m in maps)]
     columns = min(len(cells), 6)
     rows = [cells[k : k + columns] for k in range(0, len(cells), columns)]
     texts = [labels[k : k + columns] for k in range(0, len(labels), columns)]
     text = parameters.to_text(args.prompt, args.negative or "", _fields(sd, args, args.seed, picture.size))
     path = out or free_name(f"{slug(args.prompt)}-s{args.seed}-maps")
     print(save(sheet(rows, texts), path, text))
+
+
+def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:
+    """A prompt's BPE pieces -> [SOT], its words, [EOT] and its padding, each with its columns in a cross map."""
+    pieces = pieces[: CONTEXT - 2]  # what the model reads
+    columns, start = [("[SOT]", slice(0, 1))], 1
+    for end, piece in enumerate(pieces, start=2):
+        if piece.endswith("</w>") or end == len(pieces) + 1:  # a word that is cut ends all the same
+            word = "".join(pieces[start - 1 : end - 1]).removesuffix("</w>")
+            columns.append((word, slice(start, end)))
+            start = end
+    return [*columns, (f"[EOT] x{CONTEXT - start}", slice(start, CONTEXT))]
 
 
 # ---------------------------------------------------------------------- info, fetch
@@ -194,10 +214,11 @@ def _fetch(args: argparse.Namespace) -> None:
         for name, entry in manifest().items():
             print(f"{name:<10} {entry['repo']}  ({entry['licence']})\n           {entry['about']}")
         return
-    repo, folder = fetch(args.name, args.variant)
+    repo, folder = fetch(args.name, args.variant, args.revision)
     print(folder)
-    if "files" not in manifest()[args.name]:
-        print(f"load it with --model {repo}" + (f" --variant {args.variant}" if args.variant else ""))
+    if "files" not in manifest().get(args.name, {}):
+        given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]
+        print(" ".join(["load it with --model", repo, *given]))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from . import compvis
 from .config import SD14, UNetConfig
 from .family import SD1, family, has_ema
 from .files import Header, open_weights
-from .source import PARTS, find, read_json, weight_file
+from .source import find, read_json, weight_files
 from .unet import UNet
 
 _PREFIXES = {"unet": compvis.UNET, "vae": compvis.VAE, "text_encoder": compvis.TEXT}
@@ -22,7 +22,7 @@ def describe(source: str, variant: str | None = None, revision: str | None = Non
     found = find(source, variant, revision, download=False)
     lines = [f"source      {source}" + (f"  ({found.path})" if str(found.path) != source else "")]
     if found.is_folder:
-        headers = {part: open_weights(weight_file(found.path, part, variant)).shapes for part in PARTS}
+        headers = {part: open_weights(file).shapes for part, file in weight_files(found.path, variant).items()}
         unet = UNetConfig.from_dict(read_json(found.path / "unet" / "config.json"))
         lines += ["family      Stable Diffusion v1.x, folder (diffusers)"]
         ema = "no (a folder holds one set; look for a non_ema variant)"

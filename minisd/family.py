@@ -35,7 +35,7 @@ def family(shapes: Mapping[str, Header]) -> str:
     cross = [h.shape for k, h in shapes.items() if k.endswith("attn2.to_k.weight")]
     first = shapes.get("model.diffusion_model.input_blocks.0.0.weight") or shapes.get("conv_in.weight")
     if single or any(key.startswith("down_blocks.") for key in shapes):
-        if cross and cross[0][1] == 1024:
+        if cross and cross[0][1:] == (1024,):
             return "a Stable Diffusion 2.x model"
         if first is not None and len(first.shape) == 4 and first.shape[1] in (8, 9):
             kind = {8: "instruct-pix2pix (8 latent channels)", 9: "inpainting (9 latent channels)"}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from .errors import UserError
-from .source import data_folder, find, snapshot
+from .source import data_folder, find, is_hub_id, snapshot
 
 
 def manifest() -> dict[str, dict[str, str]]:
@@ -14,15 +14,22 @@ def manifest() -> dict[str, dict[str, str]]:
     return json.loads((data_folder() / "manifest.json").read_text())
 
 
-def fetch(name: str, variant: str | None = None) -> tuple[str, Path]:
-    """Brings a checkpoint of the manifest into the hub's cache. Returns its hub id and the folder.
+def fetch(
+    name: str, variant: str | None = None, revision: str | None = None, download: bool = True
+) -> tuple[str, Path]:
+    """Brings a checkpoint into the hub's cache: a name of the manifest, or a hub id. Returns its hub id and the folder.
 
-    Only what minisd reads comes down: configs, tokenizer, and one set of weights.
+    Only what minisd reads comes down: configs, tokenizer, and one set of weights. revision: None is the manifest's.
+    download=False only looks into the cache.
     """
     known = manifest()
-    if name not in known:
-        raise UserError(f"no checkpoint {name!r} in the manifest; it has {', '.join(known)}")
-    entry = known[name]
+    if name not in known and not is_hub_id(name):
+        raise UserError(
+            f"no checkpoint {name!r} in the manifest; it has {', '.join(known)}. A hub id such as "
+            "CompVis/stable-diffusion-v1-4 can be fetched as well"
+        )
+    entry = known.get(name, {"repo": name})
+    revision = revision or entry.get("revision")
     if "files" in entry:  # no Stable Diffusion: what is needed of it is written out
-        return entry["repo"], snapshot(entry["repo"], entry["revision"], entry["files"].split())
-    return entry["repo"], find(entry["repo"], variant, entry["revision"]).path
+        return entry["repo"], snapshot(entry["repo"], revision, entry["files"].split(), download)
+    return entry["repo"], find(entry["repo"], variant, revision, download).path

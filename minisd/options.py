@@ -23,10 +23,18 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         help="tiny (default), a folder in diffusers layout, a .safetensors or .ckpt file, or a hub id",
     )
     group.add_argument("--device", help="cpu, cuda, mps, … (default: cuda, mps or cpu, the first present)")
-    group.add_argument("--dtype", choices=DTYPES, default="fp32", help="of the weights (default fp32)")
+    group.add_argument("--dtype", choices=DTYPES, help="of the weights (default fp32)")
     group.add_argument("--variant", help="of a folder's or the hub's files, e.g. fp16")
     group.add_argument("--revision", help="of the hub's repository")
-    group.add_argument("--ema", action="store_true", help="a single file's EMA weights")
+    group.add_argument("--ema", action=argparse.BooleanOptionalAction, help="a single file's EMA weights")
+
+
+def whole_seed(text: str) -> int:
+    """For `--seed` with several values, which would swallow a prompt that stands behind it."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed; a PROMPT goes before --seed") from None
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
@@ -50,11 +58,22 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
     return load(
         args.model or "tiny",
         args.device,
-        getattr(torch, DTYPES[args.dtype]),
+        getattr(torch, DTYPES[args.dtype or "fp32"]),
         variant=args.variant,
         revision=args.revision,
-        ema=args.ema,
+        ema=bool(args.ema),
     )
+
+
+def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, object]:
+    """What a picture's parameters say of its model; None where it is the default."""
+    return {
+        "Model": sd.name,
+        "Variant": args.variant,
+        "Revision": args.revision,
+        "EMA": "yes" if args.ema else None,
+        "Precision": None if args.dtype == "fp32" else args.dtype,
+    }
 
 
 def progress_bar(label: str) -> Callable:
@@ -77,9 +96,25 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
     except (UserError, OSError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         return 2
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        way_out = "ask for a smaller picture, for fewer seeds at once, or for --dtype bf16"
+        print(f"{program}: error: not enough memory; {way_out} ({_first_line(error)})", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(f"\n{program}: interrupted; nothing was written", file=sys.stderr)
         return 130
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """PyTorch has a class for this on CUDA alone; on the CPU and on Apple's GPUs the words must tell."""
+    words = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or any(w in str(error) for w in words)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0]
 
 
 def _show_warning(program: str, message: Warning | str, *_where: object) -> None:

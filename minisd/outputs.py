@@ -27,12 +27,22 @@ def slug(text: str, longest: int = 60) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].rstrip("-") or "picture"
 
 
-def check_out(path: str | os.PathLike[str], overwrite: bool, beside: tuple[str, ...] = ()) -> Path:
+def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple[str, ...] = ()) -> Path | None:
     """The place for an output, before the work starts. UserError where it exists or cannot be written.
 
+    out: None is a free name in the current folder, found when the work is done (`free_name`).
     beside: endings of files that will be written under the same name.
     """
-    path = Path(path)
+    if out is None:
+        if not _writable(Path()):
+            raise UserError(
+                "the current folder cannot be written to, and pictures go there without --out; give --out FILE.png in "
+                "another folder, or change to one"
+            )
+        return None
+    path = Path(out)
+    if path.name.lower() in ("", ".png"):
+        raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
     folder = path.absolute().parent
@@ -43,9 +53,14 @@ def check_out(path: str | os.PathLike[str], overwrite: bool, beside: tuple[str, 
             raise UserError(f"--out {path}: {file} exists; give another name, or --overwrite to replace it")
     if not folder.is_dir():
         raise UserError(f"--out {path}: there is no folder {folder}")
-    if not os.access(folder, os.W_OK):
+    if not _writable(folder):
         raise UserError(f"--out {path}: the folder {folder} cannot be written to")
     return path
+
+
+def _writable(folder: Path) -> bool:
+    """Whether files can be made in it, which takes the right to enter it as well."""
+    return os.access(folder, os.W_OK | os.X_OK)
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> Path:

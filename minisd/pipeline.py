@@ -100,7 +100,11 @@ class StableDiffusion:
 
     @torch.no_grad()
     def encode(self, x: Tensor) -> Tensor:
-        """x (B,3,H,W) in [-1,1] -> the posterior's mean z (B,4,H/8,W/8), scaled, float32."""
+        """x (B,3,H,W) in [-1,1] -> the posterior's mean z (B,4,H/8,W/8), scaled, float32.
+
+        UserError for another shape, e.g. a picture without its batch dimension or with an alpha channel.
+        """
+        _check_shape("a picture", x, self.vae.config.in_channels)
         self.check_size(*x.shape[-2:])
         return self.vae.encode(x.to(self.device, self.dtype)).float()
 
@@ -108,8 +112,10 @@ class StableDiffusion:
     def decode(self, z: Tensor, vae: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32. vae: what runs in place of `self.vae.decode`, e.g. compiled.
 
-        UserError where latents or picture are not finite, which half precision may cause by overflowing.
+        UserError for another shape, and where latents or picture are not finite, which half precision may cause by
+        overflowing.
         """
+        _check_shape("latents", z, self.vae.config.latent_channels)
         x = (vae or self.vae.decode)(z.to(self.device, self.dtype)).float()
         for name, values in (("latents", z), ("decoded picture", x)):
             if not torch.isfinite(values).all():
@@ -220,11 +226,20 @@ class StableDiffusion:
 
     def _start(self, image: Image.Image | None, height: int | None, width: int | None):
         """(height, width, latents to start from or None)"""
+        if image is not None and not isinstance(image, Image.Image):
+            first = repr(image).splitlines()[0]  # an array's goes on for pages
+            raise UserError(f"image = {first}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
         side = self.config.unet.sample_size * self.vae.config.factor
         default = (side, side) if image is None else (image.height, image.width)
         h, w = default[0] if height is None else height, default[1] if width is None else width
         self.check_size(h, w)
         return h, w, None if image is None else self.encode(from_pil(image, h, w))
+
+
+def _check_shape(what: str, x: Tensor, channels: int) -> None:
+    if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[1] != channels:
+        found = f"of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"given as {type(x).__name__}"
+        raise UserError(f"{what} {found}; expected a tensor (B,{channels},height,width)")
 
 
 def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:

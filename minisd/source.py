@@ -34,6 +34,11 @@ def data_folder() -> Path:
     return next((f for f in (package / "weights", package.parent / "weights") if f.is_dir()), package / "weights")
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name has the form of a hub id, owner/model."""
+    return bool(_HUB_ID.fullmatch(name)) and Path(name).suffix not in _SINGLE
+
+
 def find(
     source: str | os.PathLike[str],
     variant: str | None = None,
@@ -51,7 +56,7 @@ def find(
         path = Path(name).expanduser()
         if name and (path.is_dir() or path.is_file()):
             return Source(name, path)
-        if _HUB_ID.fullmatch(name) and path.suffix not in _SINGLE:
+        if is_hub_id(name):
             return Source(name, _from_hub(name, variant, revision, download))
     except CheckpointError:
         raise
@@ -64,27 +69,40 @@ def find(
 
 
 def _from_hub(repo: str, variant: str | None, revision: str | None, download: bool) -> Path:
-    """The snapshot folder. Only what this code reads is fetched; .bin for the parts without .safetensors."""
+    """The snapshot folder. Only what this code reads is fetched, in the order in which `weight_files` looks for it."""
 
-    def fetch(parts: Iterable[str], ending: str) -> Path:
+    def fetch(parts: Iterable[str], kind: str | None, ending: str) -> Path:
         # nothing that is not needed: offline, the hub's library refuses a snapshot without a file asked for
         patterns = ["model_index.json", "scheduler/*.json", "tokenizer/*"]
         patterns += [f"{part}/config.json" for part in PARTS]
-        patterns += [f"{part}/{name}" for part in parts for name in weight_names(part, variant, ending)]
+        patterns += [f"{part}/{name}" for part in parts for name in weight_names(part, kind, ending)]
         return snapshot(repo, revision, patterns, download)
 
-    folder = fetch(PARTS, ".safetensors")
-    lacking = [part for part in PARTS if not _weights(folder, part, variant, ".safetensors")]
-    return fetch(lacking, ".bin") if lacking else folder
+    lacking = list(PARTS)
+    for kind in dict.fromkeys((variant, None)):
+        for ending in _ENDINGS:
+            folder = fetch(lacking, kind, ending)
+            lacking = [part for part in lacking if not _weights(folder, part, kind, ending)]
+            if not lacking:
+                return folder
+        if len(lacking) == len(PARTS):
+            return folder  # a variant that no part has is an error: the plain weights would be fetched for nothing
+    return folder
 
 
 def snapshot(repo: str, revision: str | None, patterns: list[str], download: bool = True) -> Path:
     """The folder in the hub's cache with a repository's files; CheckpointError where they cannot be had."""
     from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=patterns, local_files_only=not download))
     except Exception as error:  # its own, its HTTP client's and the system's: they share no base class
+        if not download and isinstance(error, LocalEntryNotFoundError):
+            raise CheckpointError(
+                f"{repo} is not, or not completely, in the hub's cache; `minisd fetch {repo}`, with the same --variant "
+                "and --revision if any, brings it there"
+            ) from error
         reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         raise CheckpointError(
             f"{repo} is not, or not completely, in the hub's cache and could not be fetched: "
@@ -95,6 +113,7 @@ def snapshot(repo: str, revision: str | None, patterns: list[str], download: boo
 
 # weight files of a folder in diffusers layout: part -> stem
 PARTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+_ENDINGS = (".safetensors", ".bin")  # the first found is taken
 
 
 def weight_names(part: str, variant: str | None, ending: str) -> list[str]:
@@ -114,18 +133,47 @@ def _weights(folder: Path, part: str, variant: str | None, ending: str) -> Path 
     return next((folder / part / name for name in names if (folder / part / name).is_file()), None)
 
 
-def weight_file(folder: Path, part: str, variant: str | None) -> Path:
-    """The file (or index of shards) with a part's weights; CheckpointError with what there is instead."""
-    for ending in (".safetensors", ".bin"):
-        if found := _weights(folder, part, variant, ending):
-            return found
-    there = sorted(p.name for p in (folder / part).glob("*") if p.suffix in (".safetensors", ".bin", ".json"))
-    asked = f"of variant {variant!r}" if variant else "without a variant"
+def weight_files(folder: Path, variant: str | None = None) -> dict[str, Path]:
+    """part -> the file (or index of shards) with its weights.
+
+    variant: a part that has none of it gives its plain weights, as v1.5's VAE and text encoder do for "non_ema".
+    CheckpointError, with what there is instead, where no part has the variant, or a part has no weights at all.
+    """
+    if not (folder / "unet").is_dir():
+        there = sorted(p.name for p in folder.iterdir())
+        more = ", …" if len(there) > 12 else ""
+        raise CheckpointError(
+            f"{folder} is not a model in diffusers layout: it has no unet/ folder "
+            f"(there is {', '.join(there[:12]) or 'nothing'}{more})"
+        )
+    special = {part: _weight_file(folder, part, variant) for part in PARTS}
+    if not any(special.values()) and variant:
+        raise CheckpointError(
+            f"no part of {folder} has weights of variant {variant!r}, e.g. "
+            f"{weight_names('unet', variant, _ENDINGS[0])[0]}; "
+            + "; ".join(f"{folder / part} has {_there(folder / part)}" for part in PARTS)
+        )
+    return {part: file or _plain_file(folder, part) for part, file in special.items()}
+
+
+def _plain_file(folder: Path, part: str) -> Path:
+    if found := _weight_file(folder, part, None):
+        return found
+    there = _there(folder / part)
+    hint = ". A name like model.fp16.safetensors is loaded with variant='fp16'" if ".safetensors" in there else ""
     raise CheckpointError(
-        f"{folder / part} has no weights {asked} ({weight_names(part, variant, '.safetensors')[0]}); "
-        f"it has {', '.join(there) or 'no weight files at all'}"
-        + ("" if variant else ". A name like model.fp16.safetensors is loaded with variant='fp16'" if there else "")
+        f"{folder / part} has no weights without a variant ({weight_names(part, None, _ENDINGS[0])[0]}); "
+        f"it has {there}{hint}"
     )
+
+
+def _weight_file(folder: Path, part: str, variant: str | None) -> Path | None:
+    return next((file for ending in _ENDINGS if (file := _weights(folder, part, variant, ending))), None)
+
+
+def _there(folder: Path) -> str:
+    names = sorted(p.name for p in folder.glob("*") if p.suffix in (*_ENDINGS, ".json"))
+    return ", ".join(names) or "no weight files at all"
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -15,7 +15,7 @@ return more columns than there were keys where `keys_values` returned as many mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -207,6 +207,20 @@ class Part(Tap):
             return whole
         start, stop, _ = self.at.indices(len(whole))
         return torch.cat([whole[:start], new, whole[stop:]])
+
+
+def check_reached(tap: Tap, sites: Sequence[Site]) -> None:
+    """UserError where a tap, or one inside a composition, wants none of the sites that a pass will reach."""
+    if isinstance(tap, Part):
+        tap = tap.tap
+    if isinstance(tap, _Composed) and tap.taps:
+        for one in tap.taps:
+            check_reached(one, sites)
+    elif not any(tap.wants(site) for site in sites):
+        raise UserError(
+            f"the tap {type(tap).__name__} wants none of the sites that this pass reaches, so it would see nothing; "
+            f"they are {', '.join(s.name for s in sites)}"
+        )
 
 
 def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:

@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     command = argv[0] if argv else None
     if command == "methods":
-        return options.run("suppress methods", _methods, argparse.Namespace())
+        listing = argparse.ArgumentParser(prog="suppress methods", description="List the methods and what they do.")
+        return options.run("suppress methods", _methods, listing.parse_args(argv[1:]))
     if command == "analyse":
         from .analysis.cli import main as analyse
 
@@ -50,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument(
         "--strengthen", metavar="WORD", action="append", help="the opposite: draw more of it (the paper's appendix F)"
     )
-    p.add_argument("--seed", type=int, nargs="+", default=[0], help="one row of pictures a seed (default 0)")
+    seed_help = "one row of pictures a seed (default 0)"
+    p.add_argument("--seed", type=options.whole_seed, nargs="+", default=[0], help=seed_help)
     method = p.add_argument_group("method")
     method.add_argument(
         "--method", metavar="NAME", help="see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"
@@ -87,7 +89,13 @@ def _number(text: str) -> int | float:
     try:
         return int(text)
     except ValueError:
+        pass
+    try:
         return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number; expected a step such as 5, or a share such as .1"
+        ) from None
 
 
 def _methods(_args: argparse.Namespace) -> None:
@@ -104,7 +112,7 @@ def _suppress(args: argparse.Namespace) -> None:
     from .target import find_rows, read_request, token_table
 
     request = read_request(args.prompt, args.strengthen or args.remove)
-    out = check_out(args.out, args.overwrite, (".json",)) if args.out else None
+    out = check_out(args.out, args.overwrite, (".json",))
     specs = _specs(args)
     sd = options.load_model(args)
     chosen = [_settings(sd, args, spec) for spec in specs]
@@ -158,7 +166,8 @@ def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str) -> tuple
         known = {f.name for f in fields(entry.kind)} if entry else set()
         given = {k: v for k, v in given.items() if k in known}
     settings, origin = default_settings(sd, spec, **given)
-    return settings, "R as given" if "start" in given else f"R {origin}"
+    in_spec = {part.partition("=")[0].strip() for part in spec.partition(":")[2].split(",")}
+    return settings, "R as given" if "start" in {*given, *in_spec} else f"R {origin}"
 
 
 def _describe(spec: str, settings: Method) -> str:

@@ -10,27 +10,31 @@ and χ̂ goes back to the same rows. [SOT] and the other words keep theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+import operator
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
 
 from minisd import UserError
 
+Rows = Iterable[int] | Tensor  # positions of tokens: a list, a tuple, a range, numpy's or PyTorch's integers
 
-def soft_weight(ctx: Tensor, rows: Sequence[int], gamma: float = 1.0) -> Tensor:
+
+def soft_weight(ctx: Tensor, rows: Rows, gamma: float = 1.0) -> Tensor:
     """SWR of ctx (77,D) or (B,77,D), each sample by itself; rows: the positions of the target and of [EOT].
 
     gamma 0 changes nothing, a large one zeroes the rows. Returns ctx's shape and dtype; the decomposition runs in
     float64, as σ e^(-σ) keeps the smallest of values that span six orders of magnitude.
-    UserError for positions outside the context or a negative gamma.
+    UserError for positions outside the context, and for a gamma that is negative or infinite.
     """
-    if not gamma >= 0:
-        raise UserError(f"gamma = {gamma!r}; expected a number, 0 or more (1 is the paper's)")
+    if not 0 <= gamma < math.inf:  # ∞ times a singular value of 0 is no number
+        raise UserError(f"gamma = {gamma!r}; expected a finite number, 0 or more (1 is the paper's)")
     return reshape_spectrum(ctx, rows, lambda sigma: sigma * torch.exp(-gamma * sigma))
 
 
-def reshape_spectrum(ctx: Tensor, rows: Sequence[int], f: Callable[[Tensor], Tensor]) -> Tensor:
+def reshape_spectrum(ctx: Tensor, rows: Rows, f: Callable[[Tensor], Tensor]) -> Tensor:
     """ctx with U f(Σ) Vᵀ for its rows χ = U Σ Vᵀ, each sample by itself.
 
     f gets the singular values (…,min(k,D)) in float64, the largest first, and returns as many.
@@ -43,21 +47,30 @@ def reshape_spectrum(ctx: Tensor, rows: Sequence[int], f: Callable[[Tensor], Ten
     return change_rows(ctx, rows, reshaped)
 
 
-def change_rows(ctx: Tensor, rows: Sequence[int], f: Callable[[Tensor], Tensor]) -> Tensor:
+def change_rows(ctx: Tensor, rows: Rows, f: Callable[[Tensor], Tensor]) -> Tensor:
     """ctx (77,D) or (B,77,D) with f(χ) in place of its rows χ. Returns ctx's shape and dtype."""
     at, chi = take_rows(ctx, rows)
     return ctx.index_copy(-2, at, f(chi).to(ctx))
 
 
-def take_rows(ctx: Tensor, rows: Sequence[int]) -> tuple[Tensor, Tensor]:
+def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """(positions (k,), χ (…,k,D) in float64): the rows in ascending order, each once.
 
-    UserError for positions outside the context or none at all.
+    UserError for positions outside the context, none at all, or what is no position, as in a mask.
     """
-    bad = [row for row in rows if not 0 <= row < ctx.shape[-2]]
-    if bad or not rows:
-        raise UserError(f"rows {list(rows)!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
-    at = torch.tensor(sorted(set(rows)), device=ctx.device)
+    positions = _whole_numbers(rows)
+    if not positions or not all(0 <= row < ctx.shape[-2] for row in positions):
+        raise UserError(f"rows {rows!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
+    at = torch.tensor(sorted(set(positions)), device=ctx.device)
     # Apple's GPUs have no float64: there the few rows are worked out on the CPU
     device = torch.device("cpu") if ctx.device.type == "mps" else ctx.device
     return at, ctx.index_select(-2, at).to(device).double()
+
+
+def _whole_numbers(rows: Rows) -> list[int]:
+    """The rows as Python's integers; empty where one is none."""
+    values = rows.tolist() if isinstance(rows, Tensor) else rows
+    try:
+        return [] if any(isinstance(v, bool) for v in values) else [operator.index(v) for v in values]
+    except TypeError:
+        return []

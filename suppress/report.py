@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from minisd import StableDiffusion, UserError, parameters
+from minisd import StableDiffusion, UserError, options, parameters
 from minisd.outputs import free_name, slug, write_text
 from minisd.picture import overlay, save, sheet
 
@@ -39,7 +39,7 @@ def write(
         "prompt": results[0].prompt,
         "targets": results[0].targets,
         "model": sd.name,
-        "precision": args.dtype,
+        "precision": args.dtype or "fp32",
         "seeds": args.seed,
         "results": [
             {"method": spec, "settings": asdict(r.settings), "scores": score, "seconds": r.timings}
@@ -101,8 +101,7 @@ def describe(sd: StableDiffusion, args: argparse.Namespace, specs: Sequence[str]
         "CFG scale": s.guidance,
         "Seed": args.seed[0],
         "Size": f"{first.width}x{first.height}",
-        "Model": sd.name,
-        "Precision": None if args.dtype == "fp32" else args.dtype,
+        **options.model_fields(sd, args),
         "Suppress": ", ".join(results[0].targets),
         "Suppress method": ", ".join(specs),
         "Suppress start": s.first,

@@ -14,11 +14,18 @@ from difflib import get_close_matches
 from minisd import StableDiffusion, UserError
 from minisd.pipeline import CONTEXT
 
-# words that end a negated phrase: "without glasses | on the beach"
-_ENDS = set("and but with without wearing holding having in on at near next beside under over behind before".split())
-_ENDS |= set("by from to while who that which is are standing sitting".split())
-# words between a negation and what it negates: "not wearing any | hat"
-_SKIPPED = set("wearing having holding with a an the any".split())
+# between a negation and what it negates: "not wearing any | hat"
+_SKIPPED = set("wearing having holding with a an the any his her its their my your our this that these those".split())
+# "of" is not among them: "without a cup of tea"
+_PREPOSITIONS = """about above across after against along among around as at before behind below beneath beside besides
+    between beyond by despite during except for from in inside into like near next on onto outside over past since
+    through throughout till to toward towards under underneath until upon via with within without""".split()
+_CONNECTIVES = "and but although because if since so than then though when where while who whose which".split()
+_VERBS = "am is are was were be been has have had does do did sits stands looks walks wears holds".split()
+_ENDS = {*_SKIPPED, *_PREPOSITIONS, *_CONNECTIVES, *_VERBS}
+# nouns that look like participles. Ring, king, string, wing … need not be told: nothing before -ing is a vowel
+_NOUNS = set("building ceiling clothing drawing earring evening lighting lightning morning painting piercing".split())
+_NOUNS |= set("railing stocking wedding".split())
 
 
 @dataclass(frozen=True)
@@ -55,7 +62,14 @@ def read_request(prompt: str, remove: str | Sequence[str] | None) -> Request:
 
 
 def find_negated(prompt: str) -> tuple[str, ...]:
-    """The phrases that "without", "no" and "not" take away; after "or" and "nor" the negation goes on."""
+    """The phrases that "without", "no" and "not" take away; after "or" and "nor" the negation goes on.
+
+    Articles, possessives and "wearing" before a phrase do not belong to it. It goes on to the end of the prompt or to
+    the first sign of something new: punctuation; an article or the like, with which another noun begins ("glasses | a
+    man"); a preposition, connective or auxiliary ("glasses | as a sketch"); and, behind the phrase's first word, a
+    participle ("glasses | smiling", but "not smiling"). This is a rule of thumb without grammar: what it found is
+    always told, and brackets or `remove` say it better.
+    """
     words = re.findall(r"[\w'-]+|[^\w\s]", prompt)
     phrases: list[str] = []
     phrase: list[str] = []
@@ -77,13 +91,17 @@ def find_negated(prompt: str) -> tuple[str, ...]:
             close()
         elif not phrase and low in _SKIPPED:
             continue
-        elif low in _ENDS or not re.match(r"\w", word):
+        elif low in _ENDS or not re.match(r"\w", word) or (phrase and _is_participle(low)):
             close()
             negating = False
         else:
             phrase.append(word)
     close()
     return tuple(dict.fromkeys(phrases))
+
+
+def _is_participle(word: str) -> bool:
+    return word not in _NOUNS and re.search(r"[aeiouy].*ing$", word) is not None
 
 
 def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | None = None) -> tuple[int, ...]:

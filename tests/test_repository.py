@@ -69,8 +69,28 @@ def test_main_job_from_the_wheel(installed):
     done = subprocess.run(job, capture_output=True, text=True, cwd=installed, env=env)
     assert done.returncode == 0, done.stderr
     assert "DetScore glasses" in done.stdout and (installed / "a-man-without-glasses-s0.png").is_file()
-    for script in ("minisd", "suppress"):
-        assert (installed / "site" / "bin" / script).is_file()
+
+
+COMMANDS = [
+    (["minisd", "generate", "a cat", "--steps", "2", "--out", "cat.png"], "cat.png"),
+    (["minisd", "maps", "a cat", "--steps", "2", "--out", "maps.png"], "maps.png"),
+    (["minisd", "info", "tiny"], "Stable Diffusion v1.x, folder"),
+    (["minisd", "fetch"], "CompVis/stable-diffusion-v1-4"),
+    (["suppress", "a man without glasses", "--steps", "2", "--out", "man.png"], "DetScore glasses"),
+    (["suppress", "methods"], "suppress-eot"),
+]
+
+
+@pytest.mark.parametrize(("command", "shown"), COMMANDS, ids=lambda v: " ".join(v[:2]) if isinstance(v, list) else "")
+def test_commands_from_the_wheel(installed, command, shown):
+    """By the scripts that pip installs, in a folder outside the clone."""
+    env = os.environ | {"PYTHONPATH": str(installed / "site")}
+    script = installed / "site" / "bin" / command[0]
+    done = subprocess.run([script, *command[1:]], capture_output=True, text=True, cwd=installed, env=env)
+    assert done.returncode == 0, done.stderr
+    assert shown in done.stdout
+    for out in (name for name in command if name.endswith(".png")):
+        assert (installed / out).is_file()
 
 
 def test_the_wheel_carries_the_weights_under_the_package(installed):

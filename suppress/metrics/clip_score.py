@@ -16,23 +16,31 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from minisd import StableDiffusion
+from minisd import CheckpointError, StableDiffusion
+from minisd.fetch import fetch
 from minisd.picture import from_pil
 from minisd.quiet import no_loading_bar
 
-from .unavailable import Unavailable
+from .unavailable import Unavailable, reading
 
-HUB_ID = "openai/clip-vit-large-patch14"
+PUBLIC = "clip-vit-l-14"  # in weights/manifest.json
 
 
 class ClipScore:
     """A CLIP and its tokenizer. `ClipScore.of(sd)` picks the one that fits a checkpoint."""
 
     def __init__(self, folder: Path, tokenizer: Any = None):
+        with reading(folder):
+            self._load(folder, tokenizer)
+
+    def _load(self, folder: Path, tokenizer: Any) -> None:
         from transformers import CLIPModel, CLIPTokenizer
 
         with no_loading_bar():
-            model: Any = CLIPModel.from_pretrained(str(folder), dtype=torch.float32)
+            loaded: Any = CLIPModel.from_pretrained(str(folder), dtype=torch.float32, output_loading_info=True)
+        model, report = loaded
+        if report["missing_keys"]:  # transformers would make them up
+            raise Unavailable(f"{folder} lacks weights, e.g. {min(report['missing_keys'])}")
         self.model: Any = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer or CLIPTokenizer.from_pretrained(str(folder))
         self.side: Any = self.model.config.vision_config.image_size
@@ -42,17 +50,15 @@ class ClipScore:
 
     @classmethod
     def of(cls, sd: StableDiffusion) -> ClipScore:
-        """Unavailable where the checkpoint carries no clip/ and the hub's cache has none either."""
+        """Unavailable where the checkpoint carries no clip/ and the hub's cache has none either, or a damaged one."""
         folder = sd.folder / "clip" if sd.folder else None
         if folder is not None and folder.is_dir():
             return cls(folder, sd.tokenizer)
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
         try:
-            return cls(Path(snapshot_download(HUB_ID, local_files_only=True)))
-        except (LocalEntryNotFoundError, OSError) as error:
-            raise Unavailable(f"{HUB_ID} is not in the hub's cache (`minisd fetch clip-vit-l-14`)") from error
+            _, public = fetch(PUBLIC, download=False)
+        except CheckpointError as error:
+            raise Unavailable(f"CLIP is not in the hub's cache (`minisd fetch {PUBLIC}`)") from error
+        return cls(public)
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Image.Image], phrase: str) -> Tensor:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from minisd import StableDiffusion
 from minisd.picture import from_pil
 
-from .unavailable import Unavailable
+from .unavailable import Unavailable, reading
 
 SIDE = 128  # pixels
 
@@ -101,15 +101,18 @@ class Detector:
     """The network with its names. `Detector.of(sd)` where the checkpoint carries one."""
 
     def __init__(self, folder: Path):
-        self.names: list[str] = json.loads((folder / "attributes.json").read_text())
-        self.network = Network(len(self.names))
-        state = load_file(folder / "model.safetensors")
-        self.network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        with reading(folder):
+            self.names: list[str] = json.loads((folder / "attributes.json").read_text())
+            if not isinstance(self.names, list) or not all(isinstance(name, str) for name in self.names):
+                raise Unavailable(f"{folder / 'attributes.json'} is no list of names")
+            self.network = Network(len(self.names))
+            state = load_file(folder / "model.safetensors")
+            self.network.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         self.network.eval().requires_grad_(False)
 
     @classmethod
     def of(cls, sd: StableDiffusion) -> Detector:
-        """Unavailable where the checkpoint's folder has no detector/."""
+        """Unavailable where the checkpoint's folder has no detector/, or one that cannot be read."""
         folder = sd.folder / "detector" if sd.folder else None
         if folder is None or not folder.is_dir():
             raise Unavailable(f"{sd.name} comes with no detector")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 import minisd
 from minisd import Config, StableDiffusion, compvis
-from minisd.source import PARTS, data_folder, weight_file
+from minisd.source import PARTS, data_folder, weight_files
 
 TINY = data_folder() / "tiny"
 
@@ -110,7 +110,7 @@ V1_4 = {
 
 def tiny_tensors(part: str) -> dict[str, Tensor]:
     """The embedded model's file of that part: float16, diffusers names."""
-    return load_file(weight_file(TINY, part, None))
+    return load_file(weight_files(TINY)[part])
 
 
 def tiny_folder(to: Path) -> Path:

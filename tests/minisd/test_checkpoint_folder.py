@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 import torch
-from checkpoints import TINY, change_json, put, same_model, tiny_folder, tiny_tensors, write
+from checkpoints import TINY, change_json, modules, put, same_model, tiny_folder, tiny_tensors, write
 
 import minisd
 from minisd import CheckpointError, UserError
@@ -62,6 +62,16 @@ def test_variant(folder, sd):
         write(file_of(folder, part, ".fp16"), tiny_tensors(part))
     same_model(load(folder, variant="fp16"), sd)
     assert not torch.equal(load(folder).unet.conv_in.weight, sd.unet.conv_in.weight)
+
+
+def test_a_variant_that_only_one_part_has(folder, sd):
+    """As v1.5's non_ema, which only the UNet has: the others give their plain weights."""
+    write(file_of(folder, "unet", ".non_ema"), {k: t + 1 for k, t in tiny_tensors("unet").items()})
+    again = load(folder, variant="non_ema")
+    assert not torch.equal(again.unet.conv_in.weight, sd.unet.conv_in.weight)
+    for part in ("vae", "text_encoder"):
+        for key, tensor in modules(again)[part].state_dict().items():
+            assert torch.equal(tensor, modules(sd)[part].state_dict()[key])
 
 
 @pytest.mark.parametrize(
@@ -187,7 +197,14 @@ def test_name_and_folder(folder):
 
 def test_missing_variant_lists_what_there_is(folder):
     message = refused(folder, "variant 'fp16'", "diffusion_pytorch_model.safetensors", variant="fp16")
-    assert str(folder / "unet") in message
+    assert all(str(folder / part) in message for part in PARTS)
+
+
+def test_a_part_with_neither_the_variant_nor_plain_weights(folder):
+    for part in PARTS:
+        file_of(folder, part).rename(file_of(folder, part, ".bf16"))
+    file_of(folder, "unet", ".bf16").rename(file_of(folder, "unet", ".fp16"))
+    refused(folder, folder / "vae", "diffusion_pytorch_model.bf16.safetensors", variant="fp16")
 
 
 def test_only_a_variant_says_how_to_ask_for_it(folder):

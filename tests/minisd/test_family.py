@@ -86,6 +86,12 @@ def test_other_families_are_refused_by_name(tmp_path, what, ending):
     assert ("Give the folder" in message) == (name == SD1_UNET)
 
 
+@pytest.mark.parametrize("shape", [(), (5,)])
+def test_cross_attention_that_is_no_matrix_is_no_crash(shape):
+    key = "down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_k.weight"
+    assert family({key: Header(shape, "F32")}) == SD1_UNET
+
+
 def test_textual_inversion_of_the_webui(tmp_path):
     file = tmp_path / "m.pt"
     torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": torch.zeros(2, 768)}, "name": "x"}, file)

@@ -148,6 +148,12 @@ def test_a_picture_of_a_size_that_does_not_fit_is_refused_with_the_nearest(sd, m
         sd.generate(MAN, image=man.resize((300, 201)))
 
 
+@pytest.mark.parametrize("image", ["x.png", np.zeros((128, 128, 3)), torch.zeros(1, 3, 128, 128)], ids=type)
+def test_a_start_that_is_no_picture_is_refused(sd, image):
+    with pytest.raises(UserError, match=r"image = .*expected a PIL picture"):
+        sd.generate(MAN, image=image)
+
+
 @pytest.mark.parametrize("strength", [0, -0.1, 1.01, math.nan, "0.5", True])
 def test_strength_out_of_range_is_refused(sd, man, strength):
     with pytest.raises(UserError, match=r"strength = .*above 0, at most 1"):

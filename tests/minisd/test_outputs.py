@@ -66,9 +66,20 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     for name in ("x.jpg", "x", "png"):
         with pytest.raises(UserError, match=r"written as \.png"):
             outputs.check_out(tmp_path / name, overwrite=False)
+    for name in ("", ".png", "./.PNG"):
+        with pytest.raises(UserError, match=f"--out '{name}' names no file"):
+            outputs.check_out(name, overwrite=False)
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(UserError, match="cannot be written to"):
         outputs.check_out(tmp_path / "x.png", overwrite=False)
+
+
+def test_without_a_name_the_current_folder_must_be_writable(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert outputs.check_out(None, overwrite=False) is None
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path != path.absolute())  # root may write anywhere
+    with pytest.raises(UserError, match=r"current folder cannot be written to.*--out FILE\.png"):
+        outputs.check_out(None, overwrite=False)
 
 
 def test_files_beside_a_picture_are_overwritten_no_more_than_it_is(tmp_path):

@@ -163,6 +163,28 @@ def test_progress_wraps_every_batch(sd):
     assert levels_apart(with_progress[1], sd.generate("a man", 1, steps=3)[0]) == 0
 
 
+# ---------------------------------------------------------------------- shapes
+
+
+@pytest.mark.parametrize("shape", [(4, 16, 16), (1, 3, 16, 16), (1, 16, 16, 4), (16,), ()])
+def test_latents_of_another_shape_are_refused(sd, shape):
+    with pytest.raises(UserError) as caught:
+        sd.decode(torch.zeros(shape))
+    assert str(caught.value) == f"latents of shape {shape}; expected a tensor (B,4,height,width)"
+
+
+@pytest.mark.parametrize("shape", [(3, 128, 128), (1, 4, 128, 128), (1, 128, 128, 3), (16,), ()])
+def test_pictures_of_another_shape_are_refused(sd, shape):
+    with pytest.raises(UserError) as caught:
+        sd.encode(torch.zeros(shape))
+    assert str(caught.value) == f"a picture of shape {shape}; expected a tensor (B,3,height,width)"
+
+
+def test_pictures_that_are_no_tensors_are_refused(sd, man):
+    with pytest.raises(UserError, match=r"a picture given as Image; expected a tensor \(B,3"):
+        sd.encode(man)
+
+
 # ---------------------------------------------------------------------- precision
 
 

@@ -95,6 +95,11 @@ def test_cached_model_loads_without_network(cache):
         assert message.startswith(repo) and "HF_HUB_OFFLINE" in message and "local folder" in message
 
 
+def test_looking_into_the_cache_advises_the_command_that_fills_it(cache):
+    with pytest.raises(CheckpointError, match=r"^openai/nothing is not.* `minisd fetch openai/nothing`"):
+        find("openai/nothing", download=False)
+
+
 def test_revisions(cache):
     for revision in (None, "main", "v2", SHA):
         assert find("org/model", revision=revision, download=False).path == cache / "snapshots" / SHA
@@ -178,6 +183,23 @@ def test_the_variant_is_fetched(hub, sd):
     again = fetch("fp16")
     assert weights_of(fetched) == sorted(name(part, ".fp16") for part in PARTS)
     assert (again.unet.conv_in.weight == sd.unet.conv_in.weight).all()
+
+
+def test_plain_weights_for_the_parts_without_the_variant(hub, sd):
+    """As v1.5's non_ema, which only the UNet has. The UNet's own plain weights stay away."""
+    repository, fetched = hub
+    shutil.copy(TINY / name("unet"), repository / name("unet", ".non_ema"))
+    put(repository / BIN, tiny_tensors("text_encoder"))
+    again = fetch("non_ema")
+    assert weights_of(fetched) == sorted([name("unet", ".non_ema"), name("vae"), BIN])
+    assert (again.unet.conv_in.weight == sd.unet.conv_in.weight).all()
+
+
+def test_a_variant_that_does_not_exist_fetches_no_weights(hub):
+    _repository, fetched = hub
+    with pytest.raises(CheckpointError, match="variant 'fp17'"):
+        fetch("fp17")
+    assert weights_of(fetched) == []
 
 
 def test_bin_files_for_the_parts_that_have_nothing_else(hub):

@@ -7,6 +7,7 @@ from closeness import relative_error
 from minisd import (
     Average,
     Controller,
+    Part,
     Record,
     Replace,
     Tap,
@@ -15,6 +16,7 @@ from minisd import (
     heat_maps,
     select,
 )
+from minisd.tap import check_reached
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +145,18 @@ def test_composed_taps_run_in_order_each_at_its_own_sites(sd, inputs):
 def test_composed_taps_that_want_nothing_are_an_error(sd, inputs):
     with pytest.raises(UserError, match="wants none"):
         sd.unet(*inputs, tap=compose(Replace({}), Record(select("cross", scale=3))))
+
+
+def test_each_tap_of_a_composition_must_reach_a_site(sd):
+    """Those of the others are no excuse, however deep the tap lies."""
+    idle, busy = Replace({"no.such.site": torch.ones(1)}), Record(select("cross"))
+    half = Part(compose(busy, idle), slice(1))
+    for tap in (idle, compose(), compose(busy, idle), compose(busy, compose(idle, busy)), compose(busy, half)):
+        with pytest.raises(UserError, match="wants none of the sites that this pass reaches"):
+            check_reached(tap, sd.unet.sites)
+    check_reached(compose(busy, compose(Record(), busy)), sd.unet.sites)
+    with pytest.raises(UserError, match=r"they are down\.0\.0\.self$"):  # the pass ends before the first cross site
+        check_reached(busy, sd.unet.sites[:1])
 
 
 # ---------------------------------------------------------------------- stop_after

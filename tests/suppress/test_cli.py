@@ -1,12 +1,15 @@
 """`suppress`, end to end on the embedded model."""
 
 import json
+import os
 import re
+import shutil
 
 import pytest
 from PIL import Image
 
-from minisd import parameters
+from minisd import checkpoint, options, outputs, parameters
+from minisd.source import data_folder
 from suppress.cli import main
 
 
@@ -114,6 +117,56 @@ def test_methods_are_listed(capsys):
         assert re.search(rf"^{name} ", out, re.M)
 
 
+def test_a_picture_is_kept_where_its_judges_are_damaged(tmp_path, capsys):
+    model = tmp_path / "model"
+    shutil.copytree(data_folder() / "tiny", model, copy_function=os.symlink)
+    for file, content in (("detector/attributes.json", "["), ("clip/model.safetensors", "")):
+        (model / file).unlink()
+        (model / file).write_text(content)
+    assert main(["a man without glasses", "--steps", "2", "--model", "model", "--out", "p.png"]) == 0
+    out = capsys.readouterr().out
+    assert re.search(r"DetScore glasses\s+–\s+–  \(model/detector is damaged or incomplete: JSONDecodeError", out)
+    assert re.search(r"CLIP score glasses\s+–\s+–  \(model/clip is damaged or incomplete", out)
+    assert (tmp_path / "p.png").is_file()
+    scores = json.loads((tmp_path / "p.json").read_text())["results"][0]["scores"]
+    assert "damaged" in scores["DetScore glasses"]["reason"]
+
+
+def test_the_models_files_stand_beside_its_name(sd, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "load", lambda *_args, **_files: sd)
+    assert main(["a man without glasses", "--steps", "1", "--variant", "fp16", "--ema", "--out", "p.png"]) == 0
+    fields = parameters.read(tmp_path / "p.png")[2]
+    assert (fields["Variant"], fields["EMA"]) == ("fp16", "yes") and "Precision" not in fields
+    assert json.loads((tmp_path / "p.json").read_text())["precision"] == "fp32"
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(monkeypatch, capsys):
+    monkeypatch.setattr(outputs, "_writable", lambda folder: False)  # root may write anywhere
+    monkeypatch.setattr(options, "load_model", lambda args: pytest.fail("the work has begun"))
+    assert main(["a man without glasses"]) == 2
+    assert "the current folder cannot be written to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["a man without glasses", "--start", "abc"], "'abc' is no number; expected a step such as 5, or a share"),
+        (["a man without glasses", "--stop", "late"], "'late' is no number"),
+        (["--seed", "0", "a man without glasses"], "'a man without glasses' is no seed; a PROMPT goes before --seed"),
+        (["methods", "foo"], "unrecognized arguments: foo"),
+    ],
+)
+def test_arguments_that_cannot_be_read(capsys, argv, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(argv)
+    assert message in capsys.readouterr().err
+
+
+def test_a_start_in_the_methods_name_is_one_that_was_given(capsys):
+    assert main(["a man without glasses", "--method", "suppress-eot: gamma=2, start=0.5", "--steps", "2"]) == 0
+    assert "from step R = 1 of 2 (R as given)" in capsys.readouterr().out
+
+
 def test_settings_reach_the_method(capsys):
     assert main(["a man without glasses", "--steps", "4", "--start", "4", "--gamma", "0.5"]) == 0
     out = capsys.readouterr().out
@@ -133,6 +186,10 @@ def test_settings_reach_the_method(capsys):
         (["a man without glasses", "--seed", "-1"], "seed -1"),
         (["a man without glasses", "--model", "nowhere"], "no model 'nowhere'"),
         (["a man without glasses", "--out", "x.jpg"], ".png"),
+        (["a man without glasses", "--out", ""], "--out '' names no file"),
+        (["a man without glasses", "--out", ".png"], "--out '.png' names no file"),
+        (["a man without glasses", "--gamma", "inf"], "gamma = inf; expected a finite number"),
+        (["a man without glasses", "--method", "suppress-eot:gamma=inf"], "gamma = inf; expected a finite number"),
         (["a man without glasses", "--out", "no/where.png"], "there is no folder"),
         (["a man without glasses", "--device", "nonsense"], "device 'nonsense'"),
         (["a man without glasses", "--method", "magic"], "method 'magic'; there is suppress-eot"),

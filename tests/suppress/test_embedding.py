@@ -76,13 +76,25 @@ def test_dtype_and_shape_are_kept():
     assert got.dtype == torch.bfloat16 and got.shape == ctx.shape
 
 
-@pytest.mark.parametrize("rows", [[], [77], [-1]])
+@pytest.mark.parametrize("kind", [tuple, set, np.array, torch.tensor, lambda rows: [np.int64(r) for r in rows]])
+def test_rows_may_be_any_whole_numbers(sd, kind):
+    ctx = sd.encode_text("a man without glasses")
+    assert torch.equal(suppress.soft_weight(ctx, kind([4, 5])), suppress.soft_weight(ctx, [4, 5]))
+    assert torch.equal(suppress.soft_weight(ctx, range(4, 6)), suppress.soft_weight(ctx, [4, 5]))
+
+
+NO_ROWS = [[], [77], [-1], [4.0], ["4"], 4, None, [[4, 5]], torch.tensor(4), torch.tensor([4.5]), np.array([])]
+NO_ROWS += [[True] * 5, torch.ones(5, dtype=torch.bool), np.ones(5, dtype=bool), torch.tensor([[4, 5]])]
+
+
+@pytest.mark.parametrize("rows", NO_ROWS, ids=repr)
 def test_bad_rows(rows):
-    with pytest.raises(minisd.UserError, match="rows"):
+    with pytest.raises(minisd.UserError, match=r"^rows .*expected positions from 0 to 76") as caught:
         suppress.soft_weight(torch.randn(77, 8), rows)
+    assert repr(rows) in str(caught.value)
 
 
-@pytest.mark.parametrize("gamma", [-1.0, float("nan")])
+@pytest.mark.parametrize("gamma", [-1.0, float("nan"), float("inf")])
 def test_bad_gamma(gamma):
     with pytest.raises(minisd.UserError, match="gamma"):
         suppress.soft_weight(torch.randn(77, 8), [1], gamma)

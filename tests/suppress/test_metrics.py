@@ -1,10 +1,13 @@
 """The judges of the drawn world."""
 
 import json
+import os
+import shutil
 from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from suppress.metrics import ClipScore, Detector, Unavailable
 
@@ -84,6 +87,75 @@ def test_another_checkpoint_has_no_judges(sd, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(Unavailable, match="not in the hub's cache"):
         ClipScore.of(other)
+
+
+@pytest.fixture
+def judges(sd, tmp_path):
+    """The embedded model with judges of its own, the files links: a test that damages one unlinks it first."""
+    for part in ("clip", "detector"):
+        shutil.copytree(sd.folder / part, tmp_path / part, copy_function=os.symlink)
+    return replace(sd, folder=tmp_path)
+
+
+def damage(file, content):
+    whole = file.read_bytes() if file.exists() else b""
+    file.unlink(missing_ok=True)
+    if content is not None:
+        file.write_bytes(whole[:content] if isinstance(content, int) else content)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("attributes.json", b'["balloon", '),
+        ("attributes.json", b'{"balloon": 1}'),
+        ("attributes.json", b"[1, 2]"),
+        ("attributes.json", b'["balloon"]'),  # fewer than the network has
+        ("attributes.json", b"\xff\xfe"),
+        ("attributes.json", None),
+        ("model.safetensors", 1000),
+        ("model.safetensors", b""),
+        ("model.safetensors", None),
+    ],
+)
+def test_a_damaged_detector_is_unavailable(judges, file, content):
+    damage(judges.folder / "detector" / file, content)
+    with pytest.raises(Unavailable, match=f"^{judges.folder / 'detector'}"):
+        Detector.of(judges)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", b"{"),
+        ("config.json", None),
+        ("model.safetensors", 1000),
+        ("model.safetensors", None),
+        ("model.safetensors", save({"other": torch.zeros(1)})),  # transformers would make all others up
+        ("preprocessor_config.json", b'{"image_mean": [0, 0, 0]}'),
+    ],
+)
+def test_a_damaged_clip_is_unavailable(judges, file, content):
+    damage(judges.folder / "clip" / file, content)
+    with pytest.raises(Unavailable, match=f"^{judges.folder / 'clip'}"):
+        ClipScore.of(judges)
+
+
+def test_the_public_clip_is_looked_for_by_the_files_that_fetch_brings(sd, monkeypatch):
+    """The hub's library takes a cache without the repository's other files for incomplete where it is asked for all."""
+    import huggingface_hub
+
+    asked = []
+
+    def snapshot_download(repo, *, revision, allow_patterns, local_files_only):
+        asked.append((repo, allow_patterns, local_files_only))
+        return str(sd.folder / "clip")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    monkeypatch.setattr("transformers.CLIPTokenizer.from_pretrained", lambda folder: sd.tokenizer)
+    assert ClipScore.of(replace(sd, folder=None)).side == 128
+    [(repo, patterns, local)] = asked
+    assert repo == "openai/clip-vit-large-patch14" and "model.safetensors" in patterns and local
 
 
 def test_a_public_clip_is_normalised_as_its_file_says(sd, tmp_path, pictures):

@@ -75,10 +75,54 @@ def test_unusable_targets(sd, remove):
         ("a man without", ()),
         ("a cat wearing a crown", ()),
         ("a knot and a note", ()),  # not a negation inside a word
+        ("a man without glasses as a pencil sketch", ("glasses",)),
+        ("a man without glasses smiling", ("glasses",)),
+        ("a man without glasses looking sad", ("glasses",)),
+        ("a man without glasses walking a dog", ("glasses",)),
+        ("a man without glasses during rain", ("glasses",)),
+        ("without glasses a man", ("glasses",)),
+        ("without glasses or a hat a man", ("glasses", "hat")),
+        ("a dog without its collar", ("collar",)),
+        ("a man without a cup of tea", ("cup of tea",)),
+        ("a man not standing", ("standing",)),
+        ("a man not wearing glasses smiling at his dog", ("glasses",)),
+        ("a room with no king bed and no string lights", ("king bed", "string lights")),
+        ("a girl with no pearl earring standing there", ("pearl earring",)),
+        ("a pool without swimming pool water", ("swimming pool water",)),
     ],
 )
 def test_negations(prompt, phrases):
     assert find_negated(prompt) == phrases
+
+
+PHRASES = ["glasses", "bow tie", "red scarf", "cowboy hat", "wedding ring", "gold nose ring", "cup of tea", "smiling"]
+NEGATIONS = ["without", "without a", "without any", "with no", "not", "not wearing", "not wearing a", "WITHOUT the"]
+REST = [
+    "",
+    "smiling",
+    "looking sad",
+    "walking a dog",
+    "during rain",
+    "as a pencil sketch",
+    "a woman",
+    "her dog",
+    ", sad",
+]
+REST += ["in the style of van gogh", "while it rains", "who sits on a chair", "and a red hat", "is here", "or", "."]
+
+
+@given(st.sampled_from(["", "a man", "a dog, "]), st.sampled_from(NEGATIONS), st.sampled_from(PHRASES), st.data())
+def test_a_phrase_ends_where_something_else_begins(start, negation, phrase, data):
+    rest = data.draw(st.sampled_from(REST))
+    assert find_negated(f"{start} {negation} {phrase} {rest}") == (phrase,)
+
+
+@given(
+    st.lists(st.sampled_from(PHRASES), min_size=1, unique=True),
+    st.sampled_from(["or", "nor", "or a", ", no", "without"]),
+)
+def test_a_negation_goes_on_after_or(phrases, between):
+    assert find_negated(f"a man without {f' {between} '.join(phrases)} on the beach") == tuple(phrases)
 
 
 def test_brackets_leave_the_prompt_and_win_over_negations():
