@@ -29,10 +29,10 @@ class CountingUNet(UNet):
         self.unet = unet
         self.passes = self.with_gradient = 0
 
-    def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
-        self.passes += len(z)
-        self.with_gradient += len(z) if torch.is_grad_enabled() else 0
-        return self.unet(z, *args, **kwargs)
+    def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
+        self.passes += len(ctx)  # of which latents may have several each
+        self.with_gradient += len(ctx) if torch.is_grad_enabled() else 0
+        return self.unet(z, t, ctx, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
