@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -78,9 +79,7 @@ def strengthen(ctx: Tensor, rows: Rows, beta: float = 1.2, alpha: float = 0.001)
     _check("beta", beta)
     _check("alpha", alpha)
     stronger = reshape_spectrum(ctx, rows, lambda sigma: beta * torch.exp(alpha * sigma) * sigma)
-    if not torch.isfinite(stronger).all():
-        raise UserError(f"beta = {beta!r}, alpha = {alpha!r}: beyond the range of {ctx.dtype}; take a smaller alpha")
-    return stronger
+    return _in_range(stronger, f"beta = {beta!r}, alpha = {alpha!r}")
 
 
 def _first(sigma: Tensor, k: int) -> Tensor:
@@ -99,10 +98,10 @@ def _first(sigma: Tensor, k: int) -> Tensor:
 def attenuate(ctx: Tensor, rows: Rows, factor: float = 0.1) -> Tensor:
     """χ̂ = factor · χ, all singular values alike: other words suffer as well (appendix D, Fig. 20).
 
-    UserError for a negative factor.
+    UserError for a negative factor and where the result overflows ctx's dtype.
     """
     _check("factor", factor)
-    return change_rows(ctx, rows, lambda chi: chi * factor)
+    return _in_range(change_rows(ctx, rows, lambda chi: chi * factor), f"factor = {factor!r}")
 
 
 def zero(ctx: Tensor, rows: Rows) -> Tensor:
@@ -127,78 +126,104 @@ def _check(name: str, value: float) -> None:
         raise UserError(f"{name} = {value!r}; expected a finite number, 0 or more")
 
 
+def _in_range(ctx: Tensor, constants: str) -> Tensor:
+    if not torch.isfinite(ctx).all():
+        raise UserError(f"{constants}: beyond the range of {ctx.dtype}; expected something smaller")
+    return ctx
+
+
 # ------------------------------------------------------------------------------------------- by name
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A way to edit the context, its constants bound: `VARIANTS["top-k"].edit(ctx, target, eot)`."""
+    """A way to edit the context, and the published value of its constant, if it has one."""
 
-    edit: Callable[[Tensor, Rows, Rows], Tensor]  # (ctx, positions of the target, of [EOT]) -> ctx
+    change: Callable[[Tensor, Rows, Rows, Any], Tensor]  # (ctx, positions of the target, of [EOT], constant) -> ctx
     about: str
     source: str
+    constant: str = ""  # what `about` calls it; none: there is none
+    published: int | float | None = None  # an int where only whole numbers will do
+
+    def edit(self, ctx: Tensor, target: Rows, eot: Rows, constant: float | None = None) -> Tensor:
+        """`VARIANTS["top-k"].edit(ctx, target, eot)`, or with a constant other than the published."""
+        return self.change(ctx, target, eot, self.published if constant is None else constant)
 
 
 VARIANTS: dict[str, Variant] = {
     "swr": Variant(
-        lambda ctx, target, eot: soft_weight(ctx, (*target, *eot), gamma=1.0),
-        "soft weighting of target and [EOT], σ e^(-σ): what the method uses",
+        lambda ctx, target, eot, gamma: soft_weight(ctx, (*target, *eot), gamma),
+        "soft weighting of target and [EOT], σ e^(-γσ): what the method uses",
         "section 3.3, eq. 2",
+        "γ",
+        1.0,
     ),
     "top-k": Variant(
-        lambda ctx, target, eot: zero_top(ctx, (*target, *eot), k=2),
-        "their 2 largest singular values become 0",
+        lambda ctx, target, eot, k: zero_top(ctx, (*target, *eot), k),
+        "their K largest singular values become 0",
         "section 3.3, Fig. 4; appendix D, Fig. 14",
+        "K",
+        2,
     ),
     "bottom-k": Variant(
-        lambda ctx, target, eot: zero_bottom(ctx, (*target, *eot), k=70),
-        "their 70 smallest singular values become 0: the target stays, the counter-check of top-k",
+        lambda ctx, target, eot, k: zero_bottom(ctx, (*target, *eot), k),
+        "their K smallest singular values become 0: the target stays, the counter-check of top-k",
         "section 3.3, Fig. 4",
+        "K",
+        70,
     ),
     "attenuate": Variant(
-        lambda ctx, target, eot: attenuate(ctx, (*target, *eot), factor=0.1),
-        "target and [EOT] times 0.1",
+        lambda ctx, target, eot, factor: attenuate(ctx, (*target, *eot), factor),
+        "target and [EOT] times a factor",
         "appendix D, Fig. 20",
+        "the factor",
+        0.1,
     ),
     "zero-target": Variant(
-        lambda ctx, target, eot: zero(ctx, target),
+        lambda ctx, target, eot, _: zero(ctx, target),
         "the target becomes 0, [EOT] still carries it",
         "section 3.2, Fig. 2a",
     ),
     "zero-eot": Variant(
-        lambda ctx, target, eot: zero(ctx, eot),
+        lambda ctx, target, eot, _: zero(ctx, eot),
         "[EOT] becomes 0, the target stays",
         "section 3.2, Fig. 2a",
     ),
     "zero": Variant(
-        lambda ctx, target, eot: zero(ctx, (*target, *eot)),
+        lambda ctx, target, eot, _: zero(ctx, (*target, *eot)),
         "target and [EOT] become 0",
         "section 3.2, Fig. 2a",
     ),
     "wnnm": Variant(
-        lambda ctx, target, eot: wnnm(ctx, eot, c=2 * math.sqrt(2)),
-        "soft thresholds on the singular values of [EOT], smaller for larger ones: the target stays",
+        lambda ctx, target, eot, c: wnnm(ctx, eot, c),
+        "soft thresholds C √n / σ on the singular values of [EOT], smaller for larger ones: the target stays",
         "section 3.2, Fig. 2b; constant: Gu et al. 2014",
+        "C",
+        2 * math.sqrt(2),
     ),
     "rank-cut": Variant(
-        lambda ctx, target, eot: keep_top(ctx, eot, k=9),
-        "[EOT] as a matrix of rank 9: nearly the same picture",
+        lambda ctx, target, eot, k: keep_top(ctx, eot, k),
+        "[EOT] as a matrix of rank K: nearly the same picture",
         "section 3.2, Fig. 2b",
+        "K",
+        9,
     ),
     "mpe": Variant(
-        lambda ctx, target, eot: mpe(ctx, target, eot),
+        lambda ctx, target, eot, _: mpe(ctx, target, eot),
         "target and [EOT] less the mean of [EOT] (our reading)",
         "appendix D, Table 6, Fig. 22",
     ),
     "mpe-zero": Variant(
-        lambda ctx, target, eot: mpe(ctx, target, eot, zero_target=True),
+        lambda ctx, target, eot, _: mpe(ctx, target, eot, zero_target=True),
         "mpe, and the target becomes 0 (our reading)",
         "appendix D, Table 6",
     ),
     "strengthen": Variant(
-        lambda ctx, target, eot: strengthen(ctx, (*target, *eot), beta=1.2, alpha=0.001),
-        "1.2 e^(.001 σ) σ: more of the target",
+        lambda ctx, target, eot, beta: strengthen(ctx, (*target, *eot), beta, alpha=0.001),
+        "β e^(.001 σ) σ: more of the target",
         "appendix F, Figs. 29-31",
+        "β",
+        1.2,
     ),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from . import embeddings, figures, leak, padding, phrasing, sweeps
@@ -45,7 +44,7 @@ ANALYSES: dict[str, Analysis] = {
         phrasing.phrasing,
         "ways to say 'without': above the model, below SWR",
         "Fig. 19",
-        partial(figures.draw_panels, columns=4),
+        figures.draw_pairs,
     ),
     "stop": Analysis(sweeps.stop, "ITO stopped at different steps, with different iterations", "Fig. 8"),
 }

@@ -76,6 +76,11 @@ def draw_panels(findings: Findings, title: str, columns: int = 8) -> Figure:
     return figure
 
 
+def draw_pairs(findings: Findings, title: str) -> Figure:
+    """`draw_panels` in two lines: the second half of the panels under the first."""
+    return draw_panels(findings, title, columns=len(findings.panels) // 2)
+
+
 def _draw_column(figure: Figure, panel: Panel, seeds: Sequence[int] | None, x: float, y: float) -> None:
     """One panel with its upper left corner at (x, y) inches."""
     width, height = figure.get_size_inches()
@@ -174,7 +179,7 @@ def draw_leak(findings: Findings, title: str) -> Figure:
     rows = summarise(findings)
     figure = _figure(max(6.5, 1.2 + 0.9 * len(rows)), 4.4)
     axes: Axes = figure.subplots()
-    names = {"original": "original", "swr": "after SWR", "hidden": "target hidden in the encoder"}
+    names = {"original": "original", "swr": "after SWR", "hidden": "target hidden in the encoder, its row 0"}
     for n, form in enumerate(FORMS):
         at = np.arange(len(rows)) + (n - 1) * 0.27
         values = [row[form] for row in rows]

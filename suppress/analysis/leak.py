@@ -6,8 +6,10 @@ the target, it will be drawn.
 
     leak_j = mean over swaps p' of |c_j(p) - c_j(p')| / |c_j(p)|
 
-with c(p) as the encoder gives it, after SWR of both, and with the target hidden inside the encoder (Unread) of both.
-All are divided by the norm of the untouched embedding, so that they compare: a row that SWR makes small carries little.
+with c(p) as the encoder gives it, after SWR of both, and of both with the target hidden inside the encoder and its own
+rows zeroed: Unread's context, 0 everywhere by construction. (For a target that no word follows Unread takes SWR's
+instead; the column shows what hiding does.) All are divided by the norm of the untouched embedding, so that they
+compare: a row that SWR makes small carries little.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from minisd import StableDiffusion
 
 from ..embedding import soft_weight
 from ..metrics import Unavailable
+from ..variants import zero
 from .embeddings import token_names
 from .findings import Findings
 from .study import Study
@@ -59,7 +62,8 @@ def _forms(study: Study, text: str) -> dict[str, Tensor]:
     """The prompt's embeddings (77,D), in float64, in each form. Prompts go one by one: equal sums stay equal."""
     ctx = study.sd.encode_text(text)
     rows, gamma = study.rows, study.settings.gamma
-    hidden = study.sd.encode_text(text, hidden=study.prompt.target)
+    target = study.prompt.target
+    hidden = zero(study.sd.encode_text(text, hidden=target), target)
     forms = {"original": ctx, "swr": soft_weight(ctx, rows, gamma), "hidden": hidden}
     return {form: c[0].cpu().double() for form, c in forms.items()}
 

@@ -8,10 +8,23 @@ from ..metrics import Unavailable
 from .findings import Findings, Panel, gather
 from .study import Study
 
-# a negation in front of the target: "not wearing any | hat"
-_NEGATION = r"\b(?:with no|without|not|no)\s+(?:(?:wearing|having|holding|any)\s+)*"
+# a negation in front of the target, with what governs it: "that is not wearing any | hat", "with no | hat"
+_NEGATION = (
+    r"(?:\b(?:that|who|which)\s+)?(?:\b(?:is|are|has)\s+)?(?:\b(?:wearing|having|holding|with|in)\s+)?"
+    r"\b(?:without|not|no)\s+(?:(?:wearing|having|holding|any|in)\s+)*"
+)
+_ARTICLE = r"\b(?:an?|the)\s+"
 # the first of these ends the subject: "a man | with a beard"
-_ENDS = r"\s*(?:,|\b(?:with|without|wearing|having|holding|in|on|at|near|next|beside|behind|and|who|that|is|not|no)\b)"
+_ENDS = (
+    r"\s*(?:,|\b(?:with|without|wearing|having|holding|in|on|at|near|next|beside|behind|by|and|but|who|that|which"
+    r"|is|are|not|no)\b)"
+)
+# what one wears; the last word of a target
+_WORN = set("glasses sunglasses spectacles hat cap beanie crown helmet mask scarf tie shirt coat jewelry".split())
+_WORN |= set("earring earrings headphones necklace".split())
+# what one is, not has; and what "is" or "not" stands directly before
+_STATES = set("smiling laughing crying frowning happy sad angry surprised".split())
+_UNCOUNTED = set("hair rain snow fog water jewelry makeup".split())  # without an article, as plurals are
 
 
 def phrasing(study: Study) -> Findings:
@@ -36,24 +49,72 @@ def phrasing(study: Study) -> Findings:
 
 
 def phrase(prompt: str, targets: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """({"without": "a man without glasses", "no": "a man no glasses", …}, the targets without articles).
+    """({"without": "a man without glasses", "no": "a man, no glasses", …}, the targets without articles).
+
+    Things are "without", "no" and "with no"; what is worn or held also "not wearing" or "not holding". What somebody
+    is (smiling) is "not" and "that is not", a style "not in the style of" and "without the style of".
 
     The negation in front of the first target is replaced, and the rest of the prompt stays. Where there is none, the
     prompt is its subject and the negated targets: "a man in a hat and glasses" without "glasses" gives "a man without
     glasses". The subject is what comes before the first "with", "wearing", "in", "and", …
-    Unavailable where that is nothing, or names a target itself.
+    Unavailable where that is nothing or names a target itself, and where things and states are to be negated in one.
     """
-    bare = tuple(re.sub(r"^(?:an?|the)\s+", "", target.strip(), flags=re.I) for target in targets)
-    found = re.search(rf"{_NEGATION}((?:an?|the)\s+)?({re.escape(bare[0])})\b", prompt, re.I)
-    if found:
-        head, tail = prompt[: found.start()], prompt[found.end() :]
-        article, thing = found[1] or "", found[2]
+    bare = tuple(re.sub(rf"^{_ARTICLE}", "", target.strip(), flags=re.I) for target in targets)
+    head, thing, tail = _negated(prompt, bare[0]) or _subject(prompt, bare)
+    plain = re.sub(_ARTICLE, "", thing, flags=re.I)  # "no" takes the place of an article
+    joined = bool(re.search(r"(?:^|,|\b(?:and|but))$", head, re.I))  # what follows needs no comma, and no "that"
+    if "style of" in thing:
+        forms = {"not in": f" not in {thing}", "without": f" without {thing}"}
+    elif _is_state(prompt, bare[0]):
+        forms = {"not": f" not {thing}"} | ({} if joined else {"that is not": f" that is not {thing}"})
     else:
-        subject = re.split(_ENDS, prompt, maxsplit=1, flags=re.I)[0].strip()
-        named = [t for t in bare if re.search(rf"\b{re.escape(t)}\b", subject, re.I)]
-        if not subject or named:
-            raise Unavailable(f"{prompt!r} has no negation in front of {bare[0]!r} and no subject apart from it")
-        head, tail, article, thing = f"{subject} ", "", "", " or ".join(bare)
-    # "no" takes the place of an article
-    articles = {"without": article, "no": "", "with no": "", "not wearing": article}
-    return {name: f"{head}{name} {kept}{thing}{tail}" for name, kept in articles.items()}, bare
+        forms = {
+            "without": f" without {thing}",
+            "no": f"{'' if joined else ','} no {plain}",
+            "with no": f" with no {plain}",
+        }
+        if verb := _verb(prompt, bare):
+            forms[f"not {verb}"] = f" not {verb} {thing}"
+    return {name: f"{head}{form}{tail}".strip() for name, form in forms.items()}, bare
+
+
+def _negated(prompt: str, target: str) -> tuple[str, str, str] | None:
+    """(what stands before the negation, what is negated with its article, the rest)"""
+    found = re.search(rf"({_NEGATION})({_ARTICLE})?((?:style of )?{re.escape(target)})\b", prompt, re.I)
+    if not found:
+        return None
+    negation, article, thing = found[1], found[2] or "", found[3]
+    if re.search(r"\b(?:no|any)\s+$", negation, re.I):  # these took the article's place
+        article = _indefinite(thing)
+    return prompt[: found.start()].rstrip(), f"{article}{thing}", prompt[found.end() :]
+
+
+def _subject(prompt: str, bare: tuple[str, ...]) -> tuple[str, str, str]:
+    """(the prompt's subject, its targets with their articles, "")"""
+    subject = re.split(_ENDS, prompt, maxsplit=1, flags=re.I)[0].strip()
+    named = [t for t in bare if re.search(rf"\b{re.escape(t)}\b", subject, re.I)]
+    if not subject or named:
+        raise Unavailable(f"{prompt!r} has no negation in front of {bare[0]!r} and no subject apart from it")
+    if len({_is_state(prompt, t) for t in bare}) > 1:
+        raise Unavailable(f"{' and '.join(map(repr, bare))} cannot be negated in one phrase")
+    found = [re.search(rf"({_ARTICLE})?(?:style of )?{re.escape(t)}\b", prompt, re.I) for t in bare]
+    return subject, " or ".join(m[0] if m else t for m, t in zip(found, bare, strict=True)), ""
+
+
+def _is_state(prompt: str, target: str) -> bool:
+    return target.lower() in _STATES or bool(re.search(rf"\b(?:is|are|not)\s+{re.escape(target)}\b", prompt, re.I))
+
+
+def _verb(prompt: str, bare: tuple[str, ...]) -> str:
+    """ "wearing" or "holding", where that fits all the targets, else nothing."""
+    said = re.search(rf"\b(wearing|holding)\s+(?:no\s+|any\s+|{_ARTICLE})?{re.escape(bare[0])}\b", prompt, re.I)
+    if said and len(bare) == 1:
+        return said[1].lower()
+    return "wearing" if all(t.lower().split()[-1] in _WORN for t in bare) else ""
+
+
+def _indefinite(thing: str) -> str:
+    last = thing.lower().split()[-1]
+    if last in _UNCOUNTED or (last.endswith("s") and not last.endswith("ss")):
+        return ""
+    return "an " if thing[0].lower() in "aeiou" else "a "

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import json
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from minisd import StableDiffusion, UserError, options
 from minisd.outputs import write_text
 
-from . import protocol
+from ..methods import Method
+from ..methods.base import whole_number
+from . import cells, protocol
 from .protocol import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 
 
@@ -25,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"a prompt (default {protocol.SEEDS})")
     p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
     p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
-    p.add_argument("--out", default="suppress-eval.jsonl", help="cells, one a line; kept and added to")
+    p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl of cells, one a line; kept and added to")
     return options.run("suppress eval", _evaluate, p.parse_args(argv))
 
 
@@ -37,26 +38,46 @@ def _evaluate(args: argparse.Namespace) -> None:
     from ..metrics import ClipScore, Detector
     from .measure import measure, method_of
 
+    _check(args)
     rows = _rows(args)
     cases = [case for case in CASES if case.kind in args.kinds]
-    out = Path(args.out)
+    out = cells.check_out(args.out)
     settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
-    done = _read(out, settings)
+    done = cells.read(out, settings)
     sd: StableDiffusion = load("tiny", device="cpu")
     detector, clip = Detector.of(sd), ClipScore.of(sd)
-    todo = [(row, case) for case in cases for row in rows if (row, case.prompt) not in done]
-    for row, case in tqdm(todo, desc="measuring", unit="cell", disable=None):
-        method = method_of(rows[row], case, args.steps, args.start)
-        try:
-            cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
-        except UserError as error:  # e.g. bottom-K on a prompt with too few rows
-            cell = {"reason": str(error)}
-        line = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings, **cell}
-        with open(out, "a") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        done[row, case.prompt] = line
-    print(report(done, rows, cases, detector))
-    write_text(out.with_suffix(".md"), report(done, rows, cases, detector) + "\n")
+    jobs = [
+        (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
+    ]
+    todo = [
+        (row, case, method)
+        for row, case, method in jobs
+        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method)
+    ]
+    stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
+    if stale:
+        print(f"measured again, as the method or the case was another then: {'; '.join(stale)}", file=sys.stderr)
+    try:
+        for row, case, method in tqdm(todo, desc="measuring", unit="cell", disable=None):
+            try:
+                cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
+            except UserError as error:  # what the method cannot do on this prompt
+                cell = {"reason": str(error)}
+            cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings} | cell
+            cells.keep(out, cell, replace=(row, case.prompt) in done)
+            done[row, case.prompt] = cell
+    except KeyboardInterrupt:
+        print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
+    text = report(done, rows, cases, detector)
+    print(text)
+    write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """UserError for settings that no row could be measured with."""
+    whole_number("seeds", args.seeds, 1)
+    Method(steps=args.steps, start=args.start)
 
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
@@ -67,51 +88,29 @@ def _rows(args: argparse.Namespace) -> dict[str, str]:
     return {name: spec for name, spec in rows.items() if not args.only or name in args.only}
 
 
-def _read(out: Path, settings: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
-    """The cells that are there; UserError where they were measured with other settings. A torn last line is dropped."""
-    cells: dict[tuple[str, str], dict[str, Any]] = {}
-    if not out.is_file():
-        return cells
-    kept = []
-    for line in out.read_text().splitlines():
-        try:
-            cell = json.loads(line)
-            key = (cell["row"], cell["case"]["prompt"])
-            if cell["settings"] != settings:
-                raise UserError(
-                    f"{out} holds cells measured with {cell['settings']}, not {settings}; name another --out"
-                )
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-        cells[key] = cell
-        kept.append(line)
-    write_text(out, "".join(line + "\n" for line in kept))
-    return cells
-
-
 def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
     """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar."""
-    from .table import Summary, bar, markdown, summarise
+    from .table import Summary, bar, by_prompt, markdown, summarise
 
     parts: list[str] = []
     for title, kinds in (("words after the target", {"first", "list", "long"}), ("target last", {"last"})):
         chosen = [case for case in cases if case.kind in kinds]
         table: dict[str, Summary] = {}
         for row in rows:
-            cells = [
+            measured = [
                 (detector.match(case.target).name, done[row, case.prompt])
                 for case in chosen
                 if "after" in done.get((row, case.prompt), {})
             ]
-            if not cells:
+            if not measured:
                 continue
             if not table:
-                table["original"] = summarise(cells, "before")
-            table[row] = summarise(cells)
+                table["original"] = summarise(measured, "before")
+            table[row] = summarise(measured)
         if not table:
             continue
         seeds = table["original"].pictures // len(chosen)
-        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}")
+        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}\n\n{by_prompt(table)}")
         if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
             verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
             lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]

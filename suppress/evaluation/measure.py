@@ -14,20 +14,25 @@ from minisd.picture import from_pil
 from ..job import run
 from ..methods import Method, Rewrite, parse_method
 from ..metrics import ClipScore, Detector, ssim
+from ..target import eot_rows, find_rows
 from .protocol import Case
 
 
 class CountingUNet(UNet):
-    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet."""
+    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet.
+
+    with_gradient: those of the passes whose gradient was taken, each dearer by its way back.
+    """
 
     def __init__(self, unet: UNet):
         nn.Module.__init__(self)  # no weights of its own
         self.unet = unet
-        self.passes = 0
+        self.passes = self.with_gradient = 0
 
-    def forward(self, z: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
-        self.passes += len(z)
-        return self.unet(z, *args, **kwargs)
+    def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
+        self.passes += len(ctx)  # of which latents may have several each
+        self.with_gradient += len(ctx) if torch.is_grad_enabled() else 0
+        return self.unet(z, t, ctx, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
         try:
@@ -36,10 +41,17 @@ class CountingUNet(UNet):
             return getattr(super().__getattr__("unet"), name)
 
 
-def method_of(spec: str, case: Case, steps: int, start: int | float) -> Method:
-    """A row's method with the protocol's steps and R; "deleted" is the case's own control."""
+def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
+    """A row's method with the protocol's steps and R. What depends on the case:
+
+    "deleted" is the case's own control; "bottom-k" leaves the 3 largest singular values of each prompt, as the paper's
+    70 does of 73.
+    """
     if spec == "deleted":
         return Rewrite(text=case.deleted, steps=steps, start=start)
+    if spec == "bottom-k":
+        count = len(find_rows(sd, case.prompt, case.target)) + len(eot_rows(sd, case.prompt))
+        return parse_method(spec, steps=steps, start=start, value=count - 3)
     return parse_method(spec, steps=steps, start=start)
 
 
@@ -49,7 +61,7 @@ def measure(
     """Scores of the original and the suppressed pictures, one a seed, and what the pictures cost.
 
     passes: samples that went through the UNet for a picture, the original's included and ITO's shortened ones counted
-    whole. seconds: wall time for a picture, sampling alone.
+    whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
     """
     counting = CountingUNet(sd.unet)
     result = run(replace(sd, unet=counting), case.prompt, case.target, seed=seeds, settings=method)
@@ -63,6 +75,7 @@ def measure(
         "clip after": _rounded(clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
         "passes": counting.passes / len(seeds),
+        "gradient passes": counting.with_gradient / len(seeds),
         "seconds": result.timings["sample"] / len(seeds),
     }
 

@@ -2,6 +2,8 @@
 
 All rows of a prompt share noise, steps and R. Four kinds of prompts: the target last (nothing follows it that could
 carry it), the target first, lists of objects, and long abstract prompts (as in the paper's Table 4).
+
+The variants' table has all that are there to remove something. Strengthening is the opposite job, and left out.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ CASES = (
 )
 
 ITO = "suppress-eot:iterations=10"
-# name -> method; "deleted" is the control that each case brings
+# name -> method (`measure.method_of`); "deleted" is the control that each case brings
 ROWS = {
     "phrase deleted": "deleted",
     "target + [EOT] zeroed": "zero",
@@ -74,7 +76,10 @@ ROWS = {
 VARIANT_ROWS = {
     "phrase deleted": "deleted",
     "SWR": "suppress-eot",
+    "SWR, γ = 0.5": "suppress-eot:gamma=0.5",  # the paper's Fig. 16
+    "SWR, γ = 2": "suppress-eot:gamma=2",
     "top-2 zeroed": "top-k",
+    "all but top-3 zeroed": "bottom-k",  # K depends on the case
     "× .1": "attenuate",
     "target zeroed": "zero-target",
     "[EOT] zeroed": "zero-eot",
@@ -84,6 +89,7 @@ VARIANT_ROWS = {
     "MPE": "mpe",
     "MPE + zeroing": "mpe-zero",
     "attn2zero": "attn2zero",
+    "ITO (attention loss)": "official",  # the paper's Fig. 23 sets it against the value loss
     "value loss": "value-loss",
     "Unread": "unread",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from minisd import StableDiffusion, Tap, UserError, compose
 
 from ..variants import VARIANTS, ZeroMap
-from .base import Method, Prompt
+from .base import Method, Prompt, number, whole_number
 
 
 @dataclass(frozen=True)
@@ -18,14 +18,26 @@ class Variant(Method):
     """One of `VARIANTS` (suppress/variants.py), applied once and used from R on."""
 
     name: str = "zero"
+    value: int | float | None = None  # the variant's constant, e.g. K of top-k; None: the published one
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.name not in VARIANTS:
             raise UserError(f"name = {self.name!r}; expected one of {', '.join(VARIANTS)}")
+        if self.value is None:
+            return
+        if not VARIANTS[self.name].constant:
+            raise UserError(f"value = {self.value!r}; {self.name} has no constant, leave the value away")
+        check: Callable[..., None] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
+        check("value", self.value, 0)
 
     def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
-        return VARIANTS[self.name].edit(prompt.ctx, prompt.target, prompt.eot)
+        variant = VARIANTS[self.name]
+        try:
+            return variant.edit(prompt.ctx, prompt.target, prompt.eot, self.value)
+        except UserError as error:  # e.g. bottom-k's K on a long prompt
+            hint = f"; {self.name}:value=… gives another {variant.constant}" if variant.constant else ""
+            raise UserError(f"{error}{hint}") from None
 
 
 @dataclass(frozen=True)

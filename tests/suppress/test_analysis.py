@@ -16,7 +16,6 @@ from suppress.analysis import leak as leaks
 from suppress.analysis.findings import Findings
 from suppress.analysis.output import write_csv
 from suppress.analysis.padding import rank, replace_words, zeroing
-from suppress.analysis.phrasing import phrase, phrasing
 from suppress.analysis.sweeps import gamma, spectrum, start, stop
 from suppress.metrics import Unavailable
 
@@ -111,38 +110,6 @@ def test_stop_is_official_ito(sd, study):
     assert findings.panels[2].pictures[0] != findings.panels[1].pictures[0]
 
 
-def test_phrasing_compares_each_with_its_own_original(study):
-    rows = phrasing(replace(study, settings=replace(study.settings, steps=2))).rows
-    assert [row["method"] for row in rows] == ["original"] * 4 + ["swr"] * 4
-    assert all(math.isinf(row["psnr"]) for row in rows[:4]) and all(row["psnr"] < 40 for row in rows[4:])
-    assert {row["prompt"] for row in rows} >= {PROMPT, "a man not wearing glasses"}
-    assert all(row["det_score"] > 0.9 for row in rows[:4]) and all(row["det_score"] < 0.5 for row in rows[4:])
-
-
-@pytest.mark.parametrize(
-    ("prompt", "targets", "without", "no"),
-    [
-        ("a man not wearing any glasses, sad", ["glasses"], "a man without glasses, sad", "a man no glasses, sad"),
-        ("a cat with no hat", ["hat"], "a cat without hat", "a cat no hat"),
-        ("a dog without a hat or scarf", ["a hat", "scarf"], "a dog without a hat or scarf", "a dog no hat or scarf"),
-        ("A Man With Glasses, smiling", ["glasses"], "A Man without glasses", "A Man no glasses"),
-        ("a girl in a hat and a scarf", ["hat", "scarf"], "a girl without hat or scarf", "a girl no hat or scarf"),
-    ],
-)
-def test_phrases(sd, prompt, targets, without, no):
-    phrased, bare = phrase(prompt, tuple(targets))
-    assert (phrased["without"], phrased["no"]) == (without, no)
-    assert phrased["with no"] == no.replace(" no ", " with no ")
-    for text in phrased.values():
-        assert suppress.find_rows(sd, text, bare)
-
-
-@pytest.mark.parametrize("prompt", ["glasses", "a hat with glasses on glasses", "the glasses, broken"])
-def test_no_phrasing_without_a_subject(prompt):
-    with pytest.raises(Unavailable, match="no subject apart from it"):
-        phrase(prompt, ("hat",) if "hat" in prompt else ("glasses",))
-
-
 # ---------------------------------------------------------------------- contexts
 
 
@@ -221,8 +188,10 @@ def test_leak_of_a_prompt_with_words_after_the_target(sd):
     assert all(row["original"] > 0.3 for row in rows[7:])
     assert all(row["swr"] == row["original"] for row in parts["after"])  # SWR does not edit them
     assert all(row["swr"] < 0.1 for row in parts["target"] + parts["eot"])
-    assert all(row["hidden"] == 0 for row in rows if row["part"] != "target")
-    assert parts["target"][0]["hidden"] > 0
+    assert all(row["hidden"] == 0 for row in rows)
+    assert torch.equal(
+        leaks._forms(study, LONG)["hidden"], suppress.Unread().context(sd, study.prompt)[0].cpu().double()
+    )
     ctx = sd.encode_text(LONG)[0]
     want = [
         (ctx - sd.encode_text(LONG.replace("glasses", word))[0]).norm(dim=-1) / ctx.norm(dim=-1)

@@ -1,13 +1,20 @@
 """`suppress eval`: cells, resuming, the table and the bar."""
 
 import json
+from dataclasses import asdict
 
 import pytest
+import torch
 
+from minisd import UserError
+from suppress.evaluation.cells import HEADING, is_current, keep, read
 from suppress.evaluation.cli import main
+from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.protocol import CASES, KINDS, ROWS, VARIANT_ROWS
-from suppress.evaluation.table import bar, interval, markdown, summarise
-from suppress.methods import parse_method
+from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
+from suppress.job import encode
+from suppress.methods import METHODS, Variant, parse_method
+from suppress.metrics import ClipScore, Detector
 from suppress.target import find_rows
 
 JOB = ["--steps", "2", "--seeds", "2", "--kinds", "last", "--only", "SWR", "phrase deleted"]
@@ -18,6 +25,23 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def cell(after: float, other: float, passes: float = 100, ssim: float = 0.7) -> dict:
+    before = {"glasses": [1.0, 1.0], "sunglasses": [0.5, 0.5], "hat": [0.2, 0.4]}
+    changed = {"glasses": [after] * 2, "sunglasses": [0.0] * 2, "hat": [0.2 + other, 0.4 + other]}
+    clips = {"clip before": [1.0, 1.0], "clip after": [0.1, 0.1]}
+    return {"before": before, "after": changed, "ssim": [ssim] * 2, "passes": passes, "seconds": 1.0, **clips}
+
+
+def kept(**changes) -> dict:
+    """A line of the file."""
+    case = asdict(CASES[-1])
+    return {"row": "SWR", "case": case, "method": {}, "settings": {}} | cell(0.1, 0.1) | changes
+
+
+def lines_of(file) -> list[dict]:
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def test_the_protocol_is_sound(sd):
     for case in CASES:
         rows = find_rows(sd, case.prompt, case.target)
@@ -26,6 +50,23 @@ def test_the_protocol_is_sound(sd):
     assert sum(case.kind != "last" for case in CASES) >= 8
     for spec in {*ROWS.values(), *VARIANT_ROWS.values()} - {"deleted"}:
         parse_method(spec, steps=25, start=0.1)
+    removing = {name for name, entry in METHODS.items() if entry.kind is Variant} - {"strengthen", "swr"}
+    assert removing < {spec.partition(":")[0] for spec in VARIANT_ROWS.values()}
+
+
+def test_bottom_k_leaves_three_values_of_every_prompt(sd):
+    for case in CASES:
+        prompt = encode(sd, case.prompt, [case.target])
+        ctx = method_of(sd, "bottom-k", case, 25, 0.1).context(sd, prompt)
+        assert torch.linalg.matrix_rank(ctx[0, [*prompt.target, *prompt.eot]]) == 3
+
+
+def test_passes_with_gradient_are_counted(sd):
+    case = CASES[-1]
+    method = parse_method("suppress-eot:iterations=3", steps=4, start=1, stop=3)
+    cell = measure(sd, Detector.of(sd), ClipScore.of(sd), case, method, [0])
+    # two steps × three iterations; of the rest, the step before R needs one branch
+    assert cell["gradient passes"] == 2 * 3 and cell["passes"] == 2 + 3 * 4 + 2 * 3
 
 
 def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
@@ -43,36 +84,126 @@ def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     assert main(JOB) == 0
     seconds = [json.loads(line)["seconds"] for line in file.read_text().splitlines()]
     assert len(seconds) == 8 and seconds[:5] == [123.0] * 5 and 123.0 not in seconds[5:]
-    assert (tmp_path / "suppress-eval.md").read_text().strip() in capsys.readouterr().out
+    heading, _, table = (tmp_path / "suppress-eval.md").read_text().partition("\n\n")
+    assert heading == HEADING and table.strip() in capsys.readouterr().out
 
 
 def test_cells_of_other_settings_are_refused(tmp_path, capsys):
     file = tmp_path / "suppress-eval.jsonl"
-    file.write_text(json.dumps({"row": "SWR", "case": {"prompt": "x"}, "settings": {"steps": 9}}) + "\n")
+    text = json.dumps(kept(settings={"steps": 9})) + "\n"
+    file.write_text(text)
     assert main(JOB) == 2
-    assert "name another --out" in capsys.readouterr().err and "9" in file.read_text()
+    assert "name another --out" in capsys.readouterr().err and file.read_text() == text
 
 
-def test_unknown_row(capsys):
-    assert main(["--only", "magic"]) == 2
-    assert "no row magic" in capsys.readouterr().err
+def test_older_cells_are_current_and_others_are_not(sd):
+    case, method = CASES[-1], parse_method("top-k", steps=25, start=0.1)
+    older = {k: v for k, v in asdict(method).items() if k != "value"}  # from before there was a value
+    assert is_current(kept(method=older), case, method)
+    for stale in (
+        kept(method=older | {"start": 0.2}),
+        kept(method=older | {"gamma": 1.0}),
+        kept(method=older | {"value": -1}),
+        kept(method=older, case=asdict(case) | {"deleted": "a dog"}),
+    ):
+        assert not is_current(stale, case, method)
 
 
-def cell(after: float, other: float, passes: float = 100, ssim: float = 0.7) -> dict:
-    before = {"glasses": [1.0, 1.0], "sunglasses": [0.5, 0.5], "hat": [0.2, 0.4]}
-    changed = {"glasses": [after] * 2, "sunglasses": [0.0] * 2, "hat": [0.2 + other, 0.4 + other]}
-    clips = {"clip before": [1.0, 1.0], "clip after": [0.1, 0.1]}
-    return {"before": before, "after": changed, "ssim": [ssim] * 2, "passes": passes, "seconds": 1.0, **clips}
+def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
+    file = tmp_path / "suppress-eval.jsonl"
+    job = ["--steps", "1", "--seeds", "1", "--kinds", "last", "--only", "SWR"]
+    assert main(job) == 0
+    first, *others = lines_of(file)
+    marked = [c | {"seconds": 123.0} for c in others]
+    file.write_text(
+        "".join(json.dumps(c) + "\n" for c in [first | {"method": first["method"] | {"gamma": 9}}, *marked])
+    )
+    capsys.readouterr()
+    assert main(job) == 0
+    assert f"measured again, as the method or the case was another then: SWR on {CASES[8].prompt!r}\n" in (
+        capsys.readouterr().err
+    )
+    assert lines_of(file)[:3] == marked and len(lines_of(file)) == 4
+    assert lines_of(file)[3]["method"] == first["method"] and lines_of(file)[3]["after"] == first["after"]
+
+
+@pytest.mark.parametrize("foreign", ["my notes\n", "my notes", '{"a": 1}\n', "[]\n", "\n", b"\xff\xfe\n"])
+def test_a_file_with_anything_else_is_refused(tmp_path, capsys, foreign):
+    file = tmp_path / "suppress-eval.jsonl"
+    data = json.dumps(kept()).encode() + b"\n" + (foreign if isinstance(foreign, bytes) else foreign.encode())
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="line 2 is no cell of this command"):
+        read(file, {})
+    assert main(JOB) == 2 and file.read_bytes() == data
+    assert "suppress-eval.jsonl" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("torn", ["", "{", json.dumps(kept())[:40], json.dumps(kept())])
+def test_a_last_line_without_its_end(tmp_path, torn):
+    file = tmp_path / "cells.jsonl"
+    file.write_text(json.dumps(kept(row="Unread")) + "\n" + torn)
+    found = read(file, {})
+    assert [row for row, _ in found] == ["Unread"] + (["SWR"] if torn.endswith("}") else [])
+    keep(file, kept(row="zero"), replace=False)
+    assert [c["row"] for c in lines_of(file)] == [*(row for row, _ in found), "zero"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--seeds", "0"], "seeds = 0"),
+        (["--steps", "0"], "steps = 0"),
+        (["--start", "nan"], "start = nan"),
+        (["--start", "26"], "start = 26"),
+        (["--start", "1.5"], "start = 1.5"),
+        (["--only", "magic"], "no row magic"),
+        (["--out", "cells.md"], "ends in .jsonl"),
+        (["--out", "no/cells.jsonl"], "there is no folder"),
+        (["--out", "folder.jsonl"], "folder.jsonl cannot be written"),
+        (["--out", "mine.jsonl"], "mine.md was not made by this command"),
+    ],
+)
+def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, message):
+    monkeypatch.setattr("minisd.load", None)
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "mine.md").write_text("mine")
+    assert main(argv) == 2
+    assert message in capsys.readouterr().err
+    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_stopped_run_says_what_is_there(tmp_path, capsys, monkeypatch):
+    def stopped(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("suppress.evaluation.measure.measure", stopped)
+    with pytest.raises(SystemExit) as status:
+        main(JOB)
+    assert status.value.code == 130 and "what is measured is in suppress-eval.jsonl" in capsys.readouterr().err
 
 
 def test_summary_leaves_out_the_target_and_what_it_implies():
     s = summarise([("glasses", cell(0.05, -0.2)), ("glasses", cell(0.15, -0.1))])
     assert s.pictures == 4 and s.det == pytest.approx(0.1) and s.worst == ("hat", pytest.approx(-0.15))
     assert s.other_change == pytest.approx(0.15)  # of hat alone
-    assert s.det_interval[0] <= s.det <= s.det_interval[1]
+    assert s.det_interval[0] <= s.det <= s.det_interval[1] and s.clip_interval == (pytest.approx(0.1),) * 2
     original = summarise([("glasses", cell(0.05, 0.3))], "before")
     assert original.det == 1 and original.other_change == 0 and original.ssim == 1
     assert markdown({"original": original, "SWR": s}).count("\n") == 3
+
+
+def test_changes_that_cancel_show_in_the_strictest_reading():
+    s = summarise([("glasses", cell(0, 0.6)), ("sunglasses", cell(0, -0.5))])
+    assert s.worst == ("hat", pytest.approx(0.05)) and s.worst_prompt == ("hat", pytest.approx(0.6), "glasses")
+    assert by_prompt({"original": s, "SWR": s}).endswith("changed most for SWR: hat +0.60 (target glasses).")
+    (pooled, _), (strictest, told) = list(bar(s, s, s).values())[1:3]
+    assert pooled and not strictest and told == "hat +0.600 where the target is glasses"
+
+
+def test_passes_with_gradient_where_the_cells_have_them():
+    old, new = ("glasses", cell(0, 0)), ("glasses", cell(0, 0) | {"gradient passes": 40.0})
+    assert "| 100 (40) |" in markdown({"SWR": summarise([new, new])})
+    assert "| 100 |" in markdown({"SWR": summarise([old, new])})
 
 
 def test_bar():

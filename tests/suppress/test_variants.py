@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 import suppress
 from minisd import Record, Site, Tap, UserError, compose, select
+from suppress.job import encode
+from suppress.methods import parse_method
 from suppress.target import eot_rows
 from suppress.variants import (
     VARIANTS,
@@ -305,9 +307,12 @@ def test_bad_rank(edit, k):
 
 
 def test_bottom_70_of_a_long_prompt_says_how_many_values_there_are(sd):
-    prompt = "a man with a beard wearing glasses and a hat in a blue shirt"
-    with pytest.raises(UserError, match="K = 70; these rows have 63 singular values"):
-        VARIANTS["bottom-k"].edit(sd.encode_text(prompt), suppress.find_rows(sd, prompt, "hat"), eot_rows(sd, prompt))
+    prompt = encode(sd, "a man with a beard wearing glasses and a hat in a blue shirt", ["hat"])
+    with pytest.raises(
+        UserError, match=r"K = 70; these rows have 63 singular values.*; bottom-k:value=… gives another"
+    ):
+        parse_method("bottom-k").context(sd, prompt)
+    assert torch.linalg.matrix_rank(parse_method("bottom-k:value=60").context(sd, prompt)[0, [10, *prompt.eot]]) == 3
 
 
 @pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, "1"])
@@ -319,9 +324,12 @@ def test_bad_numbers(edit, name, value):
         edit(torch.randn(10, 6), [1, 2], **{name: value})
 
 
-def test_strengthen_says_when_it_overflows():
+def test_overflow_is_told():
+    ctx = torch.full((10, 6), 9.0).half()
     with pytest.raises(UserError, match=r"alpha = 1.*float16"):
-        strengthen(torch.full((10, 6), 9.0).half(), [1, 2], alpha=1)
+        strengthen(ctx, [1, 2], alpha=1)
+    with pytest.raises(UserError, match=r"factor = 10000.*float16"):
+        attenuate(ctx, [1, 2], factor=10000)
 
 
 @pytest.mark.parametrize("target", [[], [-1]])
