@@ -69,10 +69,8 @@ def climb(scenario: Scenario, rungs: list[Rung], repeats: int, profile: str | No
     models: dict[torch.dtype, StableDiffusion] = {}
     reference, measured, peaks = None, list[tuple[Measured, float]](), {}
     for rung in tqdm(rungs, unit="rung", disable=None):
-        if rung.dtype not in models:
-            models = {
-                rung.dtype: scenario.load(rung.dtype)
-            }  # the ladder lowers the precision once: one model at a time
+        if rung.dtype not in models:  # the ladder lowers the precision once: one model at a time
+            models = {rung.dtype: scenario.load(rung.dtype)}
             name = str(rung.dtype).removeprefix("torch.")
             peaks[name] = matrix_peak(models[rung.dtype].device, rung.dtype)
         runner = Runner(models[rung.dtype], scenario, rung)

@@ -50,7 +50,7 @@ def _commit() -> str:
     try:
         done = [
             subprocess.run(
-                ["git", *args], capture_output=True, text=True, check=True, cwd=RESULTS.parent
+                ["git", *args], capture_output=True, text=True, check=True, cwd=Path(__file__).parent
             ).stdout.strip()
             for args in (("rev-parse", "--short", "HEAD"), ("status", "--porcelain", "--untracked-files=no"))
         ]
@@ -79,13 +79,26 @@ def write(data: dict, folder: Path = RESULTS) -> Path:
     return write_text(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
 
-HEAD = "| | s [p10, p90] | × | ms a forward | an iteration | a step | first run, s | peak GiB | launches | of the peak | worst Δ | PSNR, dB |"
+COLUMNS = (
+    "",
+    "s [p10, p90]",
+    "×",
+    "ms a forward",
+    "an iteration",
+    "a step",
+    "first run, s",
+    "peak GiB",
+    "launches",
+    "of the peak",
+    "worst Δ",
+    "PSNR, dB",
+)
 
 
 def markdown(data: dict) -> str:
     """A line a rung; × is against the first rung's median."""
     base = quantile(data["rungs"][0]["seconds"], 0.5)
-    lines = [HEAD, "|---" * (HEAD.count("|") - 1) + "|"]
+    lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for rung in data["rungs"]:
         median = quantile(rung["seconds"], 0.5)
         share = rung["flops"] / median / data["matrix_peak"][rung["dtype"]]

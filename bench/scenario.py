@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,7 +14,7 @@ from suppress import Job, SuppressEOT
 
 PROMPT, TARGET = "a man without glasses", "glasses"
 
-# The bench job is fixed, whatever the method's default becomes: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
+# The bench job is fixed, whatever a default becomes: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
 # cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19; "swr" none.
 JOBS = {
     "bench": SuppressEOT.official(heads=None),
@@ -49,9 +50,14 @@ def fake_sd14(device: str, dtype: torch.dtype) -> StableDiffusion:
 
     config = minisd.SD14
     torch.manual_seed(0)  # the modules' own initialisation, on the CPU: the same weights everywhere
-    unet, vae = minisd.UNet(config.unet), minisd.AutoencoderKL(config.vae)
-    text = CLIPTextModel(CLIPTextConfig(**config.text))
-    parts = [module.to(device, dtype).eval().requires_grad_(False) for module in (unet, vae, text)]
+    text: Any = CLIPTextModel(CLIPTextConfig(**config.text))
+    parts: dict[str, Any] = {
+        "unet": minisd.UNet(config.unet),
+        "vae": minisd.AutoencoderKL(config.vae),
+        "text_encoder": text,
+    }
+    for module in parts.values():
+        module.to(device, dtype).eval().requires_grad_(False)
     vocabulary = Path(__file__).parent.parent / "weights" / "clip_tokenizer"
     tokenizer = CLIPTokenizer.from_pretrained(str(vocabulary), verbose=False)
-    return StableDiffusion("fake-sd14", None, config, *parts, tokenizer=tokenizer)
+    return StableDiffusion("fake-sd14", None, config, **parts, tokenizer=tokenizer)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from .attention import Site, SpatialTransformer, tile
 from .config import UNetConfig
 from .errors import UserError
-from .tap import Tap
+from .tap import Tap, check_reached
 
 
 class ResidualBlock(nn.Module):
@@ -214,7 +214,8 @@ class UNet(nn.Module):
         then (mB,4,h,w), and what comes before the first attention to the text is computed once for the m of them.
         tap: sees or replaces keys, values and maps at the sites it wants (minisd/tap.py).
         stop_after: a Site or its name; the pass ends there and None is returned, the tap has what it wanted.
-        Raises UserError where the shapes do not fit or the tap wants none of the sites.
+        Raises UserError where the shapes do not fit, or where the tap, or one of those composed in it, wants none of
+        the sites up to there.
         """
         stop = self._check(z, ctx, tap, stop_after)
         dtype = self.conv_in.weight.dtype
@@ -252,11 +253,10 @@ class UNet(nn.Module):
                 f"context of shape {tuple(ctx.shape)} beside latents of shape {tuple(z.shape)}; "
                 f"expected ({len(z)},77,{c.context_dim}), or a multiple of {len(z)} contexts"
             )
-        if tap is not None and not any(tap.wants(site) for site in self.sites):
-            raise UserError(
-                f"the tap {type(tap).__name__} wants none of the UNet's sites, so it would see nothing; "
-                f"they are {', '.join(s.name for s in self.sites)}"
-            )
-        if stop_after is None:
-            return None
-        return self.site(stop_after.name if isinstance(stop_after, Site) else stop_after).name
+        sites, stop = self.sites, None
+        if stop_after is not None:
+            last = self.site(stop_after.name if isinstance(stop_after, Site) else stop_after)
+            sites, stop = self.sites[: self.sites.index(last) + 1], last.name
+        if tap is not None:
+            check_reached(tap, sites)
+        return stop

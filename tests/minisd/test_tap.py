@@ -147,6 +147,17 @@ def test_composed_taps_that_want_nothing_are_an_error(sd, inputs):
         sd.unet(*inputs, tap=compose(Replace({}), Record(select("cross", scale=3))))
 
 
+def test_an_idle_tap_is_an_error_in_a_composition_too(sd, inputs):
+    with pytest.raises(UserError, match="the tap Replace wants none"):
+        sd.unet(*inputs, tap=compose(Record(), Replace({})))
+
+
+def test_a_tap_whose_sites_lie_behind_the_stop_is_an_error(sd, inputs):
+    tap = Record(select(place="up"))
+    with pytest.raises(UserError, match=r"wants none .*down\.0\.0\.self, down\.0\.0\.cross$"):
+        sd.unet(*inputs, tap=tap, stop_after="down.0.0.cross")
+
+
 def test_each_tap_of_a_composition_must_reach_a_site(sd):
     """Those of the others are no excuse, however deep the tap lies."""
     idle, busy = Replace({"no.such.site": torch.ones(1)}), Record(select("cross"))
