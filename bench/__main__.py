@@ -13,13 +13,13 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from minisd import StableDiffusion, UserError, options
+from minisd import UserError, options
 
 from . import report
 from .ladder import Rung, ladder
 from .roofline import job_flops, matrix_peak
 from .scenario import JOBS, Scenario
-from .timing import Measured, Runner, measure, trace
+from .timing import Runner, trace
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -65,21 +65,21 @@ def _chosen(rungs: list[Rung], names: list[str] | None) -> list[Rung]:
 
 
 def climb(scenario: Scenario, rungs: list[Rung], repeats: int, profile: str | None = None) -> dict:
-    """All rungs in one process, one after the other, each compared with the first."""
-    models: dict[torch.dtype, StableDiffusion] = {}
-    reference, measured, peaks = None, list[tuple[Measured, float]](), {}
-    for rung in tqdm(rungs, unit="rung", disable=None):
-        if rung.dtype not in models:  # the ladder lowers the precision once: one model at a time
-            models = {rung.dtype: scenario.load(rung.dtype)}
-            name = str(rung.dtype).removeprefix("torch.")
-            peaks[name] = matrix_peak(models[rung.dtype].device, rung.dtype)
-        runner = Runner(models[rung.dtype], scenario, rung)
-        figures, results = measure(runner, repeats, reference)
-        reference = reference or results
-        measured.append((figures, job_flops(runner.sd, scenario, rung.plan)))
-        if profile and rung is rungs[-1]:
-            trace(runner, Path(profile))
-    return report.content(report.machine(runner.sd.device), scenario, measured, peaks)
+    """All rungs in one process, in turn and again in turn, so that a machine that slows down slows all of them."""
+    runners = [Runner(scenario.load(rung.dtype), scenario, rung) for rung in rungs]
+    device = runners[0].sd.device
+    results = [runner.start() for runner in tqdm(runners, desc="first runs", unit="rung", disable=None)]
+    for _ in tqdm(range(repeats), desc="timed rounds", unit="round", disable=None):
+        for runner in runners:
+            runner.again()
+    peaks = {str(d).removeprefix("torch."): matrix_peak(device, d) for d in {rung.dtype for rung in rungs}}
+    measured = [
+        (runner.figures(results[0], result), job_flops(runner.sd, scenario, runner.rung.plan))
+        for runner, result in zip(runners, results, strict=True)
+    ]
+    if profile:
+        trace(runners[-1], Path(profile))
+    return report.content(report.machine(device), scenario, measured, peaks)
 
 
 if __name__ == "__main__":

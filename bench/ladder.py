@@ -10,7 +10,14 @@ from suppress import Plan
 
 # none of the techniques: the reference's passes, the losses as tensor operations
 BARE = Plan(
-    sdpa=False, early_exit=False, one_branch=False, shared_maps=False, one_batch=False, gram=False, micro=1_000_000
+    sdpa=False,
+    early_exit=False,
+    one_branch=False,
+    shared_maps=False,
+    ahead=False,
+    one_batch=False,
+    gram=False,
+    micro=1_000_000,
 )
 
 
@@ -33,10 +40,11 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         ("one branch before R", {"one_branch": True}),
         ("reference maps shared", {"shared_maps": True}),
         ("one batch", {"one_batch": True}),
+        ("original a step ahead", {"ahead": True}),
         ("SWR once, by Gram matrix", {"gram": True}),
     ]
-    if device == "cuda":
-        techniques.append(("CUDA graphs", {"graph": True}))
+    suits = ("CUDA graphs", {"graph": True}) if device == "cuda" else ("channels last", {"channels_last": True})
+    techniques.append(suits)
     rungs, plan = [Rung("reference", None)], BARE
     for name, change in techniques:
         plan = replace(plan, **change)
@@ -48,5 +56,5 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         rungs = [replace(rung, dtype=dtype) if k >= at else rung for k, rung in enumerate(rungs)]
     if compiler:
         plan = replace(plan, compile="inductor", channels_last=True)
-        rungs.append(Rung("torch.compile, channels_last", plan, rungs[-1].dtype))
+        rungs.append(Rung("torch.compile", plan, rungs[-1].dtype))
     return rungs

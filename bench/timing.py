@@ -33,7 +33,7 @@ class Measured:
     peak_gib: float | None
     launches: int | None  # of kernels and graphs
     worst_delta: float  # of the latents to the first rung's
-    relative_error: float  # ‖Δ‖ / ‖latents of the first rung‖, of what the job adds to the noise
+    relative_error: float  # ‖Δ‖ / ‖latents of the first rung‖
     psnr: float  # of the suppressed pictures to the first rung's, dB, the worst
 
 
@@ -60,23 +60,40 @@ def synchronise(device: torch.device) -> None:
 
 
 class Runner:
-    """A rung on its model, ready to run."""
+    """A rung on a model of its own, and what was measured of it."""
 
     def __init__(self, sd: StableDiffusion, scenario: Scenario, rung: Rung):
         self.sd, self.scenario, self.rung = sd, scenario, rung
         self.engine: Fast | str = Fast(sd, rung.plan) if rung.plan else "reference"
+        self.seconds: list[float] = []  # of whole jobs
+        self.sampling: list[float] = []  # of their sampling
+        self.plain: list[float] = []  # of sampling without ITO
 
     def run(self, iterations: int | None = None) -> list[Result]:
         settings = self.scenario.settings
         if iterations is not None:
             settings = replace(settings, iterations=iterations)
-        return run_batch(
-            self.sd,
-            self.scenario.jobs,
-            settings=settings,
-            engine=self.engine,
-            batch_size=self.scenario.batch,
-        )
+        jobs, batch = self.scenario.jobs, self.scenario.batch
+        return run_batch(self.sd, jobs, settings=settings, engine=self.engine, batch_size=batch)
+
+    def start(self) -> list[Result]:
+        """The first run, which compiles and records; it is timed apart, and its memory is the rung's."""
+        device, results = self.sd.device, list[Result]()
+        others = 0
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+            others = torch.cuda.memory_allocated(device) - weight_bytes(self.sd)  # the other rungs' models
+        self.first = seconds_of(lambda: results.extend(self.run()), device)
+        self.run(iterations=0)
+        self.peak = (torch.cuda.max_memory_allocated(device) - others) / 2**30 if device.type == "cuda" else None
+        return results
+
+    def again(self) -> None:
+        """One more timed run of each kind."""
+        results: list[Result] = []
+        self.seconds.append(seconds_of(lambda: results.extend(self.run()), self.sd.device))
+        self.sampling.append(results[0].timings["sample"])
+        self.plain.append(self.run(iterations=0)[0].timings["sample"])
 
     def forwards(self) -> int:
         """Samples through the UNet in a job without ITO."""
@@ -84,42 +101,31 @@ class Runner:
         shared = self.rung.plan is not None and self.rung.plan.one_branch
         return self.scenario.batch * (2 * s.first + 4 * (s.steps - s.first) if shared else 4 * s.steps)
 
-
-def measure(runner: Runner, repeats: int, reference: list[Result] | None) -> tuple[Measured, list[Result]]:
-    """The rung's figures, and its results for later rungs to be compared with. reference: those of the first rung."""
-    device, settings = runner.sd.device, runner.scenario.settings
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-    results: list[Result] = []
-    first = seconds_of(lambda: results.extend(runner.run()), device)
-    seconds = [seconds_of(runner.run, device) for _ in range(repeats)]
-    peak = torch.cuda.max_memory_allocated(device) / 2**30 if device.type == "cuda" else None
-    sampling = [results_time(runner.run(iterations=0)) for _ in range(repeats)]
-    with_ito = results_time(runner.run())
-    count = settings.iterations * (settings.last - settings.first)
-    plain = quantile(sampling, 0.5)
-    worst, relative, decibel = compare(reference or results, results)
-    return (
-        Measured(
-            rung=runner.rung.name,
-            dtype=str(runner.rung.dtype).removeprefix("torch."),
-            seconds=seconds,
-            first=first,
-            ms_step=1e3 * plain / settings.steps,
-            ms_forward=1e3 * plain / runner.forwards(),
-            ms_iteration=1e3 * (with_ito - plain) / count if count > 0 else None,
-            peak_gib=peak,
-            launches=launches(runner) if device.type == "cuda" else None,
+    def figures(self, reference: list[Result], results: list[Result]) -> Measured:
+        """reference, results: of the first rung and of this one."""
+        s = self.scenario.settings
+        count = s.iterations * max(s.last - s.first, 0)
+        sampling, plain = quantile(self.sampling, 0.5), quantile(self.plain, 0.5)
+        worst, relative, decibel = compare(reference, results)
+        return Measured(
+            rung=self.rung.name,
+            dtype=str(self.rung.dtype).removeprefix("torch."),
+            seconds=self.seconds,
+            first=self.first,
+            ms_step=1e3 * plain / s.steps,
+            ms_forward=1e3 * plain / self.forwards(),
+            ms_iteration=1e3 * (sampling - plain) / count if count else None,
+            peak_gib=self.peak,
+            launches=launches(self) if self.sd.device.type == "cuda" else None,
             worst_delta=worst,
             relative_error=relative,
             psnr=decibel,
-        ),
-        results,
-    )
+        )
 
 
-def results_time(results: list[Result]) -> float:
-    return results[0].timings["sample"]
+def weight_bytes(sd: StableDiffusion) -> int:
+    modules = (sd.unet, sd.vae, sd.text_encoder)
+    return sum(x.numel() * x.element_size() for module in modules for x in (*module.parameters(), *module.buffers()))
 
 
 def compare(a: list[Result], b: list[Result]) -> tuple[float, float, float]:

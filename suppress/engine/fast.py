@@ -1,9 +1,9 @@
 """The loop of two branches (suppress/methods/base.py), fast: the same pictures from fewer and shorter passes.
 
     step                before R            R … stop, with ITO on maps            else
-    UNet calls          [u, c] of one       [u, c] of the original, maps read     [u, u, c, ĉ]
-    (each a batch)      branch, the         iterations × (c̃ → maps → loss → ∇)
-                        other is equal      [u, ĉ] of the suppressed
+    UNet calls          [u, c] of one       iterations × (c̃ → maps → loss → ∇)    [u, u, c, ĉ]
+    (each a batch)      branch, the         [u, u, ĉ, c], the original's u and
+                        other is equal      c of the next step, its maps read
 
 u: without the prompt, c: with it, ĉ: the edited context. What each technique is, and how to do without it: `Plan`.
 """

@@ -63,12 +63,13 @@ def guided_with_maps(
     reader: Reader,
     tap: Tap | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`guided` and the maps of its samples with the prompt: (eps, cross (B,N,K), self (B,N,N)).
+    """`guided`, and maps of its last B samples with the prompt: (eps (nB,4,h,w), cross (B,N,K), self (B,N,N)).
 
     columns (B,K): the tokens whose columns of the cross maps are kept.
     """
     means = LayerMean(reader.scale, reader.heads, columns)
-    eps = guided(unet, z, t, uncond, ctx, guidance, compose(means, tap) if tap is not None else means)
+    seen: Tap = Part(means, slice(len(z) - len(columns), None))
+    eps = guided(unet, z, t, uncond, ctx, guidance, compose(seen, tap) if tap is not None else seen)
     maps = means.maps(map_grid(z, reader.scale))
     return eps, maps.cross, maps.self_
 

@@ -22,7 +22,7 @@ ENGINES = ("reference", "fast", "compiled")
 
 @dataclass(frozen=True)
 class Plan:
-    """The first six are for every machine; the rest suits one kind of hardware or another.
+    """The first eight are for every machine; the rest suits one kind of hardware or another.
 
     All off, it is the reference's passes with the losses in tensor operations instead of loops. Half precision is none
     of them: the dtype is the user's choice when the model is loaded.
@@ -32,9 +32,10 @@ class Plan:
     early_exit: bool = True  # ITO's passes, forward and so backward, end at the last layer whose maps the loss reads
     one_branch: bool = True  # before step R the branches are equal: one of them is drawn
     shared_maps: bool = True  # the reference maps come out of the original branch's own pass
+    ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed
     one_batch: bool = True  # with and without the prompt, original and suppressed: one UNet call
     gram: bool = True  # SWR once a run, on the Gram matrix (suppress/gram.py), and not an SVD every step
-    channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once it is compiled
+    channels_last: bool = False  # memory layout of the UNet's weights: CPUs want it, tensor cores too, once compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, as CUDA graphs: no Python, no launches
     compile: str | None = None  # torch.compile's backend, e.g. "inductor"
     micro: int = 4  # samples in ITO at once, whose activations a backward pass has to keep: bounds the memory
@@ -46,7 +47,7 @@ class Plan:
 
 def fast_plan(device: torch.device) -> Plan:
     """What pays for a single run, without a compiler."""
-    return Plan(graph=device.type == "cuda")
+    return Plan(graph=device.type == "cuda", channels_last=device.type == "cpu")
 
 
 def compiled_plan(device: torch.device) -> Plan:

@@ -49,29 +49,42 @@ class Run:
     def steps(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (z, ẑ) after each step."""
         z = edited = self.z
+        ahead = None  # (eps, cross, self) of the original at step i, if step i - 1 has found them
         for i in range(self.method.steps):
             if i < self.method.first and self.plan.one_branch:
                 z = edited = self._step(i, z, self._guided(i, {BOTH: (z, self.ctx)}))
+            elif self.ito and self._shares_maps(i):
+                eps, *maps = ahead or self._guided_with_maps(i, {ORIGINAL: (z, self.ctx)})
+                z = self._step(i, z, eps)
+                suppressed = {SUPPRESSED: (edited, self.ito(i, edited, *maps))}
+                if self.plan.ahead and self._shares_maps(i + 1):
+                    eps, *maps = self._guided_with_maps(i, suppressed | {ORIGINAL: (z, self.ctx)}, ahead=True)
+                    eps, eps_ahead = eps.chunk(2)
+                    ahead = eps_ahead, *maps
+                else:
+                    eps, ahead = self._guided(i, suppressed), None
+                edited = self._step(i, edited, eps)
             else:
-                eps, eps_edited = self._predict(i, z, edited)
+                branches = {ORIGINAL: (z, self.ctx), SUPPRESSED: (edited, self._context(i, z, edited))}
+                eps, eps_edited = self._guided(i, branches).chunk(2)
                 z, edited = self._step(i, z, eps), self._step(i, edited, eps_edited)
             yield z, edited
 
-    def _predict(self, i: int, z: Tensor, edited: Tensor) -> tuple[Tensor, Tensor]:
-        """(eps of the original, eps of the suppressed) where the branches are two."""
+    def _optimises(self, i: int) -> bool:
+        return self.ito is not None and self.method.first <= i < self.ito.last
+
+    def _shares_maps(self, i: int) -> bool:
+        """Whether step i's reference maps come out of the original's own pass."""
+        return self.plan.shared_maps and self._optimises(i) and self.ito is not None and self.ito.of_original
+
+    def _context(self, i: int, z: Tensor, edited: Tensor) -> Tensor:
+        """ĉ_i, where the original's own pass is not needed for it; c before R."""
         if i < self.method.first:
-            ctx = self.ctx
-        elif self.ito is None or i >= self.ito.last:
-            ctx = self.contexts(i, z, edited)
-        elif self.ito.of_original and self.plan.shared_maps:
-            eps, *maps = self._guided_with_maps(i, z, self.ito)
-            ctx = self.ito(i, edited, *maps)
-            return eps, self._guided(i, {SUPPRESSED: (edited, ctx)})
-        else:
-            source = z if self.ito.of_original else edited
-            ctx = self.ito(i, edited, *self.ito.read(i, source, self.ctx))
-        eps, eps_edited = self._guided(i, {ORIGINAL: (z, self.ctx), SUPPRESSED: (edited, ctx)}).chunk(2)
-        return eps, eps_edited
+            return self.ctx
+        if self.ito is None or not self._optimises(i):
+            return self.contexts(i, z, edited)
+        source = z if self.ito.of_original else edited
+        return self.ito(i, edited, *self.ito.read(i, source, self.ctx))
 
     def _step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
         return ddim.step(z, eps, self.schedule.alpha[i], self.schedule.alpha[i + 1])
@@ -87,13 +100,18 @@ class Run:
         f = partial(self.engine.guided, self.sd.unet, guidance=self.guidance, tap=None)
         return self.engine.call("guided", f, z, self.times[i], self.uncond, ctx)
 
-    def _guided_with_maps(self, i: int, z: Tensor, ito: Ito) -> tuple[Tensor, Tensor, Tensor]:
-        """(eps, cross maps, self maps) of the original."""
-        inputs = (z, self.times[i], self.uncond, self.ctx, ito.words.columns)
-        tap = self._tap(i, ORIGINAL)
+    def _guided_with_maps(
+        self, i: int, branches: dict[str, tuple[Tensor, Tensor]], ahead: bool = False
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(eps, cross maps, self maps): the maps of the last branch, the original; ahead: that is at step i + 1."""
+        assert self.ito is not None
+        z, ctx = (torch.cat(parts) for parts in zip(*branches.values(), strict=True))
+        t = self.times[i : i + 2].repeat_interleave(len(self.z), output_size=len(z)) if ahead else self.times[i]
+        inputs = (z, t, self.uncond, ctx, self.ito.words.columns)
+        tap = self._tap(i, *branches)
         if tap is not None:
-            return passes.guided_with_maps(self.sd.unet, *inputs, self.guidance, ito.whole, tap)
-        f = partial(self.engine.guided_with_maps, self.sd.unet, guidance=self.guidance, reader=ito.whole, tap=None)
+            return passes.guided_with_maps(self.sd.unet, *inputs, self.guidance, self.ito.whole, tap)
+        f = partial(self.engine.guided_with_maps, self.sd.unet, guidance=self.guidance, reader=self.ito.whole, tap=None)
         return self.engine.call("guided with maps", f, *inputs)
 
     def _tap(self, i: int, *branches: str) -> Tap | None:
