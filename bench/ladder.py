@@ -12,6 +12,7 @@ from suppress import Plan
 BARE = Plan(
     sdpa=False,
     early_exit=False,
+    one_head=False,
     one_branch=False,
     shared_maps=False,
     ahead=False,
@@ -37,6 +38,7 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         ("losses as tensors", {}),
         ("fused attention", {"sdpa": True}),
         ("early exit", {"early_exit": True}),
+        ("head once a step", {"one_head": True}),
         ("one branch before R", {"one_branch": True}),
         ("reference maps shared", {"shared_maps": True}),
         ("one batch", {"one_batch": True}),

@@ -43,8 +43,7 @@ def main() -> None:
     if args.write:
         assert sd.folder is not None
         content = {
-            "suppress-eot": {"start": best.start},
-            "unread": {"start": best.start},  # the same method where the target is the last word, as here
+            "all": {"start": best.start},  # every method that is no published preset
             "measured": {
                 "by": "python -m bench.tune_start",
                 "prompt": PROMPT,

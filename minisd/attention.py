@@ -14,7 +14,7 @@ Module names are those of the diffusers state dict, so that a folder loads witho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -107,11 +107,17 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(dim)
 
     def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
-        """x (B,N,C), ctx (mB,77,D) -> (mB,N,C), or None once the site named `stop` has run."""
+        """`look` and `read`: x (B,N,C), ctx (mB,77,D) -> (mB,N,C), or None once the site named `stop` has run."""
+        x = self.look(x, tap)
+        return None if stop == self.attn1.site.name else self.read(x, ctx, tap, stop)
+
+    def look(self, x: Tensor, tap: Tap | None) -> Tensor:
+        """The pixels at each other: (B,N,C) -> (B,N,C)."""
         h = self.norm1(x)
-        x = x + self.attn1(h, h, tap)
-        if stop == self.attn1.site.name:
-            return None
+        return x + self.attn1(h, h, tap)
+
+    def read(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
+        """The pixels at the text, and each by itself."""
         x = tile(x, len(ctx))
         x = x + self.attn2(self.norm2(x), ctx, tap)
         if stop == self.attn2.site.name:
@@ -133,11 +139,19 @@ class SpatialTransformer(nn.Module):
     def sites(self) -> list[Site]:
         return [attn.site for attn in self.modules() if isinstance(attn, Attention)]  # attn1, attn2
 
-    def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
-        h: Tensor | None = rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")
-        for block in self.transformer_blocks:
-            h = block(h, ctx, tap, stop)
-            if h is None:
-                return None
-        assert h is not None
+    def look(self, x: Tensor) -> Tensor:
+        """What the block does before it meets the text: (B,C,h,w) -> (B,hw,C), for `looked` below."""
+        block: Any = self.transformer_blocks[0]
+        return block.look(self._tokens(x), None)
+
+    def forward(
+        self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None, looked: Tensor | None = None
+    ) -> Tensor | None:
+        block: Any = self.transformer_blocks[0]
+        h = block(self._tokens(x), ctx, tap, stop) if looked is None else block.read(looked, ctx, tap, stop)
+        if h is None:
+            return None
         return tile(x, len(h)) + self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        return rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")

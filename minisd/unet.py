@@ -11,6 +11,7 @@ those of the diffusers state dict.
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +88,15 @@ def sinusoids(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
+class Head(NamedTuple):
+    """All that a pass knows before it meets the text for the first time: the same under every context."""
+
+    emb: Tensor  # of the timestep
+    first: Tensor  # conv_in's output
+    x: Tensor  # the first residual block's
+    looked: Tensor  # the first transformer's, after its self attention
+
+
 class _Builder:
     """Knows, while the UNet is put together, the config and the scale, and so what each site is called."""
 
@@ -116,12 +126,13 @@ class DownBlock(nn.Module):
         )
         self.downsamplers = nn.ModuleList([Downsample(dim)] if i < len(c.channels) - 1 else [])
 
-    def forward(self, x, emb, ctx, skips: list[Tensor], tap, stop) -> Tensor | None:
-        """Appends every output to `skips`; None once `stop` has run."""
+    def forward(self, x, emb, ctx, skips: list[Tensor], tap, stop, head: Head | None = None) -> Tensor | None:
+        """Appends every output to `skips`; None once `stop` has run. head: goes on from there."""
         for n, resnet in enumerate(self.resnets):
-            x = resnet(x, emb)
+            known = head if n == 0 else None
+            x = resnet(x, emb) if known is None else known.x
             if self.attentions:
-                x = self.attentions[n](x, ctx, tap, stop)
+                x = self.attentions[n](x, ctx, tap, stop, known.looked if known is not None else None)
                 if x is None:
                     return None
             skips.append(x)
@@ -207,6 +218,7 @@ class UNet(nn.Module):
         ctx: Tensor,
         tap: Tap | None = None,
         stop_after: Site | str | None = None,
+        head: Head | None = None,
     ) -> Tensor | None:
         """Predicted noise in z's dtype; the weights' dtype is used inside.
 
@@ -214,6 +226,7 @@ class UNet(nn.Module):
         then (mB,4,h,w), and what comes before the first attention to the text is computed once for the m of them.
         tap: sees or replaces keys, values and maps at the sites it wants (minisd/tap.py).
         stop_after: a Site or its name; the pass ends there and None is returned, the tap has what it wanted.
+        head: `self.head(z, t)`, made once for passes under several contexts; a tap must not want the first site then.
         Raises UserError where the shapes do not fit, or where the tap, or one of those composed in it, wants none of
         the sites up to there.
         """
@@ -224,15 +237,16 @@ class UNet(nn.Module):
             raise UserError(
                 f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {z.shape[0]} samples"
             )
-        emb = self.time_embedding(sinusoids(t.reshape(-1), self.config.channels[0]).to(dtype))
         ctx = ctx.to(dtype)
-
         if tap is not None and tap.wants(self.sites[0]):  # the one site before the text: show it every sample
             z = tile(z, len(ctx))
-        x = self.conv_in(z.to(dtype))
+        if head is None:
+            emb, x = self._start(z, t)
+        else:
+            emb, x = head.emb, head.first
         skips = [x]
-        for down in self.down_blocks:
-            x = down(x, emb, ctx, skips, tap, stop)
+        for i, down in enumerate(self.down_blocks):
+            x = down(x, emb, ctx, skips, tap, stop, head if i == 0 else None)
             if x is None:
                 return None
         x = self.mid_block(x, emb, ctx, tap, stop)
@@ -243,6 +257,19 @@ class UNet(nn.Module):
             if x is None:
                 return None
         return self.conv_out(F.silu(self.conv_norm_out(x))).to(z.dtype)
+
+    def head(self, z: Tensor, t: int | Tensor) -> Head:
+        """What passes at z and t have in common, whatever their contexts are. For UNets that attend from the start."""
+        emb, first = self._start(z, torch.as_tensor(t, device=z.device))
+        block: Any = self.down_blocks[0]
+        x = block.resnets[0](first, emb)
+        return Head(emb, first, x, block.attentions[0].look(x))
+
+    def _start(self, z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        """(the timestep's embedding, conv_in's output) in the weights' dtype"""
+        dtype = self.conv_in.weight.dtype
+        emb = self.time_embedding(sinusoids(t.reshape(-1), self.config.channels[0]).to(dtype))
+        return emb, self.conv_in(z.to(dtype))
 
     def _check(self, z: Tensor, ctx: Tensor, tap: Tap | None, stop_after: Site | str | None) -> str | None:
         c = self.config
@@ -255,8 +282,8 @@ class UNet(nn.Module):
             )
         sites, stop = self.sites, None
         if stop_after is not None:
-            last = self.site(stop_after.name if isinstance(stop_after, Site) else stop_after)
-            sites, stop = self.sites[: self.sites.index(last) + 1], last.name
+            stop = self.site(stop_after.name if isinstance(stop_after, Site) else stop_after).name
+            sites = self.sites[: [site.name for site in self.sites].index(stop) + 1]
         if tap is not None:
             check_reached(tap, sites)
         return stop

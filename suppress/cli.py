@@ -68,6 +68,12 @@ def _parser() -> argparse.ArgumentParser:
         "late keeps more of the layout (default: the published .2; the embedded model has its own, measured: "
         "weights/tiny/defaults.json)",
     )
+    method.add_argument(
+        "--engine",
+        choices=("reference", "fast", "compiled"),
+        help="how, not what, is computed: fast (default), the loop as the paper has it, or fast and compiled, which "
+        "pays for many seeds",
+    )
     method.add_argument("--gamma", type=float, help="SWR's strength γ: σ̂ = σ e^(-γσ), 0 does nothing (default 1)")
     method.add_argument("--iterations", type=int, help="gradient steps of ITO at each step (default 0, paper 10)")
     method.add_argument("--stop", metavar="STEP", type=_number, help="the end of ITO: a step or a share (default .4)")
@@ -130,6 +136,7 @@ def _suppress(args: argparse.Namespace) -> None:
                 request.targets,
                 seed=args.seed,
                 settings=settings,
+                engine=args.engine,
                 maps=args.sheet is None,
                 progress=options.progress_bar(spec),
             )
@@ -141,8 +148,9 @@ def _specs(args: argparse.Namespace) -> list[str]:
     """The methods to run, by name."""
     from .methods import DEFAULT
 
-    if args.preset and args.method not in (None, "suppress-eot"):
-        raise UserError(f"--preset {args.preset} is of suppress-eot, not of {args.method}")
+    name, colon, rest = (args.method or "suppress-eot").partition(":")
+    if args.preset and name != "suppress-eot":
+        raise UserError(f"--preset {args.preset} is of suppress-eot, not of {name}")
     if args.strengthen:
         if args.method or args.preset or args.sheet is not None:
             raise UserError("--strengthen is a method of its own; leave --method, --preset and --sheet away")
@@ -151,7 +159,10 @@ def _specs(args: argparse.Namespace) -> list[str]:
         if args.method or args.preset:
             raise UserError("--sheet names its methods itself; leave --method and --preset away")
         return args.sheet or ["zero", "suppress-eot", "official", "paper", "unread"]
-    return [args.preset or args.method or DEFAULT]
+    if args.preset:
+        return [args.preset + colon + rest]
+    swr = any(value is not None for value in (args.gamma, args.iterations, args.stop))
+    return [args.method or ("suppress-eot" if swr else DEFAULT)]  # --gamma, --iterations and --stop are SuppressEOT's
 
 
 def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str) -> tuple[Method, str]:
@@ -177,7 +188,9 @@ def _describe(spec: str, settings: Method) -> str:
     parts = [spec]
     if isinstance(settings, SuppressEOT):
         parts.append(f"γ = {settings.gamma:g}")
-        if settings.iterations:
+        if settings.iterations and settings.first >= settings.last:
+            parts.append(f"no ITO, which ends before step {settings.last}")
+        elif settings.iterations:
             parts.append(f"ITO × {settings.iterations} before step {settings.last}")
     return ", ".join([*parts, f"from step R = {settings.first} of {settings.steps}"])
 

@@ -18,7 +18,7 @@ from minisd.picture import to_pil
 from minisd.pipeline import check_settings, pair
 
 from .engine import Fast, find_engine
-from .methods import DEFAULT, Method, Prompt, parse_method, two_branches
+from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
 from .target import eot_rows, find_rows, read_request
 
 
@@ -163,10 +163,25 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
     method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
     """
     spec = method or DEFAULT
-    file = sd.folder / "defaults.json" if sd.folder else None
-    measured: dict[str, Any] = json.loads(file.read_text()) if file and file.is_file() else {}
-    origin = f"measured on {sd.name}" if spec.partition(":")[0] in measured else "published"
+    name = spec.partition(":")[0]
+    measured = _measured(sd)
+    general = "all" in measured and name in METHODS and not METHODS[name].preset
+    origin = f"measured on {sd.name}" if name in measured or general else "published"
     return parse_method(spec, measured, **given), origin
+
+
+def _measured(sd: StableDiffusion) -> dict[str, Any]:
+    """The content of a folder's defaults.json; nothing where there is none."""
+    file = sd.folder / "defaults.json" if sd.folder else None
+    if not file or not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text())
+    except ValueError as error:
+        raise UserError(f"{file} is not JSON ({error}); mend it, or remove it for the published settings") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} holds no settings by the names of methods; remove it for the published ones")
+    return content
 
 
 def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:

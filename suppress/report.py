@@ -18,6 +18,7 @@ from .job import Result
 from .metrics import ClipScore, Detector, Unavailable
 
 DASH = "–"
+SUPPRESSED, STRENGTHENED = "suppressed", "strengthened"  # what the picture beside the original is called
 Scores = dict[
     str, dict[str, list[float] | str]
 ]  # "DetScore glasses" -> {"original": […], "suppressed": […]} or a reason
@@ -28,10 +29,11 @@ def write(
 ) -> None:
     """Prints the scores of each result, writes the sheet and the JSON, prints the picture's name."""
     judges = Judges(sd)
-    scores = [judges.scores(result) for result in results]
+    side = STRENGTHENED if args.strengthen else SUPPRESSED
+    scores = [judges.scores(result, side) for result in results]
     for spec, score in zip(specs, scores, strict=True):
-        print(table(score, spec if len(specs) > 1 else ""))
-    picture = draw(results[0]) if args.sheet is None else draw_sheet(specs, results, scores)
+        print(table(score, spec if len(specs) > 1 else "", side))
+    picture = draw(results[0], side) if args.sheet is None else draw_sheet(specs, results, scores)
     stem = f"{slug(results[0].prompt)}-s{'-'.join(map(str, args.seed))}" + ("-sheet" if args.sheet is not None else "")
     path = out or free_name(stem, beside=(".json",))
     save(picture, path, describe(sd, args, specs, results))
@@ -40,6 +42,7 @@ def write(
         "targets": results[0].targets,
         "model": sd.name,
         "precision": args.dtype or "fp32",
+        "engine": args.engine or "fast",
         "seeds": args.seed,
         "results": [
             {"method": spec, "settings": asdict(r.settings), "scores": score, "seconds": r.timings}
@@ -53,7 +56,7 @@ def write(
 # ---------------------------------------------------------------------- pictures
 
 
-def draw(result: Result) -> Image.Image:
+def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
     """Two rows a seed: the original and the suppressed picture, under each the targets' cross-attention map.
 
     Both maps of a seed share one scale, so that a target that is gone is dark.
@@ -67,23 +70,24 @@ def draw(result: Result) -> Image.Image:
         heats = [maps[k, rows].sum(dim=0) for maps in (result.original_maps, result.maps)]
         span = (float(heats[0].min()), float(heats[0].max()))
         cells += [list(pictures), [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]]
-        labels += [["original", "suppressed"], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
+        labels += [["original", side], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
     return sheet(cells, labels)
 
 
 def draw_sheet(specs: Sequence[str], results: Sequence[Result], scores: Sequence[Scores]) -> Image.Image:
-    """A row a method, a column a seed; the originals on top. Labels: the method and the first target's DetScore."""
+    """A row a method, a column a seed; the originals on top. Labels: the first target's DetScore and the method, or of
+    a method with settings these alone, as rows may differ in nothing else and labels are cut."""
     cells, labels = [both(results[0])[0]], [_labels("original", scores[0], "original", len(both(results[0])[0]))]
     for spec, result, score in zip(specs, results, scores, strict=True):
         pictures = both(result)[1]
         cells.append(pictures)
-        labels.append(_labels(spec, score, "suppressed", len(pictures)))
+        labels.append(_labels(spec.partition(":")[2] or spec, score, SUPPRESSED, len(pictures)))
     return sheet(cells, labels)
 
 
 def _labels(name: str, score: Scores, side: str, count: int) -> list[str]:
     values = next(iter(score.values())).get(side)
-    return [f"{name} {values[k]:.2f}" if isinstance(values, list) else name for k in range(count)]
+    return [f"{values[k]:.2f} {name}" if isinstance(values, list) else name for k in range(count)]
 
 
 def both(result: Result) -> list[list[Image.Image]]:
@@ -102,7 +106,7 @@ def describe(sd: StableDiffusion, args: argparse.Namespace, specs: Sequence[str]
         "Seed": args.seed[0],
         "Size": f"{first.width}x{first.height}",
         **options.model_fields(sd, args),
-        "Suppress": ", ".join(results[0].targets),
+        "Strengthen" if args.strengthen else "Suppress": ", ".join(results[0].targets),
         "Suppress method": ", ".join(specs),
         "Suppress start": s.first,
     }
@@ -119,10 +123,10 @@ class Judges:
         self.detector: Detector | Unavailable = _try(Detector, sd)
         self.clip: ClipScore | Unavailable = _try(ClipScore, sd)
 
-    def scores(self, result: Result) -> Scores:
-        """For each target DetScore and CLIP score of the originals and the suppressed, or the reason for none."""
+    def scores(self, result: Result, side: str = SUPPRESSED) -> Scores:
+        """For each target DetScore and CLIP score of "original" and `side`, or the reason for none."""
         found: Scores = {}
-        sides = dict(zip(("original", "suppressed"), both(result), strict=True))
+        sides = dict(zip(("original", side), both(result), strict=True))
         for target in result.targets:
             found[f"DetScore {target}"] = self._det_score(target, sides)
             if isinstance(self.clip, Unavailable):
@@ -151,11 +155,11 @@ def _try(judge, sd: StableDiffusion):
         return reason
 
 
-def table(scores: Scores, title: str = "") -> str:
+def table(scores: Scores, title: str = "", side: str = SUPPRESSED) -> str:
     """A line a score: means over the seeds, or a dash and the reason."""
-    lines = [f"{title:<28}original  suppressed"]
+    lines = [f"{title:<28}original  {side}"]
     for name, values in scores.items():
-        sides = [values.get("original"), values.get("suppressed")]
+        sides = [values.get("original"), values.get(side)]
         cells = [f"{sum(v) / len(v):.3f}" if isinstance(v, list) else DASH for v in sides]
         remark = values.get("reason") or values.get("remark")
         lines.append(f"{name:<28}{cells[0]:>8}    {cells[1]:>8}" + (f"  ({remark})" if remark else ""))

@@ -44,6 +44,7 @@ class Fast:
         self.guided_with_maps = self._compiled(passes.guided_with_maps)
         self.read = self._compiled(passes.read)
         self.map_loss = self._compiled(passes.map_loss)
+        self.head = self._compiled(passes.head)
         self._decode = self._compiled(sd.vae.decode)
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"

@@ -40,6 +40,8 @@ class Ito:
         self.whole = Reader(scale, method.heads, None, engine.plan.sdpa)
         self.early = replace(self.whole, stop=last) if engine.plan.early_exit else self.whole
         self.grid = map_grid(z, scale)
+        attends, shown = unet.config.attention[0], wanted(unet.sites[0]) or not engine.plan.sdpa
+        self.one_head = engine.plan.one_head and attends and not shown
         self.words = find_words([p.others for p in prompts], [p.target for p in prompts], method.weights, z.device)
         self.eta = torch.tensor([method.step_length(i) for i in range(method.steps)], device=z.device)
         # float32 whatever the weights are: half a step of gradient would round away
@@ -64,7 +66,8 @@ class Ito:
         """The context (B,77,D), float32, after step i's iterations; cross (B,N,K), self_ (B,N,N): reference maps."""
         engine, method = self.engine, self.method
         target = set_target(self.words, cross, self_, self.grid, method.loss)
-        f = partial(passes.iterate, engine.map_loss, engine.sd.unet, self.early, method.loss, method.iterations)
+        functions = engine.map_loss, engine.head if self.one_head else None
+        f = partial(passes.iterate, *functions, engine.sd.unet, self.early, method.loss, method.iterations)
         done = []
         for k in range(0, len(edited), engine.plan.micro):
             rows = slice(k, k + engine.plan.micro)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from minisd import Part, Tap, UNet, compose
+from minisd.unet import Head
 
 from ..loss import Maps, Target, attention_loss
 from ..optimize import LayerMean, descend, map_grid
@@ -74,24 +75,39 @@ def guided_with_maps(
     return eps, maps.cross, maps.self_
 
 
-def read(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader) -> tuple[Tensor, Tensor]:
+def head(unet: UNet, z: Tensor, t: Tensor) -> Head:
+    return unet.head(z, t)
+
+
+def read(
+    unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader, head: Head | None = None
+) -> tuple[Tensor, Tensor]:
     """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N)."""
     means = LayerMean(reader.scale, reader.heads, columns)
-    unet(z, t, ctx, tap=_explicit(means, reader.sdpa), stop_after=reader.stop)
+    unet(z, t, ctx, tap=_explicit(means, reader.sdpa), stop_after=reader.stop, head=head)
     maps: Maps = means.maps(map_grid(z, reader.scale))
     return maps.cross, maps.self_
 
 
 def map_loss(
-    unet: UNet, ctx: Tensor, z: Tensor, t: Tensor, columns: Tensor, target: Target, reader: Reader, form: str
+    unet: UNet,
+    ctx: Tensor,
+    z: Tensor,
+    t: Tensor,
+    columns: Tensor,
+    target: Target,
+    reader: Reader,
+    form: str,
+    head: Head | None,
 ) -> Tensor:
     """ITO's loss, summed over samples: a scalar. Each sample's gradient is its own."""
-    cross, self_ = read(unet, z, t, ctx, columns, reader)
+    cross, self_ = read(unet, z, t, ctx, columns, reader, head)
     return attention_loss(target, cross, self_, form).sum()
 
 
 def iterate(
     loss: Callable[..., Tensor],
+    head: Callable[..., Head] | None,
     unet: UNet,
     reader: Reader,
     form: str,
@@ -103,8 +119,13 @@ def iterate(
     columns: Tensor,
     *target: Tensor,
 ) -> Tensor:
-    """All iterations of a step's ITO from ctx (B,77,D) on; loss: `map_loss` or what a compiler made of it."""
-    return descend(ctx, lambda c: loss(unet, c, z, t, columns, Target(*target), reader, form), iterations, eta)
+    """All iterations of a step's ITO from ctx (B,77,D) on.
+
+    loss, head: the functions above or what a compiler made of them; head None: every pass begins at the latents.
+    """
+    start = head(unet, z, t) if head is not None else None
+    words = Target(*target)
+    return descend(ctx, lambda c: loss(unet, c, z, t, columns, words, reader, form, start), iterations, eta)
 
 
 def _explicit(tap: Tap | None, sdpa: bool) -> Tap | None:

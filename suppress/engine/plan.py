@@ -22,7 +22,7 @@ ENGINES = ("reference", "fast", "compiled")
 
 @dataclass(frozen=True)
 class Plan:
-    """The first eight are for every machine; the rest suits one kind of hardware or another.
+    """The first nine are for every machine; the rest suits one kind of hardware or another.
 
     All off, it is the reference's passes with the losses in tensor operations instead of loops. Half precision is none
     of them: the dtype is the user's choice when the model is loaded.
@@ -30,6 +30,7 @@ class Plan:
 
     sdpa: bool = True  # fused attention at every site whose maps nobody reads
     early_exit: bool = True  # ITO's passes, forward and so backward, end at the last layer whose maps the loss reads
+    one_head: bool = True  # what ITO's passes of a step do before they meet the text: once
     one_branch: bool = True  # before step R the branches are equal: one of them is drawn
     shared_maps: bool = True  # the reference maps come out of the original branch's own pass
     ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed

@@ -17,7 +17,7 @@ from .suppress_eot import SuppressEOT
 from .unread import Unread
 from .variant import AttentionToZero, Variant
 
-DEFAULT = "suppress-eot"
+DEFAULT = "unread"  # it meets the bar of suppress/evaluation/table.py
 
 
 @dataclass(frozen=True)

@@ -110,11 +110,22 @@ def test_progress_and_timings(sd):
 
 
 def test_defaults_belong_to_the_checkpoint(sd):
-    settings, origin = suppress.default_settings(sd)
-    assert settings.start < 0.2 and origin == "measured on tiny"
+    for method in (None, "suppress-eot", "zero"):
+        settings, origin = suppress.default_settings(sd, method)
+        assert settings.start < 0.2 and origin == "measured on tiny"
+    for preset in ("official", "paper"):  # published as a whole
+        assert suppress.default_settings(sd, preset)[1] == "published"
+    assert suppress.default_settings(sd, "official")[0] == suppress.SuppressEOT.official()
     elsewhere = replace(sd, folder=None)
-    assert suppress.default_settings(elsewhere) == (suppress.SuppressEOT(), "published")
-    assert suppress.SuppressEOT().start == 0.2
+    assert suppress.default_settings(elsewhere) == (suppress.Unread(), "published")
+    assert suppress.Unread().start == 0.2
+
+
+@pytest.mark.parametrize("content", ["{broken", "[]", '{"all": {"start": "x"}}', '{"all": {"colour": 1}}'])
+def test_damaged_defaults_are_an_error(sd, tmp_path, content):
+    (tmp_path / "defaults.json").write_text(content)
+    with pytest.raises(minisd.UserError):
+        suppress.default_settings(replace(sd, folder=tmp_path))
 
 
 @pytest.mark.parametrize(

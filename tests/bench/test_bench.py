@@ -1,0 +1,91 @@
+"""`python -m bench` on the embedded model, with a short job: figures that were measured, files that are added."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+
+import suppress
+from bench.__main__ import main
+from bench.ladder import ladder
+from bench.report import markdown
+from bench.roofline import job_flops
+from bench.scenario import JOBS, Scenario
+from bench.timing import quantile
+from suppress import Plan
+
+
+@pytest.fixture
+def short(monkeypatch):
+    monkeypatch.setitem(JOBS, "bench", suppress.SuppressEOT.official(steps=5, start=2, stop=4, iterations=2))
+
+
+def test_the_bench_job_is_the_designs():
+    s = JOBS["bench"]
+    assert (s.steps, s.guidance, s.first, s.last, s.iterations, s.loss, s.heads) == (
+        50,
+        7.5,
+        10,
+        20,
+        10,
+        "cosine",
+        None,
+    )
+    assert (s.lambda_pl, s.lambda_nl, s.lambda_self_pl, s.lambda_self_nl) == (1, 0.5, 1, 0.5)
+    assert JOBS["200"].first == 0 and JOBS["200"].last == 20
+
+
+def test_a_rung_adds_one_technique_to_the_one_before():
+    for device, dtype in (("cpu", torch.float32), ("cuda", torch.bfloat16)):
+        rungs = ladder(device, dtype, compiler=True)
+        assert rungs[0].plan is None and len({r.name for r in rungs}) == len(rungs)
+        assert rungs[-1].dtype == dtype and rungs[0].dtype == torch.float32
+        for a, b in pairwise(rungs[1:]):
+            changed = {k for k in vars(a.plan) if getattr(a.plan, k) != getattr(b.plan, k)}
+            assert len(changed - {"channels_last"}) + (a.dtype != b.dtype) == 1 or changed == {"channels_last"}
+
+
+def test_a_ladder_on_the_cpu(short, tmp_path, capsys):
+    job = ["--device", "cpu", "--repeats", "2", "--rungs", "early exit", "one batch", "--out", str(tmp_path)]
+    profile, plot = tmp_path / "trace.json", tmp_path / "ladder.png"
+    assert main([*job, "--batch", "2", "--profile", str(profile), "--plot", str(plot)]) == 0
+    out = capsys.readouterr().out
+    assert "measured on the CPU" in out and "not a GPU" in out
+    [file] = tmp_path.glob("tiny-bench-b2-*.json")
+    data = json.loads(file.read_text())
+    assert [r["rung"] for r in data["rungs"]] == ["reference", "early exit", "one batch"]
+    assert markdown(data) in out
+    for rung in data["rungs"]:
+        assert len(rung["seconds"]) == 2 and min(rung["seconds"]) > 0 and rung["ms_step"] > 0
+        assert rung["worst_delta"] < 1e-3 and rung["psnr"] > 45
+        assert rung["peak_gib"] is None and rung["launches"] is None  # the CPU cannot tell
+    assert data["rungs"][0]["flops"] > data["rungs"][1]["flops"] > data["rungs"][2]["flops"] > 0
+    assert "suppress: ito" in profile.read_text() and plot.stat().st_size > 5000
+    before = file.read_bytes()
+    assert main([*job, "--batch", "2"]) == 0  # a result is added, none is replaced
+    assert file.read_bytes() == before and len(list(tmp_path.glob("tiny-bench-b2-*.json"))) == 2
+
+
+def test_flops_are_those_of_the_passes(sd):
+    scenario = Scenario("tiny", "swr", 1, "cpu")
+    shared, all_ = (job_flops(sd, scenario, plan) for plan in (Plan(), None))
+    assert shared / all_ == pytest.approx((2 * 10 + 4 * 40) / (4 * 50))
+
+
+def test_quantiles():
+    assert quantile([3, 1, 2], 0.5) == 2 and quantile([1, 2], 0.25) == 1.25 and quantile([5], 0.9) == 5
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--rungs", "warp"], "no rung warp; there is reference, losses as tensors"),
+        (["--repeats", "0"], "expected 1 or more"),
+        (["--batch", "0"], "expected 1 or more"),
+        (["--model", "nowhere"], "nowhere"),
+    ],
+)
+def test_bad_input(args, message, capsys):
+    assert main(["--device", "cpu", *args]) == 2
+    assert message in capsys.readouterr().err

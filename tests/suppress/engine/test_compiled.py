@@ -1,0 +1,52 @@
+"""torch.compile takes the passes whole, without a graph break, and nothing changes but rounding."""
+
+import shutil
+from functools import partial
+
+import pytest
+import torch
+import torch._dynamo
+
+import suppress
+from suppress.engine import Fast, Plan
+from suppress.gram import soft_weight_gram, soft_weight_matmul
+from suppress.loss import Weights, attention_loss, find_words, set_target
+
+PROMPT = "a man without glasses"
+
+
+def test_whole_graphs_of_every_pass(sd):
+    """fullgraph=True raises at a graph break; here with the backend that runs the captured graph as it is."""
+    torch._dynamo.reset()
+    settings = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2)
+    want = suppress.run(sd, PROMPT, "glasses", settings=settings, engine="reference")
+    engine = Fast(sd, Plan(compile="eager", graph=True))
+    got = suppress.run(sd, PROMPT, "glasses", settings=settings, engine=engine)
+    assert (got.latents - want.latents).abs().max() < 1e-3
+    compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    again = suppress.run(sd, PROMPT, "glasses", seed=1, settings=settings, engine=engine)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == compiled > 3  # nothing is compiled twice
+    assert (again.latents - got.latents).abs().max() > 0.1
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler, which is not here")
+@pytest.mark.parametrize("form", ["cosine", "l2"])
+def test_the_fused_loss_and_its_gradient_by_inductor(form):
+    generator = torch.Generator().manual_seed(0)
+    maps = [torch.rand(2, 16, n, generator=generator) for n in (3, 16, 3, 16)]
+    words = find_words([[1, 2], [1]], [[3], [2]], Weights(1, 0.5, 1, 0.5), torch.device("cpu"))
+    target = set_target(words, maps[0], maps[1], (4, 4), form)
+    compiled = torch.compile(partial(attention_loss, form=form), fullgraph=True, dynamic=False)
+    both = []
+    for f in (partial(attention_loss, form=form), compiled):
+        leaves = [x.clone().requires_grad_() for x in maps[2:]]
+        loss = f(target, *leaves)
+        both.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaves)))
+    for eager, fused in zip(*both, strict=True):
+        assert torch.allclose(eager, fused, rtol=1e-6, atol=1e-8)
+
+
+def test_swr_without_an_eigensolver_is_one_graph(sd):
+    ctx, rows = sd.encode_text(PROMPT), torch.arange(77)[None] >= 4
+    compiled = torch.compile(soft_weight_matmul, fullgraph=True, backend="eager")
+    assert torch.allclose(compiled(ctx, rows), soft_weight_gram(ctx, rows), atol=1e-5)
