@@ -77,14 +77,16 @@ def test_masks_of_random_maps(golden, side):
         assert torch.equal(got[0].bool(), golden[f"mask{side}.{name}"])
 
 
+@pytest.mark.parametrize("engine", ["reference", "fast"])
 @pytest.mark.parametrize("case", ["swr", "half", "all", "long2"])
-def test_final_latents(sd, golden, case):
+def test_final_latents(sd, golden, case, engine):
     """Within 2e-3 of the latents' standard deviation after all 50 steps."""
     setting = golden["cases"][case]
     method = suppress.SuppressEOT.official(heads=setting["heads"], iterations=setting["iterations"])
-    *_, (original, edited) = two_branches(
-        sd, prompt_of(sd, golden, case), sd.noise([setting["seed"]], 128, 128), method
-    )
+    prompt, z = prompt_of(sd, golden, case), sd.noise([setting["seed"]], 128, 128)
+    fast = suppress.Fast(sd, suppress.Plan())
+    steps = two_branches(sd, prompt, z, method) if engine == "reference" else fast.two_branches([prompt], z, method)
+    *_, (original, edited) = steps
     for got, want in ((original, golden[f"{case}.original"]), (edited, golden[f"{case}.edited"])):
         assert (got - want).abs().max() < 2e-3 * want.std()
     if case != "swr":  # ITO does something: the golden is not the one without it

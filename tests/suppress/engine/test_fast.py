@@ -77,10 +77,11 @@ JOBS = [
 ]
 
 
-@pytest.mark.parametrize("settings", [OFFICIAL, suppress.Unread(steps=5, start=2), METHODS["value loss"]], ids=str)
+@pytest.mark.parametrize("name", ["official", "unread", "value loss"])
 @pytest.mark.parametrize("engine", ["fast", "reference"])
-def test_prompts_of_one_batch_do_not_mix(sd, settings, engine):
+def test_prompts_of_one_batch_do_not_mix(sd, name, engine):
     """Different targets, different numbers of tokens: each picture is that of the job alone."""
+    settings = METHODS[name]
     results = suppress.run_batch(sd, JOBS, settings=settings, engine=engine, batch_size=3)
     for job, result in zip(JOBS, results, strict=True):
         alone = suppress.run(sd, job.prompt, job.remove, seed=job.seed, settings=settings)
@@ -88,16 +89,20 @@ def test_prompts_of_one_batch_do_not_mix(sd, settings, engine):
         assert distance(result, alone) < 1e-3
 
 
-def test_half_precision_keeps_the_optimised_context_in_float32():
-    sd = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
+def test_half_precision_costs_about_what_it_costs_the_reference(sd):
+    """Rounding of bfloat16 is large and differs by kernel: both loops are about as far from float32, and ITO works."""
+    half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     settings = replace(OFFICIAL, steps=5, stop=4)
-    fast, reference = (
-        suppress.run(sd, PROMPT, "glasses", settings=settings, engine=engine) for engine in ("fast", "reference")
-    )
-    scale = reference.latents.std()
-    assert torch.isfinite(fast.latents).all() and (fast.latents - reference.latents).norm() < 0.1 * scale * 32
-    without = suppress.run(sd, PROMPT, "glasses", settings=replace(settings, iterations=0))
-    assert (fast.latents - without.latents).abs().max() > 0.01 * scale  # ITO moved something
+
+    def latents(sd, **changes):
+        engine = changes.pop("engine", "fast")
+        settings_ = replace(settings, **changes)
+        return suppress.run(sd, PROMPT, "glasses", seed=[0, 1, 2, 3], settings=settings_, engine=engine).latents
+
+    exact = latents(sd)
+    errors = [(latents(half, engine=engine) - exact).norm() for engine in ("fast", "reference")]
+    assert errors[0] < 2.5 * errors[1] < 0.25 * exact.norm()
+    assert (latents(half) - latents(half, iterations=0)).norm() > 0.1
 
 
 def test_unknown_engines_and_foreign_ones(sd):
