@@ -144,7 +144,7 @@ def plot(data: dict, path: Path) -> Path:
     axes.bar_label(bars, [f"{medians[-1] / m:.2f} ×" for m in medians], padding=6)
     axes.set_xlabel("seconds a job")
     axes.set_xlim(0, max(medians) * 1.15)
-    axes.set_title(caption(data), fontsize=8, loc="left")
+    axes.set_title(caption(data).replace(", measured", "\nmeasured"), fontsize=8, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=120)
     return path

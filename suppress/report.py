@@ -157,7 +157,7 @@ def _try(judge, sd: StableDiffusion):
 
 def table(scores: Scores, title: str = "", side: str = SUPPRESSED) -> str:
     """A line a score: means over the seeds, or a dash and the reason."""
-    lines = [f"{title:<28}original  {side}"]
+    lines = [f"{title:<27} original  {side}"]
     for name, values in scores.items():
         sides = [values.get("original"), values.get(side)]
         cells = [f"{sum(v) / len(v):.3f}" if isinstance(v, list) else DASH for v in sides]

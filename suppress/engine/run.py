@@ -106,7 +106,7 @@ class Run:
         """(eps, cross maps, self maps): the maps of the last branch, the original; ahead: that is at step i + 1."""
         assert self.ito is not None
         z, ctx = (torch.cat(parts) for parts in zip(*branches.values(), strict=True))
-        t = self.times[i : i + 2].repeat_interleave(len(self.z), output_size=len(z)) if ahead else self.times[i]
+        t = self.times[i : i + 2, None].expand(-1, len(self.z)).reshape(-1) if ahead else self.times[i]
         inputs = (z, t, self.uncond, ctx, self.ito.words.columns)
         tap = self._tap(i, *branches)
         if tap is not None:
