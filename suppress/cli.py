@@ -71,8 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     method.add_argument(
         "--engine",
         choices=("reference", "fast", "compiled"),
-        help="how, not what, is computed: fast (default), the loop as the paper has it, or fast and compiled, which "
-        "pays for many seeds",
+        help="how, not what, is computed: fast (default), the loop as the paper has it, or fast by torch.compile, "
+        "which takes a minute or more first",
     )
     method.add_argument("--gamma", type=float, help="SWR's strength γ: σ̂ = σ e^(-γσ), 0 does nothing (default 1)")
     method.add_argument("--iterations", type=int, help="gradient steps of ITO at each step (default 0, paper 10)")

@@ -52,7 +52,7 @@ def fast_plan(device: torch.device) -> Plan:
 
 
 def compiled_plan(device: torch.device) -> Plan:
-    """What pays for many runs of one size: the first waits a minute or more for the compiler."""
+    """Everything: for many runs of one size, as the first waits a minute or more for the compiler."""
     return Plan(graph=device.type == "cuda", channels_last=True, compile="inductor")
 
 
