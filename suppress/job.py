@@ -58,8 +58,8 @@ def run(
     in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
     measured settings or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(),
     in place of a name.
-    engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that
-    by torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for the next run.
+    engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that by
+    torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for later.
     maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
     wraps the steps of every batch, called as progress(iterator, total=…).
 
