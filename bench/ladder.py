@@ -45,8 +45,10 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         ("original a step ahead", {"ahead": True}),
         ("SWR once, by Gram matrix", {"gram": True}),
     ]
-    suits = ("CUDA graphs", {"graph": True}) if device == "cuda" else ("channels last", {"channels_last": True})
-    techniques.append(suits)
+    if device == "cuda":
+        techniques.append(("CUDA graphs", {"graph": True}))
+    else:
+        techniques += [("packed weights", {"packed": True}), ("sliced feed-forward", {"sliced": True})]
     rungs, plan = [Rung("reference", None)], BARE
     for name, change in techniques:
         plan = replace(plan, **change)
@@ -57,6 +59,6 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         rungs.insert(at, Rung(str(dtype).removeprefix("torch."), rungs[at - 1].plan))
         rungs = [replace(rung, dtype=dtype) if k >= at else rung for k, rung in enumerate(rungs)]
     if compiler:
-        plan = replace(plan, compile="inductor", channels_last=True)
+        plan = replace(plan, compile="inductor", channels_last=True, packed=False, sliced=False)
         rungs.append(Rung("torch.compile", plan, rungs[-1].dtype))
     return rungs

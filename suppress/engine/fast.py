@@ -22,6 +22,7 @@ from minisd import StableDiffusion
 from ..methods import Method, Prompt, Watch
 from . import passes
 from .captured import Captured
+from .cpu import for_cpu
 from .plan import Plan, fast_plan
 from .run import Run
 
@@ -33,13 +34,15 @@ class Fast:
         suppress.run(sd, prompt, "glasses", engine=engine)
 
     plan: the techniques; None for those that pay on the model's device without a compiler. With `channels_last` the
-    UNet's weights change their memory layout, not their values.
+    UNet's weights change their memory layout, not their values; with `packed` the engine works on a copy of them, and
+    changes that are made later do not reach it.
     """
 
     def __init__(self, sd: StableDiffusion, plan: Plan | None = None):
         self.sd, self.plan = sd, plan or fast_plan(sd.device)
         if self.plan.channels_last:
             sd.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.unet = for_cpu(sd.unet, self.plan.packed, self.plan.sliced)
         self.guided = self._compiled(passes.guided)
         self.guided_with_maps = self._compiled(passes.guided_with_maps)
         self.read = self._compiled(passes.read)

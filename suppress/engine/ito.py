@@ -33,7 +33,7 @@ class Ito:
         weighted: Tensor,
     ):
         self.engine, self.method, self.times = engine, method, times
-        unet = engine.sd.unet
+        unet = engine.unet
         scale = map_scale(engine.sd, z, method.resolution, method.heads)
         wanted = LayerMean(scale, method.heads).wants
         last = [site.name for site in unet.sites if wanted(site)][-1]
@@ -59,7 +59,7 @@ class Ito:
 
     def read(self, i: int, z: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor]:
         """Reference maps by a pass of their own."""
-        f = partial(self.engine.read, self.engine.sd.unet, reader=self.early)
+        f = partial(self.engine.read, self.engine.unet, reader=self.early)
         return self.engine.call("read", f, z, self.times[i], ctx, self.words.columns)
 
     def __call__(self, i: int, edited: Tensor, cross: Tensor, self_: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class Ito:
         engine, method = self.engine, self.method
         target = set_target(self.words, cross, self_, self.grid, method.loss)
         functions = engine.map_loss, engine.head if self.one_head else None
-        f = partial(passes.iterate, *functions, engine.sd.unet, self.early, method.loss, method.iterations)
+        f = partial(passes.iterate, *functions, engine.unet, self.early, method.loss, method.iterations)
         done = []
         for k in range(0, len(edited), engine.plan.micro):
             rows = slice(k, k + engine.plan.micro)

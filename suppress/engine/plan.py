@@ -36,7 +36,9 @@ class Plan:
     ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed
     one_batch: bool = True  # with and without the prompt, original and suppressed: one UNet call
     gram: bool = True  # SWR once a run, on the Gram matrix (suppress/gram.py), and not an SVD every step
-    channels_last: bool = False  # memory layout of the UNet's weights: CPUs want it, tensor cores too, once compiled
+    packed: bool = False  # a CPU's float32 weights arranged once for its vectors, in copies of their own (packed.py)
+    sliced: bool = False  # feed-forward layers a slice of the pixels at a time, which stays in a CPU's cache (cpu.py)
+    channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, as CUDA graphs: no Python, no launches
     compile: str | None = None  # torch.compile's backend, e.g. "inductor"
     micro: int = 4  # samples in ITO at once, whose activations a backward pass has to keep: bounds the memory
@@ -44,11 +46,15 @@ class Plan:
     def __post_init__(self) -> None:
         if self.micro < 1:
             raise UserError(f"micro = {self.micro!r}; expected a whole number, 1 or more")
+        if self.packed and self.compile:
+            raise UserError(
+                "packed=True, compile=…: expected one of them, as torch.compile arranges the weights itself"
+            )
 
 
 def fast_plan(device: torch.device) -> Plan:
     """What pays for a single run, without a compiler."""
-    return Plan(graph=device.type == "cuda", channels_last=device.type == "cpu")
+    return Plan(graph=device.type == "cuda", packed=device.type == "cpu", sliced=device.type == "cpu")
 
 
 def compiled_plan(device: torch.device) -> Plan:

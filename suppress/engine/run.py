@@ -96,8 +96,8 @@ class Run:
         z, ctx = (torch.cat(parts) for parts in zip(*branches.values(), strict=True))
         tap = self._tap(i, *branches)
         if tap is not None:  # it has a memory of its own: neither compiled nor recorded
-            return passes.guided(self.sd.unet, z, self.times[i], self.uncond, ctx, self.guidance, tap)
-        f = partial(self.engine.guided, self.sd.unet, guidance=self.guidance, tap=None)
+            return passes.guided(self.engine.unet, z, self.times[i], self.uncond, ctx, self.guidance, tap)
+        f = partial(self.engine.guided, self.engine.unet, guidance=self.guidance, tap=None)
         return self.engine.call("guided", f, z, self.times[i], self.uncond, ctx)
 
     def _guided_with_maps(
@@ -110,8 +110,10 @@ class Run:
         inputs = (z, t, self.uncond, ctx, self.ito.words.columns)
         tap = self._tap(i, *branches)
         if tap is not None:
-            return passes.guided_with_maps(self.sd.unet, *inputs, self.guidance, self.ito.whole, tap)
-        f = partial(self.engine.guided_with_maps, self.sd.unet, guidance=self.guidance, reader=self.ito.whole, tap=None)
+            return passes.guided_with_maps(self.engine.unet, *inputs, self.guidance, self.ito.whole, tap)
+        f = partial(
+            self.engine.guided_with_maps, self.engine.unet, guidance=self.guidance, reader=self.ito.whole, tap=None
+        )
         return self.engine.call("guided with maps", f, *inputs)
 
     def _tap(self, i: int, *branches: str) -> Tap | None:
