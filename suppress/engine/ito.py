@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..loss import find_words, set_target
+from ..loss import Target, find_words, set_target
 from ..methods import Prompt, SuppressEOT
 from ..optimize import LayerMean, map_grid, map_scale
 from . import passes
+from .memory import samples_at_once, saved_bytes
 from .passes import Reader
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Ito:
         attends, shown = unet.config.attention[0], wanted(unet.sites[0]) or not engine.plan.sdpa
         self.one_head = engine.plan.one_head and attends and not shown
         self.words = find_words([p.others for p in prompts], [p.target for p in prompts], method.weights, z.device)
+        self.micro = engine.plan.micro
         self.eta = torch.tensor([method.step_length(i) for i in range(method.steps)], device=z.device)
         # float32 whatever the weights are: half a step of gradient would round away
         self.start = weighted.float()
@@ -68,9 +70,18 @@ class Ito:
         target = set_target(self.words, cross, self_, self.grid, method.loss)
         functions = engine.map_loss, engine.head if self.one_head else None
         f = partial(passes.iterate, *functions, engine.unet, self.early, method.loss, method.iterations)
+        self.micro = self.micro or samples_at_once(edited.device, len(edited), lambda: self._bytes_each(edited, target))
         done = []
-        for k in range(0, len(edited), engine.plan.micro):
-            rows = slice(k, k + engine.plan.micro)
+        for k in range(0, len(edited), self.micro):
+            rows = slice(k, k + self.micro)
             mine = (self.start[rows], edited[rows], self.times[i], self.eta[i], self.words.columns[rows])
             done.append(engine.call("ito", f, *mine, *(x[rows] for x in target)))
         return torch.cat(done)
+
+    def _bytes_each(self, edited: Tensor, target: Target) -> int:
+        """What an iteration keeps of a sample for its gradient."""
+        unet, one = self.engine.unet, slice(0, 1)
+        leaf = self.start[one].detach().requires_grad_()
+        inputs = edited[one], self.times[0], self.words.columns[one], Target(*(x[one] for x in target))
+        loss = partial(passes.map_loss, unet, leaf, *inputs, self.early, self.method.loss, None)
+        return saved_bytes(loss, unet.parameters())

@@ -15,7 +15,7 @@ from minisd import Part, Tap, UNet, compose
 from minisd.unet import Head
 
 from ..loss import Maps, Target, attention_loss
-from ..optimize import LayerMean, descend, map_grid
+from ..optimize import LayerMean, descend, gradient_scale, map_grid
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,8 @@ def iterate(
     """
     start = head(unet, z, t) if head is not None else None
     words = Target(*target)
-    return descend(ctx, lambda c: loss(unet, c, z, t, columns, words, reader, form, start), iterations, eta)
+    scale = gradient_scale(unet.conv_in.weight.dtype)
+    return descend(ctx, lambda c: loss(unet, c, z, t, columns, words, reader, form, start), iterations, eta, scale)
 
 
 def _explicit(tap: Tap | None, sdpa: bool) -> Tap | None:

@@ -41,10 +41,10 @@ class Plan:
     channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, as CUDA graphs: no Python, no launches
     compile: str | None = None  # torch.compile's backend, e.g. "inductor"
-    micro: int = 4  # samples in ITO at once, whose activations a backward pass has to keep: bounds the memory
+    micro: int | None = None  # samples in ITO at once; None: what fits into the GPU's free memory, 4 on a CPU
 
     def __post_init__(self) -> None:
-        if self.micro < 1:
+        if self.micro is not None and self.micro < 1:
             raise UserError(f"micro = {self.micro!r}; expected a whole number, 1 or more")
         if self.packed and self.compile:
             raise UserError(

@@ -22,7 +22,7 @@ from minisd import StableDiffusion, UserError
 
 from ..embedding import soft_weight
 from ..loss import Weights, loss_reference
-from ..optimize import descend, map_scale, read_maps, value_loss
+from ..optimize import descend, gradient_scale, map_scale, read_maps, value_loss
 from .base import Editor, Method, Prompt, number, step_number, whole_number
 
 
@@ -122,6 +122,7 @@ class SuppressEOT(Method):
             if i >= self.last or not self.iterations:
                 return weighted
             # float32 whatever the weights are: half a step of gradient would round away
-            return descend(weighted.float(), loss_at(t, z, edited), self.iterations, self.step_length(i))
+            loss, eta = loss_at(t, z, edited), self.step_length(i)
+            return descend(weighted.float(), loss, self.iterations, eta, gradient_scale(sd.dtype))
 
         return edit

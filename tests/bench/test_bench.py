@@ -43,7 +43,10 @@ def test_a_rung_adds_one_technique_to_the_one_before():
         assert rungs[-1].dtype == dtype and rungs[0].dtype == torch.float32
         for a, b in pairwise(rungs[1:]):
             changed = {k for k in vars(a.plan) if getattr(a.plan, k) != getattr(b.plan, k)}
-            assert len(changed - {"channels_last"}) + (a.dtype != b.dtype) == 1 or changed == {"channels_last"}
+            if b.name == "torch.compile":  # it has its own ways of what is left out beside it
+                assert changed - {"packed", "sliced", "channels_last"} == {"compile"}
+            else:
+                assert len(changed) + (a.dtype != b.dtype) == 1
 
 
 def test_a_ladder_on_the_cpu(short, tmp_path, capsys):

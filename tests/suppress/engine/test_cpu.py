@@ -1,0 +1,109 @@
+"""A UNet for a CPU: packed weights and slices compute what the layers compute, forwards and backwards."""
+
+import pytest
+import torch
+from torch import nn
+
+import minisd
+import suppress
+from minisd import Record
+from minisd.attention import FeedForward
+from suppress.engine import Fast, Plan
+from suppress.engine.cpu import ROWS, SlicedFeedForward, for_cpu
+from suppress.engine.packed import WORTH, Packed, PackedConv, PackedLinear, can_pack
+
+PACKS = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch is built without oneDNN")
+
+
+def both(layer: nn.Module, packed: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """(output, gradient) of each, and that without a gradient the output is the same."""
+    found = []
+    for module in (layer, packed):
+        leaf = x.clone().requires_grad_()
+        out = module(leaf)
+        (gradient,) = torch.autograd.grad(out.sin().sum(), leaf)
+        with torch.no_grad():
+            assert torch.allclose(module(x), out, atol=1e-5)
+        found.append([out.detach(), gradient])
+    return found[0], found[1]
+
+
+@PACKS
+@pytest.mark.parametrize(
+    ("c_in", "c_out", "k"), [(64, 64, 3), (320, 192, 3), (4, 64, 3), (192, 4, 3), (96, 64, 1), (8, 6, 5)]
+)
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_packed_convolution(c_in, c_out, k, bias):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(c_in, c_out, k, padding=k // 2, bias=bias).requires_grad_(False)
+    packed = PackedConv(layer)
+    for shape in ((1, c_in, 16, 16), (4, c_in, 16, 16), (2, c_in, 3, 5), (1, c_in, 16, 16)):
+        for want, got in zip(*both(layer, packed, torch.randn(shape)), strict=True):
+            assert want.shape == got.shape and torch.allclose(want, got, atol=2e-5)
+
+
+@PACKS
+@pytest.mark.parametrize(("c_in", "c_out"), [(192, 768), (768, 192), (64, 512), (40, 24)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_packed_matrix(c_in, c_out, bias):
+    torch.manual_seed(0)
+    layer = nn.Linear(c_in, c_out, bias=bias).requires_grad_(False)
+    packed = PackedLinear(layer)
+    for shape in ((1, 256, c_in), (4, 77, c_in), (3, c_in), (2, 1024, c_in)):
+        for want, got in zip(*both(layer, packed, torch.randn(shape)), strict=True):
+            assert want.shape == got.shape and torch.allclose(want, got, atol=2e-5)
+    worthy = any(rows * c_in * c_out > WORTH for rows in (256, 308, 2048))
+    assert bool(packed._packs) == worthy  # small ones are left to PyTorch
+
+
+@PACKS
+def test_weights_are_packed_once():
+    packed = PackedConv(nn.Conv2d(32, 32, 3, padding=1).requires_grad_(False))
+    shapes = [(1, 32, 8, 8), (2, 32, 8, 8), (1, 32, 8, 8), (2, 32, 8, 8)]
+    for shape in shapes:
+        packed(torch.randn(shape))
+    assert set(packed._packs) == {(False, torch.Size(shape)) for shape in shapes}
+    first = packed.packed(False, torch.Size(shapes[0]))
+    assert first is packed.packed(False, torch.Size(shapes[0]))
+    again = {id(pack) for pack in packed._packs.values()}
+    packed(torch.randn(1, 32, 8, 8))
+    assert {id(pack) for pack in packed._packs.values()} == again
+
+
+@pytest.mark.parametrize(("batch", "pixels"), [(1, 256), (4, 256), (3, 100), (1, 1), (2, ROWS + 1)])
+def test_slices_of_a_feed_forward_layer(batch, pixels):
+    torch.manual_seed(0)
+    whole = FeedForward(16).requires_grad_(False)
+    x = torch.randn(batch, pixels, 16)
+    for want, got in zip(*both(whole, SlicedFeedForward(whole), x), strict=True):
+        assert torch.allclose(want, got, atol=1e-6)
+
+
+@PACKS
+def test_the_unet_computes_the_same_and_shares_its_parameters(sd):
+    kinds = [type(m) for m in sd.unet.modules()]
+    own = for_cpu(sd.unet, packed=True, sliced=True)
+    assert {id(p) for p in own.parameters()} == {id(p) for p in sd.unet.parameters()}
+    assert [type(m) for m in sd.unet.modules()] == kinds  # the user's is as it was
+    assert sum(isinstance(m, Packed) for m in own.modules()) > 200
+    z = torch.randn(3, 4, 16, 12, generator=torch.Generator().manual_seed(0))
+    found = []
+    for unet in (sd.unet, own):
+        ctx = sd.encode_text(["a man", "a cat with a crown", ""]).clone().requires_grad_()
+        record = Record()
+        eps = unet(z, torch.tensor([1, 500, 981]), ctx, tap=record)
+        found.append((eps, *torch.autograd.grad(eps.sin().sum(), ctx), *record.maps.values()))
+    for want, got in zip(*found, strict=True):
+        assert torch.allclose(want, got, atol=1e-4 * float(want.detach().abs().max()))
+
+
+def test_where_nothing_can_be_packed(sd):
+    half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
+    assert not can_pack(half.unet) and for_cpu(half.unet, packed=True, sliced=False) is half.unet
+    assert for_cpu(sd.unet, packed=False, sliced=False) is sd.unet
+    image = suppress.run(
+        half, "a man", "man", settings=suppress.SuppressEOT(steps=2, start=1), engine=Fast(half)
+    ).latents
+    assert image.isfinite().all()
+    with pytest.raises(minisd.UserError, match="packed=True, compile=…: expected one of them"):
+        Plan(packed=True, compile="inductor")
