@@ -25,7 +25,7 @@ def main() -> None:
     sd = minisd.load("tiny", device="cpu")
     results = [suppress.run(sd, prompt, remove, seed=1) for prompt, remove in JOBS]
     size = (192, 192)
-    rows = [[r.original.resize(size) for r in results], [r.image.resize(size) for r in results]]
+    rows = [[r.original.resize(size) for r in results], [r.image.resize(size) for r in results]]  # type: ignore[union-attr]
     labels = [[prompt for prompt, _ in JOBS], [f"removed: {remove}" for _, remove in JOBS]]
     print(save(sheet(rows, labels), Path(__file__).parent.parent / ".pictures" / "opening.png"))
 

@@ -33,6 +33,7 @@ def main() -> None:
     for share in SHARES:
         settings = replace(published, start=share)
         result = suppress.run(sd, PROMPT, TARGET, seed=list(range(SEEDS)), settings=settings)
+        assert isinstance(result.image, list)  # one a seed
         scores[share] = round(float(detector.scores(result.image)[name].mean()), 4)
         print(f"R = {share:<5} step {settings.first:<3} mean DetScore {scores[share]:.4f}", flush=True)
     fitting = [share for share, score in scores.items() if score <= BOUND]

@@ -21,7 +21,7 @@ def for_cpu(unet: UNet, packed: bool, sliced: bool) -> UNet:
     Its layers are its own, the parameters are shared. Packed copies of them are made when a layer first runs: later
     changes of `unet` do not reach it, and none gets a gradient. Where weights cannot be packed (`can_pack`), they stay.
     """
-    packed = packed and can_pack(unet)
+    packed = packed and can_pack(unet.conv_in.weight)
     if not (packed or sliced):
         return unet
     own = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})

@@ -18,8 +18,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minisd import UNet
-
 ops: Any = torch.ops.mkldnn  # oneDNN's name of old
 NAMES = (
     "_convolution_pointwise",
@@ -31,9 +29,8 @@ NAMES = (
 WORTH = 2_000_000  # multiplications: a smaller matrix product is over before oneDNN has found its kernel
 
 
-def can_pack(unet: UNet) -> bool:
-    """Whether the UNet's weights are of the kind, float32 on a CPU, and this PyTorch has the operators."""
-    weight = unet.conv_in.weight
+def can_pack(weight: Tensor) -> bool:
+    """Whether a weight is of the kind, float32 on a CPU, and this PyTorch has the operators."""
     here = torch.backends.mkldnn.is_available() and all(hasattr(ops, name) for name in NAMES)
     return here and weight.device.type == "cpu" and weight.dtype == torch.float32
 
