@@ -57,8 +57,14 @@ class Unread(Method):
     def tap(self, prompts: Sequence[Prompt], step: int) -> Tap | None:
         if all(map(is_last, prompts)) or step >= step_number("share", self.share, self.steps):
             return None
-        kept = [[not is_last(p) and i not in p.target for i in range(p.ctx.shape[1])] for p in prompts]
-        return ShareMaps(torch.tensor(kept, device=prompts[0].ctx.device))
+        first = prompts[0].ctx
+        kept = torch.ones(len(prompts), first.shape[1], dtype=torch.bool, device=first.device)
+        for row, prompt in zip(kept, prompts, strict=True):  # filled on the device: a list would have to be waited for
+            if is_last(prompt):
+                row.fill_(False)
+            for i in prompt.target:
+                row[i] = False
+        return ShareMaps(kept)
 
 
 def is_last(prompt: Prompt) -> bool:
