@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from minisd import StableDiffusion, UNet
 from minisd.picture import from_pil
 
+from ..engine import Fast
 from ..job import run
 from ..methods import Method, Rewrite, parse_method
 from ..metrics import ClipScore, Detector, ssim
@@ -63,8 +63,9 @@ def measure(
     passes: samples that went through the UNet for a picture, the original's included and ITO's shortened ones counted
     whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
     """
-    counting = CountingUNet(sd.unet)
-    result = run(replace(sd, unet=counting), case.prompt, case.target, seed=seeds, settings=method)
+    engine = Fast(sd)
+    engine.unet = counting = CountingUNet(engine.unet)
+    result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
     originals, pictures = result.original, result.image
     assert isinstance(originals, list) and isinstance(pictures, list)
     pairs = zip(originals, pictures, strict=True)
