@@ -94,11 +94,12 @@ def descend(
     scale: float = 1.0,
 ) -> Tensor:
     """Plain gradient steps on ctx (B,77,D); the result carries no graph. scale: of the loss on its way back only."""
+    eta = step_size / scale
     for _ in range(iterations):
         with torch.enable_grad():
             leaf = ctx.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(scale * loss(leaf), leaf)
-        ctx = leaf.detach() - step_size / scale * gradient
+        ctx = leaf.detach() - eta * gradient
     return ctx
 
 

@@ -22,7 +22,7 @@ ENGINES = ("reference", "fast", "compiled")
 
 @dataclass(frozen=True)
 class Plan:
-    """The first nine are for every machine; the rest suits one kind of hardware or another.
+    """The first eight are for every machine; the rest suits one kind of hardware or another.
 
     All off, it is the reference's passes with the losses in tensor operations instead of loops. Half precision is none
     of them: the dtype is the user's choice when the model is loaded.
