@@ -127,10 +127,10 @@ def _or_dash(value: float | None, form: str) -> str:
 def caption(data: dict) -> str:
     """What was measured where, in one line."""
     s = data["scenario"]
-    return f"{s['model']}, job {s['job']!r}, batch {s['batch']}, {caption_of(data['machine'])}"
+    return f"{s['model']}, job {s['job']!r}, batch {s['batch']}, {measured_on(data['machine'])}"
 
 
-def caption_of(m: dict[str, Any]) -> str:
+def measured_on(m: dict[str, Any]) -> str:
     """Where it was measured; m: of `machine`."""
     place = m["device"] if m["kind"] == "cuda" else f"the CPU ({m['device']}, {m['threads']} threads), not a GPU"
     return f"measured on {place}; torch {m['torch']}, {m['commit']}"

@@ -13,6 +13,7 @@ from suppress import Plan
 from suppress.engine.packed import PackedLinear, can_pack
 from suppress.optimize import LayerMean, map_scale
 
+from .ladder import BARE
 from .scenario import Scenario
 from .timing import quantile, seconds_of
 
@@ -30,8 +31,11 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def job_flops(sd: StableDiffusion, scenario: Scenario, plan: Plan | None) -> float:
-    """FLOPs of a job's UNet passes, counted by PyTorch on one pass of each kind. plan None: the reference."""
-    s, plan = scenario.settings, plan or Plan(early_exit=False, one_branch=False, shared_maps=False, one_batch=False)
+    """FLOPs of a job's UNet passes, counted by PyTorch on one pass of each kind. plan None: the reference.
+
+    A head that several passes share is counted with each of them.
+    """
+    s, plan = scenario.settings, plan or BARE
     whole, forward, backward = pass_flops(sd, scenario, plan.early_exit)
     forwards = 2 * s.first + 4 * (s.steps - s.first) if plan.one_branch else 4 * s.steps
     ito = max(s.last - s.first, 0) if s.iterations else 0

@@ -1,6 +1,6 @@
 """How far ITO carries a last digit: the reference loop against itself, with its noise moved by a millionth.
 
-    python -m bench.sensitivity > bench/results/tiny-sensitivity.md
+    python -m bench.sensitivity
 
 ITO's steps may overshoot, and then what is rounding in the first iteration is another picture in the last. Where the
 reference does not repeat itself, no other order of the same sums can: read an engine's worst Δ beside this table.
@@ -17,7 +17,7 @@ from minisd import StableDiffusion
 from suppress.job import encode
 from suppress.methods import two_branches
 
-from .report import caption_of, machine
+from .report import machine, measured_on
 from .scenario import JOBS, PROMPT, TARGET
 
 SEEDS, TIMES, SHARE = 8, 3, 1e-6
@@ -25,7 +25,7 @@ SEEDS, TIMES, SHARE = 8, 3, 1e-6
 
 def main() -> None:
     sd = minisd.load("tiny", device="cpu")
-    print(f"The bench job, worst |Δ| of the suppressed latents; {caption_of(machine(sd.device))}\n")
+    print(f"The bench job, worst |Δ| of the suppressed latents; {measured_on(machine(sd.device))}\n")
     print(f'| seed | the reference, its noise moved by {SHARE:g}, {TIMES} times | engine="fast" |\n|---|---|---|')
     for seed in range(SEEDS):
         z = sd.noise([seed], 128, 128)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from minisd import StableDiffusion, UserError, options
 
+from .engine import ENGINES, find_engine
+
 if TYPE_CHECKING:
     from .methods import Method
 
@@ -70,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     method.add_argument(
         "--engine",
-        choices=("reference", "fast", "compiled"),
+        choices=ENGINES,
         help="how, not what, is computed: fast (default), the loop as the paper has it, or fast by torch.compile, "
         "which takes a minute or more first",
     )
@@ -126,6 +128,7 @@ def _suppress(args: argparse.Namespace) -> None:
     verb = "strengthening" if args.strengthen else "removing"
     print(f"{verb} {', '.join(map(repr, request.targets))} ({request.how})")
     print(token_table(sd, request.prompt, rows))
+    engine = find_engine(sd, args.engine) or "reference"  # one for all rows: it keeps what it packed and compiled
     results = []
     for spec, (settings, origin) in zip(specs, chosen, strict=True):
         print(f"{sd.name}: {_describe(spec, settings)} ({origin})", flush=True)
@@ -136,7 +139,7 @@ def _suppress(args: argparse.Namespace) -> None:
                 request.targets,
                 seed=args.seed,
                 settings=settings,
-                engine=args.engine,
+                engine=engine,
                 maps=args.sheet is None,
                 progress=options.progress_bar(spec),
             )

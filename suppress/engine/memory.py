@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 SHARE = 0.4  # of the free memory: a CUDA graph has a pool of its own, beside what the runs before its recording took
-ON_CPU = 4  # samples; more of them gain nothing there, and their activations leave the cache
+ON_CPU = 4  # samples: a bound where PyTorch does not tell what is free
 
 
 def samples_at_once(device: torch.device, most: int, bytes_each: Callable[[], int]) -> int:
