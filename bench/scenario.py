@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
 import minisd
 from minisd import StableDiffusion
+from minisd.source import data_folder
+from minisd.text import TextEncoder
+from minisd.tokenizer import load_tokenizer
 from suppress import Job, SuppressEOT
 
 PROMPT, TARGET = "a man without glasses", "glasses"
@@ -46,11 +48,11 @@ class Scenario:
 
 def fake_sd14(device: str, dtype: torch.dtype) -> StableDiffusion:
     """SD v1.4 in full size with random weights: times and bytes are a checkpoint's, pictures are noise."""
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-
     config = minisd.SD14
     torch.manual_seed(0)  # the modules' own initialisation, on the CPU: the same weights everywhere
-    text: Any = CLIPTextModel(CLIPTextConfig(**config.text))
+    text = TextEncoder(config.text)
+    for embedding in (text.embeddings.token_embedding, text.embeddings.position_embedding):
+        torch.nn.init.normal_(embedding.weight, std=0.02)
     parts: dict[str, Any] = {
         "unet": minisd.UNet(config.unet),
         "vae": minisd.AutoencoderKL(config.vae),
@@ -58,6 +60,5 @@ def fake_sd14(device: str, dtype: torch.dtype) -> StableDiffusion:
     }
     for module in parts.values():
         module.to(device, dtype).eval().requires_grad_(False)
-    vocabulary = Path(__file__).parent.parent / "weights" / "clip_tokenizer"
-    tokenizer = CLIPTokenizer.from_pretrained(str(vocabulary), verbose=False)
+    tokenizer = load_tokenizer(data_folder() / "clip_tokenizer")
     return StableDiffusion("fake-sd14", None, config, **parts, tokenizer=tokenizer)

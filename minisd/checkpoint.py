@@ -12,20 +12,20 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from . import compvis
-from .config import SD14, Config, ScheduleConfig, UNetConfig, VAEConfig
+from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
 from .files import Weights, open_weights
 from .pipeline import StableDiffusion
-from .quiet import no_loading_bar
 from .source import Source, data_folder, find, read_json, weight_files
+from .text import TextEncoder
+from .tokenizer import Tokenizer, load_tokenizer
 from .unet import UNet
 from .vae import AutoencoderKL
 
@@ -71,15 +71,15 @@ def load(
     found = find(source, variant, revision)
     config, parts = (_folder_parts if found.is_folder else _file_parts)(found, variant, ema)
     _check(parts)
-    tokenizer = _tokenizer(found)  # before the weights, whose reading takes the time
-    unet, vae = (_fill(parts[name], dtype, place) for name in ("unet", "vae"))
+    tokenizer = _tokenizer(found, config)  # before the weights, whose reading takes the time
+    unet, vae, text_encoder = (_fill(parts[name], dtype, place) for name in ("unet", "vae", "text_encoder"))
     return StableDiffusion(
         name=found.name,
         folder=found.path if found.is_folder else None,
         config=config,
         unet=unet,
         vae=vae,
-        text_encoder=_text_encoder(parts["text_encoder"], config.text, dtype, place),
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
     )
 
@@ -111,9 +111,9 @@ def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Confi
         unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
         vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
         schedule=ScheduleConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
-        text=_text_config(folder / "text_encoder" / "config.json"),
+        text=TextConfig.from_dict(read_json(folder / "text_encoder" / "config.json")),
     )
-    width, channels = config.text["hidden_size"], config.vae.latent_channels
+    width, channels = config.text.dim, config.vae.latent_channels
     if width != config.unet.context_dim:
         raise CheckpointError(
             f"{folder}: the text encoder is {width} wide and the UNet expects {config.unet.context_dim}"
@@ -131,25 +131,6 @@ def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Confi
     return config, _parts(config, weights, rename)
 
 
-def _text_config(path: Path) -> dict[str, Any]:
-    """text_encoder/config.json with transformers' defaults filled in."""
-    from transformers import CLIPTextConfig
-
-    fields = read_json(path)
-    if fields.get("model_type", "clip_text_model") not in ("clip_text_model", "clip"):
-        raise CheckpointError(
-            f"{path} is a text encoder of the kind {fields['model_type']!r}; SD v1 has clip_text_model"
-        )
-    try:
-        return CLIPTextConfig(**_text_fields(fields)).to_dict()
-    except Exception as error:  # transformers 5 validates with a class of its own
-        raise CheckpointError(f"{path} is not a CLIP text encoder's: {error}") from error
-
-
-def _text_fields(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in config.items() if k not in ("architectures", "dtype", "torch_dtype")}
-
-
 def _vae_name(weights: Weights) -> Callable[[str], str]:
     """Files from before 2023 call the VAE attention's layers query, key, value and proj_attn."""
     if not any(key.endswith("attentions.0.query.weight") for key in weights.shapes):
@@ -159,11 +140,10 @@ def _vae_name(weights: Weights) -> Callable[[str], str]:
 
 
 def _text_name(weights: Weights) -> Callable[[str], str]:
-    """Some files leave out the `text_model.` that begins every key."""
-    if any(key.endswith("text_model.embeddings.token_embedding.weight") for key in weights.shapes):
-        return str
+    """Most files begin every key of the text encoder with `text_model.`; transformers 5 and some others do not."""
+    prefixed = any(key.endswith("text_model.embeddings.token_embedding.weight") for key in weights.shapes)
     bare = any(key.endswith("embeddings.token_embedding.weight") for key in weights.shapes)
-    return (lambda key: key.removeprefix("text_model.")) if bare else str
+    return str if bare and not prefixed else lambda key: "text_model." + key
 
 
 def _file_parts(source: Source, _variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
@@ -203,24 +183,16 @@ def single_file_parts(config: Config, weights: Weights, ema: bool = False) -> di
 def _parts(
     config: Config, weights: Mapping[str, Weights], names: Mapping[str, Callable[[str], str]]
 ) -> dict[str, Part]:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
     with torch.device("meta"):
         modules = {
             "unet": UNet(config.unet),
             "vae": AutoencoderKL(config.vae),
-            "text_encoder": CLIPTextModel(CLIPTextConfig(**_text_fields(config.text))),
+            "text_encoder": TextEncoder(config.text),
         }
-    parts = {}
-    for part, module in modules.items():
-        keys = [key for key in module.state_dict() if not key.endswith("position_ids")]
-        parts[part] = Part(weights[part], module, {key: names[part](_file_key(part, key)) for key in keys})
-    return parts
-
-
-def _file_key(part: str, key: str) -> str:
-    """Files say `text_model.encoder…`; transformers 5 has dropped that prefix from its module's own keys."""
-    return "text_model." + key if part == "text_encoder" and not key.startswith("text_model.") else key
+    return {
+        part: Part(weights[part], module, {key: names[part](key) for key in module.state_dict()})
+        for part, module in modules.items()
+    }
 
 
 def _check(parts: Mapping[str, Part]) -> None:
@@ -284,31 +256,14 @@ def _fill(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
     return part.module.eval().requires_grad_(False)
 
 
-def _text_encoder(part: Part, config: Mapping[str, Any], dtype: torch.dtype, device: torch.device) -> nn.Module:
-    """Through transformers, which knows its own key prefixes and fills its non-persistent buffers."""
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    state = {_file_key("text_encoder", k): t for k, t in _read(part, dtype, device).items()}
-    text_config = CLIPTextConfig(**_text_fields(config))
-    with no_loading_bar():
-        loaded: Any = CLIPTextModel.from_pretrained(
-            None, config=text_config, state_dict=state, output_loading_info=True
+def _tokenizer(source: Source, config: Config) -> Tokenizer:
+    """The folder's tokenizer; CLIP's vocabulary for a single file, which has none."""
+    if not source.is_folder:
+        return load_tokenizer(data_folder() / "clip_tokenizer")
+    tokenizer = load_tokenizer(source.path / "tokenizer")
+    if tokenizer.size > config.text.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {source.path} has ids up to {tokenizer.size - 1}, and its text encoder embeds "
+            f"{config.text.vocab_size} tokens: they are not of one checkpoint"
         )
-    model, report = loaded
-    if report["missing_keys"] or report["unexpected_keys"] or report["mismatched_keys"]:
-        raise CheckpointError(f"transformers could not load the text encoder: {report}")
-    return model.to(device=device, dtype=dtype).eval().requires_grad_(False)
-
-
-def _tokenizer(source: Source) -> Any:
-    """The folder's tokenizer, or CLIP's vocabulary for a single file, which has none."""
-    from transformers import CLIPTokenizer
-
-    folder = source.path / "tokenizer" if source.is_folder else data_folder() / "clip_tokenizer"
-    absent = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
-    if absent and not (folder / "tokenizer.json").is_file():  # all that transformers 5 saves
-        raise CheckpointError(f"{folder} lacks {' and '.join(absent)}, the tokenizer's vocabulary")
-    try:
-        return CLIPTokenizer.from_pretrained(str(folder), verbose=False)
-    except Exception as error:  # of its Rust part, of JSON, of its own
-        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
+    return tokenizer

@@ -188,13 +188,14 @@ def _maps(args: argparse.Namespace) -> None:
 
 def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:
     """A prompt's BPE pieces -> [SOT], its words, [EOT] and its padding, each with its columns in a cross map."""
-    pieces = pieces[: CONTEXT - 2]  # what the model reads
+    from .tokenizer import split_words, word_text
+
     columns, start = [("[SOT]", slice(0, 1))], 1
-    for end, piece in enumerate(pieces, start=2):
-        if piece.endswith("</w>") or end == len(pieces) + 1:  # a word that is cut ends all the same
-            word = "".join(pieces[start - 1 : end - 1]).removesuffix("</w>")
-            columns.append((word, slice(start, end)))
-            start = end
+    for word in split_words(pieces):
+        stop = min(start + len(word), CONTEXT - 1)  # the last word that the model reads may be cut
+        if start < stop:
+            columns.append((word_text(word), slice(start, stop)))
+        start = stop
     return [*columns, (f"[EOT] x{CONTEXT - start}", slice(start, CONTEXT))]
 
 

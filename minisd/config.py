@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from .errors import CheckpointError
@@ -46,7 +46,7 @@ class UNetConfig:
                 "(CrossAttnDownBlock2D and DownBlock2D, mirrored on the way up)"
             )
         attention = tuple(kind == "CrossAttnDownBlock2D" for kind in down)
-        read = _reader("unet/config.json", config)
+        read = config_reader("unet/config.json", config)
         # diffusers' `attention_head_dim` of SD v1 files is really the number of heads
         heads = "num_attention_heads" if config.get("num_attention_heads") else "attention_head_dim"
         unet = cls(
@@ -54,7 +54,7 @@ class UNetConfig:
             out_channels=read("out_channels", cls.out_channels),
             channels=read("block_out_channels", cls.channels),
             attention=attention,
-            layers=read("layers_per_block", cls.layers),
+            layers=read("layers_per_block", cls.layers, most=LAYERS),
             heads=read(heads, cls.heads),
             context_dim=read("cross_attention_dim", cls.context_dim),
             groups=read("norm_num_groups", cls.groups),
@@ -103,12 +103,12 @@ class VAEConfig:
             shift_factor=None,
             latents_mean=None,
         )
-        read = _reader("vae/config.json", config)
+        read = config_reader("vae/config.json", config)
         vae = cls(
             in_channels=read("in_channels", cls.in_channels),
             latent_channels=read("latent_channels", cls.latent_channels),
             channels=read("block_out_channels", cls.channels),
-            layers=read("layers_per_block", cls.layers),
+            layers=read("layers_per_block", cls.layers, most=LAYERS),
             groups=read("norm_num_groups", cls.groups),
             scaling=read("scaling_factor", cls.scaling),
         )
@@ -137,7 +137,7 @@ class ScheduleConfig:
             trained_betas=None,
             rescale_betas_zero_snr=False,
         )
-        read = _reader("scheduler/scheduler_config.json", config)
+        read = config_reader("scheduler/scheduler_config.json", config)
         return cls(
             beta_start=read("beta_start", cls.beta_start),
             beta_end=read("beta_end", cls.beta_end),
@@ -147,30 +147,60 @@ class ScheduleConfig:
         )
 
 
-# CLIP ViT-L/14's text tower, as keyword arguments of transformers.CLIPTextConfig
-CLIP_L: dict[str, Any] = {
-    "vocab_size": 49408,
-    "hidden_size": 768,
-    "intermediate_size": 3072,
-    "num_hidden_layers": 12,
-    "num_attention_heads": 12,
-    "max_position_embeddings": 77,
-    "projection_dim": 768,
-    "hidden_act": "quick_gelu",
-    "bos_token_id": 49406,
-    "eos_token_id": 49407,
-    "pad_token_id": 49407,
-}
+@dataclass(frozen=True)
+class TextConfig:
+    """CLIP's text transformer. Defaults: ViT-L/14, the text encoder of SD v1.4."""
+
+    vocab_size: int = 49408
+    dim: int = 768  # width of the embeddings, the UNet's context_dim
+    hidden: int = 3072  # width inside the MLPs
+    layers: int = 12
+    heads: int = 12
+    positions: int = 77  # the longest prompt, [SOT] and [EOT] included
+    activation: str = "quick_gelu"  # or "gelu"
+    eps: float = 1e-5  # of the LayerNorms
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], file: str = "text_encoder/config.json") -> TextConfig:
+        """Read text_encoder/config.json: the fields that shape the network, and no others.
+
+        A field that the file leaves out has the default of the library that wrote it, which is not ViT-L/14's.
+        """
+        if config.get("model_type", "clip_text_model") not in ("clip_text_model", "clip"):
+            raise CheckpointError(
+                f"{file} is of a text encoder of the kind {config['model_type']!r}; SD v1 has clip_text_model"
+            )
+        read = config_reader(file, config)
+        text = cls(
+            vocab_size=read("vocab_size", 49408),
+            dim=read("hidden_size", 512),
+            hidden=read("intermediate_size", 2048),
+            layers=read("num_hidden_layers", 12, most=LAYERS),
+            heads=read("num_attention_heads", 8),
+            positions=read("max_position_embeddings", 77, least=77),
+            activation=read_activation(file, config),
+            eps=read("layer_norm_eps", 1e-5),
+        )
+        _divisible(file, (text.dim,), 1, text.heads)
+        return text
+
+
+def read_activation(file: str, config: Mapping[str, Any]) -> str:
+    """The activation of CLIP's MLPs; CheckpointError for one that no CLIP of SD v1 has."""
+    name = config.get("hidden_act") or "quick_gelu"
+    if name not in ("quick_gelu", "gelu"):
+        raise CheckpointError(f"{file}: hidden_act = {name!r}; expected quick_gelu or gelu")
+    return name
 
 
 @dataclass(frozen=True)
 class Config:
-    """A whole checkpoint's shape. `Config()` is SD v1.4 / v1.5."""
+    """The shape of a whole checkpoint. `Config()` is SD v1.4 / v1.5."""
 
     unet: UNetConfig = UNetConfig()
     vae: VAEConfig = VAEConfig()
     schedule: ScheduleConfig = ScheduleConfig()
-    text: Mapping[str, Any] = field(default_factory=lambda: CLIP_L)
+    text: TextConfig = TextConfig()
 
 
 SD14 = Config()
@@ -204,33 +234,45 @@ def _refuse_other_unets(config: Mapping[str, Any]) -> None:
     )
 
 
-def _reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
+MOST = 2**16  # of any size: SD v1.4's largest is the vocabulary, 49408
+LAYERS = 100  # of one kind: a damaged number would otherwise have modules built for hours
+
+
+def config_reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
     """read(name, default): the field (absent or null: the default), which must be of the default's kind."""
 
-    def read(name: str, default: Any, least: int = 1) -> Any:
+    def read(name: str, default: Any, least: int = 1, most: int = MOST) -> Any:
         value = config.get(name)
         if value is None:
             return default
 
         def whole(v: object) -> bool:
-            return isinstance(v, int) and not isinstance(v, bool) and v >= least
+            return isinstance(v, int) and not isinstance(v, bool) and least <= v <= most
 
         if isinstance(default, tuple):
-            kind, fits = (
-                "a list of positive whole numbers",
-                isinstance(value, list | tuple) and all(map(whole, value)),
-            )
+            kind = f"a list of at most {LAYERS} whole numbers from {least} to {most}"
+            fits = isinstance(value, list | tuple) and 0 < len(value) <= LAYERS and all(map(whole, value))
         elif isinstance(default, bool):
             kind, fits = "true or false", isinstance(value, bool)
         elif isinstance(default, int):
-            kind, fits = f"a whole number, {least} or more", whole(value)
+            kind, fits = f"a whole number from {least} to {most}", whole(value)
         else:
-            kind, fits = "a positive number", isinstance(value, int | float) and 0 < value < math.inf
-        if not fits or value == []:
-            raise CheckpointError(f"{file}: {name} = {value!r}; expected {kind}")
+            kind = "a positive number"
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+        if not fits:
+            raise CheckpointError(f"{file}: {name} = {shortened(value)}; expected {kind}")
         return tuple(value) if isinstance(default, tuple) else value
 
     return read
+
+
+def shortened(value: object, longest: int = 80) -> str:
+    """repr(value), cut: a damaged file may hold a value of any length."""
+    try:
+        text = repr(value)
+    except ValueError:  # an integer of more than 4,300 digits
+        text = "an integer of thousands of digits"
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _divisible(file: str, channels: tuple[int, ...], groups: int, heads: int = 1) -> None:

@@ -19,13 +19,15 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from . import ddim
 from .config import Config
 from .errors import UserError
 from .picture import from_pil, to_pil
 from .tap import Tap
+from .text import TextEncoder
+from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
 
@@ -41,8 +43,8 @@ class StableDiffusion:
     config: Config
     unet: UNet
     vae: AutoencoderKL
-    text_encoder: nn.Module
-    tokenizer: Any  # transformers.CLIPTokenizer
+    text_encoder: TextEncoder
+    tokenizer: Tokenizer
 
     def __repr__(self) -> str:
         return f"StableDiffusion({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"
@@ -58,43 +60,39 @@ class StableDiffusion:
     # ------------------------------------------------------------------ text
 
     def pieces(self, prompt: str) -> list[str]:
-        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; a word's last piece ends in </w>."""
-        return self.tokenizer.convert_ids_to_tokens(self._ids(prompt))
+        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; the last piece of a word ends in </w>.
+
+        The letters of a piece stand for bytes (minisd/tokenizer.py): `pieces_text(pieces)` is what they say.
+        """
+        return self.tokenizer.pieces(check_prompt(prompt))
 
     def tokens(self, prompt: str) -> list[str]:
         """What the text encoder reads, up to the first [EOT]: ["[SOT]", "a", "cat", "[EOT]"]. At most 77."""
-        pieces = [piece.removesuffix("</w>") for piece in self.pieces(prompt)]
-        return ["[SOT]", *pieces[: CONTEXT - 2], "[EOT]"]
-
-    def _ids(self, prompt: str) -> list[int]:
-        return self.tokenizer(check_prompt(prompt), add_special_tokens=False, verbose=False).input_ids
+        return ["[SOT]", *piece_labels(self.pieces(prompt))[: CONTEXT - 2], "[EOT]"]
 
     def token_ids(self, prompts: str | Sequence[str]) -> Tensor:
         """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. What does not fit is cut, with a warning."""
         rows = []
         for prompt in _listed(prompts):
-            ids = self._ids(prompt)
+            ids = self.tokenizer.ids(check_prompt(prompt))
             if len(ids) > CONTEXT - 2:
-                cut = self.tokenizer.decode(ids[CONTEXT - 2 :])
+                cut = pieces_text(self.pieces(prompt)[CONTEXT - 2 :])
                 text = f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}"
                 warnings.warn(text, stacklevel=4)  # encode_text's caller, beyond no_grad's wrapper
-            ids = [self.tokenizer.bos_token_id, *ids[: CONTEXT - 2]]
-            rows.append(ids + [self.tokenizer.eos_token_id] * (CONTEXT - len(ids)))
+            ids = [self.tokenizer.sot, *ids[: CONTEXT - 2]]
+            rows.append(ids + [self.tokenizer.eot] * (CONTEXT - len(ids)))
         return torch.tensor(rows)
 
     @torch.no_grad()
     def encode_text(self, prompts: str | Sequence[str], hidden: Sequence[int] = ()) -> Tensor:
-        """ctx (B,77,D) in the model's dtype: the text encoder's last hidden state, after its final LayerNorm.
+        """ctx (B,77,D) in the model's dtype: the text encoder's output, behind its final LayerNorm.
 
-        No attention mask: SD's [EOT] padding is part of the prompt, and carries its words. But `hidden` positions are
-        read by no token, inside the encoder's own attention (suppress/methods/unread.py).
+        The padding is not masked: SD's [EOT] padding is part of the prompt, and carries its words. But `hidden`
+        positions, from 1 to 76, are read by no token inside the encoder (suppress/methods/unread.py).
         """
-        ids = self.token_ids(prompts).to(self.device)
-        mask = None
-        if hidden:
-            mask = torch.ones_like(ids)
-            mask[:, list(hidden)] = 0
-        return self.text_encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+        if not all(ddim.is_whole(i) and 1 <= i < CONTEXT for i in hidden):
+            raise UserError(f"hidden = {hidden!r}; expected positions from 1 to {CONTEXT - 1}")
+        return self.text_encoder(self.token_ids(prompts).to(self.device), hidden)
 
     # ------------------------------------------------------------------ pictures
 

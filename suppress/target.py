@@ -13,6 +13,7 @@ from difflib import get_close_matches
 
 from minisd import StableDiffusion, UserError
 from minisd.pipeline import CONTEXT
+from minisd.tokenizer import pieces_text
 
 # between a negation and what it negates: "not wearing any | hat"
 _SKIPPED = set("wearing having holding with a an the any his her its their my your our this that these those".split())
@@ -146,7 +147,7 @@ def token_table(sd: StableDiffusion, prompt: str, rows: Sequence[int] = ()) -> s
 
 
 def _unknown(sd: StableDiffusion, prompt: str, phrase: str) -> str:
-    words = "".join(sd.pieces(prompt)).split("</w>")
+    words = pieces_text(sd.pieces(prompt)).split()
     near = get_close_matches(phrase.lower(), words, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return f"the prompt has no {phrase!r}.{hint} Its tokens:\n{token_table(sd, prompt)}"

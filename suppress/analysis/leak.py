@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from minisd import StableDiffusion
+from minisd.tokenizer import pieces_text
 
 from ..embedding import soft_weight
 from ..metrics import Unavailable
@@ -98,11 +99,11 @@ def swap_target(sd: StableDiffusion, prompt: str, target: Sequence[int]) -> dict
         swapped = list(pieces)
         for span in spans:
             swapped[span[0] - 1 : span[-1]] = choices[len(span)][k]  # [SOT] is position 0
-        text = _text(sd, swapped)
+        text = pieces_text(swapped)
         if sd.pieces(text) == swapped:
-            name = " / ".join(dict.fromkeys(_text(sd, choices[len(span)][k]) for span in spans))
+            name = " / ".join(dict.fromkeys(pieces_text(choices[len(span)][k]) for span in spans))
             swaps[name] = text
-    if not swaps or sd.pieces(_text(sd, pieces)) != pieces:
+    if not swaps or sd.pieces(pieces_text(pieces)) != pieces:
         raise Unavailable(f"{sd.name}'s vocabulary has no other words to put in the target's place in {prompt!r}")
     return swaps
 
@@ -119,11 +120,6 @@ def _phrases(nouns: dict[str, list[str]], length: int) -> list[list[str]]:
     single = [p[0] for p in nouns.values() if len(p) == 1]
     rows = [single[k : k + length] for k in range(len(single) - length + 1)] if length > 1 else []
     return [*whole, *rows][:SWAPS]
-
-
-def _text(sd: StableDiffusion, pieces: Sequence[str]) -> str:
-    """What tokenises to these pieces; some versions of the tokenizer leave the ends of words marked."""
-    return sd.tokenizer.convert_tokens_to_string(list(pieces)).replace("</w>", " ").strip()
 
 
 # ---------------------------------------------------------------------- told

@@ -20,6 +20,6 @@ def reading(folder: Path) -> Iterator[None]:
         yield
     except Unavailable:
         raise
-    except Exception as error:  # JSON's, safetensors', transformers', PyTorch's, the system's: they share no base class
+    except Exception as error:  # JSON's, safetensors', PyTorch's, the system's: they share no base class
         reason = (str(error).strip().splitlines() or [""])[0]
         raise Unavailable(f"{folder} is damaged or incomplete: {type(error).__name__}: {reason}") from error

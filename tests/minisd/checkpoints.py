@@ -215,7 +215,7 @@ def training_state(state: Mapping[str, Tensor]) -> dict[str, Any]:
 def outputs(sd: StableDiffusion) -> dict[str, Tensor]:
     """What the three networks compute, on fixed inputs."""
     ids = torch.arange(77)[None] + 100
-    ctx = sd.text_encoder(input_ids=ids.to(sd.device)).last_hidden_state
+    ctx = sd.text_encoder(ids.to(sd.device))
     z = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
     return {"ctx": ctx, "eps": sd.unet(z, 321, ctx), "x": sd.decode(z), "z": sd.encode(sd.decode(z))}
 

@@ -47,11 +47,11 @@ def test_float32_files_are_the_same_model(folder, sd):
 
 
 def test_float32_weights_are_not_rounded_to_what_a_config_says(folder):
-    """text_encoder/config.json says dtype float16, which transformers would follow."""
+    """text_encoder/config.json says dtype float16; the weights are taken as they are."""
     tensors = {k: t.float() * 1.0001 for k, t in tiny_tensors("text_encoder").items()}
     put(file_of(folder, "text_encoder"), tensors)
     change_json(folder / "text_encoder" / "config.json", dtype="float16", torch_dtype="float16")
-    weight = load(folder).text_encoder.get_input_embeddings().weight
+    weight = load(folder).text_encoder.embeddings.token_embedding.weight
     assert torch.equal(weight, tensors["text_model.embeddings.token_embedding.weight"])
 
 

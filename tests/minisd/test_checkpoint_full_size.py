@@ -36,9 +36,8 @@ def tensors():
     parts = checkpoint.single_file_parts(SD14, NoWeights())
     shapes = {
         part: {
-            checkpoint._file_key(part, key): tuple(tensor.shape)
+            ("text_model." if part == "text_encoder" else "") + key: tuple(tensor.shape)
             for key, tensor in parts[part].module.state_dict().items()
-            if key in parts[part].names
         }
         for part in PARTS
     }

@@ -29,7 +29,6 @@ def loaded(request, path):
 
 
 def test_every_tensor_is_real(loaded):
-    """Parameters and buffers, the non-persistent ones as well: transformers' position_ids is one."""
     model, dtype = loaded
     assert isinstance(model, StableDiffusion) and model.dtype == dtype
     assert model.device == torch.device("cpu")
@@ -39,10 +38,7 @@ def test_every_tensor_is_real(loaded):
         for name, tensor in tensors:
             assert tensor.device == torch.device("cpu"), f"{part}.{name}"
             assert not tensor.requires_grad and tensor.is_leaf
-            if "position_ids" in name:
-                assert tensor.flatten().tolist() == list(range(77))
-            else:
-                assert tensor.dtype == dtype and torch.isfinite(tensor).all()
+            assert tensor.dtype == dtype and torch.isfinite(tensor).all()
 
 
 def test_every_module_is_for_inference(loaded):
@@ -141,16 +137,3 @@ def test_loading_is_quiet(capfd):
     """No progress bar, no advice of the libraries: the caller's terminal is the caller's."""
     minisd.load("tiny", device="cpu")
     assert capfd.readouterr() == ("", "")
-
-
-def test_transformers_bar_is_left_as_it_was():
-    from transformers.utils import logging
-
-    before = logging.is_progress_bar_enabled()
-    try:
-        for state in (True, False):
-            (logging.enable_progress_bar if state else logging.disable_progress_bar)()
-            minisd.load("tiny", device="cpu")
-            assert logging.is_progress_bar_enabled() is state
-    finally:
-        (logging.enable_progress_bar if before else logging.disable_progress_bar)()

@@ -78,7 +78,7 @@ def test_a_prompt_that_is_too_long_warns_with_the_words_that_are_cut(sd):
         ids = sd.token_ids("man " * 75 + "a red hat")
     assert len(caught) == 1
     assert torch.equal(ids[0, 1:76], ids[0, 1].expand(75))
-    assert ids[0, 76] == sd.tokenizer.eos_token_id
+    assert ids[0, 76] == sd.tokenizer.eot
 
 
 def test_a_prompt_that_just_fits_does_not_warn(sd):

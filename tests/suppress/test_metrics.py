@@ -131,7 +131,7 @@ def test_a_damaged_detector_is_unavailable(judges, file, content):
         ("config.json", None),
         ("model.safetensors", 1000),
         ("model.safetensors", None),
-        ("model.safetensors", save({"other": torch.zeros(1)})),  # transformers would make all others up
+        ("model.safetensors", save({"other": torch.zeros(1)})),  # none of the model's own
         ("preprocessor_config.json", b'{"image_mean": [0, 0, 0]}'),
     ],
 )
@@ -152,8 +152,8 @@ def test_the_public_clip_is_looked_for_by_the_files_that_fetch_brings(sd, monkey
         return str(sd.folder / "clip")
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
-    monkeypatch.setattr("transformers.CLIPTokenizer.from_pretrained", lambda folder: sd.tokenizer)
-    assert ClipScore.of(replace(sd, folder=None)).side == 128
+    monkeypatch.setattr("suppress.metrics.clip_score.load_tokenizer", lambda folder: sd.tokenizer)
+    assert ClipScore.of(replace(sd, folder=None)).clip.side == 128
     [(repo, patterns, local)] = asked
     assert repo == "openai/clip-vit-large-patch14" and "model.safetensors" in patterns and local
 
