@@ -7,16 +7,45 @@ In three lines:
     sd.generate("a cat wearing a crown")[0].save("cat.png")
 """
 
-from .attention import Site
-from .checkpoint import load
-from .config import SD14, Config, ScheduleConfig, UNetConfig, VAEConfig
+from typing import TYPE_CHECKING
+
 from .errors import CheckpointError, UserError
-from .pipeline import StableDiffusion
-from .tap import Average, Controller, Part, Record, Replace, Reweight, Tap, compose, heat_maps, select
-from .unet import UNet
-from .vae import AutoencoderKL
+from .lazy import attributes
+
+if TYPE_CHECKING:
+    from .attention import Site
+    from .checkpoint import load
+    from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+    from .pipeline import StableDiffusion
+    from .tap import Average, Controller, Part, Record, Replace, Reweight, Tap, compose, heat_maps, select
+    from .text import TextEncoder
+    from .unet import UNet
+    from .vae import AutoencoderKL
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "attention": ("Site",),
+    "checkpoint": ("load",),
+    "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
+    "pipeline": ("StableDiffusion",),
+    "tap": (
+        "Average",
+        "Controller",
+        "Part",
+        "Record",
+        "Replace",
+        "Reweight",
+        "Tap",
+        "compose",
+        "heat_maps",
+        "select",
+    ),
+    "text": ("TextEncoder",),
+    "unet": ("UNet",),
+    "vae": ("AutoencoderKL",),
+}
+__getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
 __all__ = [
     "SD14",
@@ -33,6 +62,8 @@ __all__ = [
     "Site",
     "StableDiffusion",
     "Tap",
+    "TextConfig",
+    "TextEncoder",
     "UNet",
     "UNetConfig",
     "UserError",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import options
+from .config import CONTEXT
 from .errors import UserError
-from .pipeline import CONTEXT, StableDiffusion
+
+if TYPE_CHECKING:
+    from .pipeline import StableDiffusion
 
 
 def main(argv: Sequence[str] | None = None) -> int:

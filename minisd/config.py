@@ -14,6 +14,8 @@ from typing import Any
 
 from .errors import CheckpointError
 
+CONTEXT = 77  # tokens of a prompt, [SOT] and [EOT] included
+
 
 @dataclass(frozen=True)
 class UNetConfig:
@@ -156,7 +158,7 @@ class TextConfig:
     hidden: int = 3072  # width inside the MLPs
     layers: int = 12
     heads: int = 12
-    positions: int = 77  # the longest prompt, [SOT] and [EOT] included
+    positions: int = CONTEXT  # the longest prompt, [SOT] and [EOT] included
     activation: str = "quick_gelu"  # or "gelu"
     eps: float = 1e-5  # of the LayerNorms
 
@@ -177,7 +179,7 @@ class TextConfig:
             hidden=read("intermediate_size", 2048),
             layers=read("num_hidden_layers", 12, most=LAYERS),
             heads=read("num_attention_heads", 8),
-            positions=read("max_position_embeddings", 77, least=77),
+            positions=read("max_position_embeddings", CONTEXT, least=CONTEXT),
             activation=read_activation(file, config),
             eps=read("layer_norm_eps", 1e-5),
         )

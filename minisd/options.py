@@ -8,9 +8,12 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from .errors import UserError
-from .pipeline import StableDiffusion
+
+if TYPE_CHECKING:
+    from .pipeline import StableDiffusion
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -26,6 +29,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--dtype", choices=DTYPES, help="of the weights (default fp32)")
     group.add_argument("--variant", help="of a folder's or the hub's files, e.g. fp16")
     group.add_argument("--revision", help="of the hub's repository")
+    threads = "processor threads (default: one for each core; fewer may be faster on a busy machine)"
+    group.add_argument("--threads", metavar="N", type=thread_count, help=threads)
     group.add_argument("--ema", action=argparse.BooleanOptionalAction, help="a single file's EMA weights")
 
 
@@ -35,6 +40,13 @@ def whole_seed(text: str) -> int:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed; a PROMPT goes before --seed") from None
+
+
+def thread_count(text: str) -> int:
+    """A number of threads. PyTorch starts as many as it is told to, so a slip of the hand is stopped here."""
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r}; expected a number of threads from 1 to 1024")
+    return int(text)
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
@@ -50,10 +62,23 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
 
 
+def before_torch() -> None:
+    """Settings that PyTorch reads when it is imported. A user's own setting wins.
+
+    Idle threads of PyTorch's thread pool spin while they wait for work. On a busy machine they take the processor from
+    the thread that they wait for, and a run takes several times as long (`python -m bench.busy`). A passive thread
+    sleeps. On idle cores the difference does not show.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def load_model(args: argparse.Namespace) -> StableDiffusion:
     import torch
 
     from .checkpoint import load
+
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
 
     return load(
         args.model or "tiny",
@@ -85,6 +110,7 @@ def progress_bar(label: str) -> Callable:
 
 def run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
     """The exit status: 0, 2 for a mistake of the user's (one line, no traceback), 130 for Ctrl-C."""
+    before_torch()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, program)

@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from . import ddim
-from .config import Config
+from .config import CONTEXT, Config
 from .errors import UserError
 from .picture import from_pil, to_pil
 from .tap import Tap
@@ -30,8 +30,6 @@ from .text import TextEncoder
 from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
-
-CONTEXT = 77  # tokens, [SOT] and [EOT] included
 
 
 @dataclass(eq=False, repr=False)

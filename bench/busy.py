@@ -1,0 +1,70 @@
+"""The README's first command on an idle machine and on a busy one, with threads that sleep and threads that spin.
+
+    python -m bench.busy            # three runs of each case
+    python -m bench.busy --runs 5 --busy 2
+
+A busy machine is imitated by processes that compute without end, as many as --busy says. PyTorch's threads wait for
+work by spinning unless OMP_WAIT_POLICY is PASSIVE, which the command lines set (minisd/options.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+
+from .report import machine, measured_on
+
+COMMAND = [sys.executable, "-m", "suppress.cli", "a man without glasses", "--remove", "glasses", "--seed", "0"]
+POLICIES = ("PASSIVE", "ACTIVE")  # the command's own choice, and PyTorch's without it: spinning
+LIMIT = 600  # seconds, after which a run counts as endless
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.busy", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--runs", type=int, default=3, help="of each case (default 3)")
+    parser.add_argument("--busy", type=int, default=2, help="processes beside it (default 2)")
+    args = parser.parse_args(argv)
+    print(f"The README's first command; {measured_on(machine(torch.device('cpu')))}\n")
+    print(f"| OMP_WAIT_POLICY | idle, s | beside {args.busy} busy processes, s | × |\n|---|---|---|---|")
+    for policy in POLICIES:
+        idle = [seconds(policy) for _ in range(args.runs)]
+        with busy(args.busy):
+            beside = [seconds(policy) for _ in range(args.runs)]
+        print(f"| {policy} | {_list(idle)} | {_list(beside)} | {min(beside) / min(idle):.2f} |", flush=True)
+
+
+def seconds(policy: str, command: Sequence[str] = COMMAND) -> float:
+    """The wall time of a new process, in a folder of its own."""
+    env = os.environ | {"OMP_WAIT_POLICY": policy, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=folder, env=env, timeout=LIMIT)
+        return time.perf_counter() - start
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """`count` processes that compute while the block runs."""
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
+def _list(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.1f}" for value in sorted(values))
+
+
+if __name__ == "__main__":
+    main()

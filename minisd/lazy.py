@@ -1,0 +1,28 @@
+"""Packages that import their modules when a name is first used.
+
+`import minisd` and the command lines' --help stay quick in this way: PyTorch, which takes one to two seconds, is
+imported by the first name that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+
+def attributes(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The `__getattr__` of a package (PEP 562). names: public name -> the module of the package that has it.
+
+    A module of the package is found by its name as well, as after an eager import.
+    """
+
+    def __getattr__(name: str) -> Any:
+        if name in names:
+            return getattr(import_module(f"{package}.{names[name]}"), name)
+        if not name.startswith("_") and find_spec(f"{package}.{name}"):
+            return import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return __getattr__
