@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -69,8 +70,9 @@ def load(
     if dtype not in _DTYPES:
         raise UserError(f"dtype = {dtype!r}; expected torch.float32, torch.float16 or torch.bfloat16")
     found = find(source, variant, revision)
-    config, parts = (_folder_parts if found.is_folder else _file_parts)(found, variant, ema)
-    _check(parts)
+    config, parts = read_parts(found, variant, ema)
+    if passed := check(parts):
+        warnings.warn(f"{found.name}: passed over, as no picture depends on it: {first_keys(passed)}", stacklevel=2)
     tokenizer = _tokenizer(found, config)  # before the weights, whose reading takes the time
     unet, vae, text_encoder = (_fill(parts[name], dtype, place) for name in ("unet", "vae", "text_encoder"))
     return StableDiffusion(
@@ -99,6 +101,11 @@ def _device(device: str | torch.device | None) -> torch.device:
             f"device {device!r} holds shapes without numbers: nothing to draw with. There is {', '.join(there)}"
         )
     return place
+
+
+def read_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """The checkpoint's configuration and its parts, from configs and headers alone: no weights are read."""
+    return (_folder_parts if source.is_folder else _file_parts)(source, variant, ema)
 
 
 def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
@@ -195,8 +202,12 @@ def _parts(
     }
 
 
-def _check(parts: Mapping[str, Part]) -> None:
-    """Strictness: the headers against the modules, before a byte of weights is read."""
+def check(parts: Mapping[str, Part]) -> list[str]:
+    """Strictness: the headers against the modules, before a byte of weights is read.
+
+    Returns the keys that are passed over because no picture depends on them (`compvis.HARMLESS`). CheckpointError, with
+    all that is missing, unexpected or of another shape, if the weights do not fit.
+    """
     missing, wrong = [], []
     wanted: dict[str, set[str]] = {}
     for part in parts.values():
@@ -211,21 +222,36 @@ def _check(parts: Mapping[str, Part]) -> None:
             elif not found.dtype.startswith(("F", "BF")):
                 wrong.append(f"{name} of dtype {found.dtype}, quantised or no weight")
     sources = {part.weights.name: part.weights for part in parts.values()}
-    unexpected = [
+    others = [
         key
         for name, weights in sources.items()
         for key in weights.shapes
         if key not in wanted[name] and not compvis.IGNORED.fullmatch(key) and not _other_set(key, wanted[name])
     ]
+    passed = [key for key in others if compvis.HARMLESS.fullmatch(key)]
+    unexpected = [key for key in others if not compvis.HARMLESS.fullmatch(key)]
     if missing or unexpected or wrong:
         looks = "; ".join(f"{name} looks like {family(w.shapes)}" for name, w in sources.items())
         raise CheckpointError(
             "the checkpoint does not fit Stable Diffusion v1.x"
+            + _absent(parts)
             + _listing("missing", missing)
             + _listing("unexpected", unexpected)
             + _listing("wrong shape or dtype", wrong)
             + f"\n  {looks}"
         )
+    return passed
+
+
+def _absent(parts: Mapping[str, Part]) -> str:
+    """A sentence for each part of which the files hold nothing at all."""
+    texts = {"unet": "UNet", "vae": "VAE", "text_encoder": "text encoder"}
+    lines = [
+        f"\n  {part.weights.name} holds no {texts[name]}: take a version of the model that has it"
+        for name, part in parts.items()
+        if not any(key in part.weights.shapes for key in part.names.values())
+    ]
+    return "".join(lines)
 
 
 def _other_set(key: str, wanted: set[str]) -> bool:
@@ -234,10 +260,13 @@ def _other_set(key: str, wanted: set[str]) -> bool:
 
 
 def _listing(what: str, keys: list[str]) -> str:
-    if not keys:
-        return ""
+    return f"\n  {what} ({len(keys)}): {first_keys(keys)}" if keys else ""
+
+
+def first_keys(keys: list[str]) -> str:
+    """The first keys of a list, and how many there are more."""
     more = f", … {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return f"\n  {what} ({len(keys)}): {', '.join(keys[:_SHOWN])}{more}"
+    return ", ".join(keys[:_SHOWN]) + more
 
 
 def _is_1x1(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:

@@ -80,11 +80,18 @@ def vae_rules(resolutions: int) -> list[Rule]:
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 
-# what a single file carries beside the weights: training state, the schedule's tables, integer buffers
+# what files carry beside the weights as a rule: training state, the schedule's tables, integer buffers
 IGNORED = re.compile(
     r"model_ema\..*|.*\.position_ids|first_stage_model\.(loss\..*|logvar)"
     r"|(alphas_cumprod|alphas_cumprod_prev|betas|sqrt_.*|log_one_minus_.*|posterior_.*|logvar|lvlb_weights"
     r"|scale_factor|global_step|cond_stage_model\.(transformer\.)?(logit_scale|text_projection.*))"
+)
+
+# what some files carry and no picture depends on: other programs' noise tables, CLIP's way out of the text encoder,
+# words learned by textual inversion. They are passed over, and named
+HARMLESS = re.compile(
+    r"(model_sampling|denoiser|embedding_manager)\..*|(.*\.)?(text_projection(\.weight)?|logit_scale)|first_stage_model\."
+    r"(model_ema|discriminator)\..*"
 )
 
 

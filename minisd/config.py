@@ -212,6 +212,11 @@ def _refuse_other_unets(config: Mapping[str, Any]) -> None:
     name = "unet/config.json"
     if config.get("addition_embed_type") or config.get("transformer_layers_per_block", 1) != 1:
         raise CheckpointError(f"{name} is an SDXL UNet; minisd reads Stable Diffusion v1.x")
+    if config.get("time_cond_proj_dim") is not None:
+        raise CheckpointError(
+            f"{name} is the UNet of a latent-consistency model, which reads the guidance (time_cond_proj_dim); minisd "
+            "reads Stable Diffusion v1.x"
+        )
     if config.get("use_linear_projection") or isinstance(config.get("attention_head_dim", 8), list):
         raise CheckpointError(
             f"{name} is a Stable Diffusion 2.x UNet (linear projections); minisd reads Stable Diffusion v1.x"

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from . import compvis
+from .checkpoint import check, first_keys, read_parts
 from .config import SD14, UNetConfig
+from .errors import CheckpointError
 from .family import SD1, family, has_ema
 from .files import Header, open_weights
-from .source import find, read_json, weight_files
+from .source import Source, find, read_json, weight_files
 from .unet import UNet
 
 _PREFIXES = {"unet": compvis.UNET, "vae": compvis.VAE, "text_encoder": compvis.TEXT}
@@ -40,7 +42,17 @@ def describe(source: str, variant: str | None = None, revision: str | None = Non
         ema = "yes (--ema)" if has_ema(shapes) else "no"
     counts = ", ".join(f"{part.replace('_', ' ')} {_parameters(h.values())}" for part, h in headers.items())
     everything = [h for part in headers.values() for h in part.values()]
-    return [*lines, f"parameters  {counts}", *_dtypes(everything), f"EMA         {ema}", *_sites(unet)]
+    lines += [f"parameters  {counts}", *_dtypes(everything), f"EMA         {ema}"]
+    return [*lines, *_loads(found, variant), *_sites(unet)]
+
+
+def _loads(source: Source, variant: str | None) -> list[str]:
+    """Whether `minisd.load` will take it, told from the headers: yes, with what it passes over, or no and why."""
+    try:
+        passed = check(read_parts(source, variant, ema=False)[1])
+    except CheckpointError as error:
+        return ["loads       no: " + str(error).replace("\n", "\n          ")]
+    return ["loads       yes" + (f"; passed over: {first_keys(passed)}" if passed else "")]
 
 
 def _under(shapes: Mapping[str, Header], prefix: str) -> dict[str, Header]:

@@ -16,12 +16,14 @@ _MARKS = (
         ("lora_up", "lora_down", "lora_A", "lora_B", "lora.", "hada_w1", "lokr_w1"),
     ),
     ("a ControlNet, not a whole model", ("control_model.", "controlnet_", "zero_convs")),
-    ("a textual-inversion embedding", ("emb_params", "string_to_param")),
     ("an SDXL model", ("conditioner.embedders.", "add_embedding.linear_1")),
     ("an SD 3 model", ("joint_blocks.",)),
     ("a FLUX model", ("double_blocks.", "single_transformer_blocks.")),
     ("a Stable Diffusion 2.x model", ("cond_stage_model.model.",)),
+    ("a latent-consistency model, whose UNet reads the guidance", ("time_embedding.cond_proj", "time_embed_cond")),
 )
+# of an embedding; a whole model that was trained with one may carry it too
+_EMBEDDING_MARKS = ("emb_params", "string_to_param")
 
 _TOKEN_WIDTHS = ((768,), (1024,), (1280,))  # of the text encoders of SD 1, SD 2, SDXL
 
@@ -47,6 +49,8 @@ def family(shapes: Mapping[str, Header]) -> str:
         return "only a VAE"
     if any("text_model." in key for key in shapes):
         return "only a text encoder"
+    if any(mark in key for key in shapes for mark in _EMBEDDING_MARKS):
+        return "a textual-inversion embedding"
     if 0 < len(shapes) <= 2 and all(h.shape[-1:] in _TOKEN_WIDTHS for h in shapes.values()):
         return "a textual-inversion embedding"  # named after its token, so that only its width tells
     return "unknown"

@@ -14,6 +14,8 @@ from .errors import CheckpointError, UserError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _SINGLE = (".safetensors", ".ckpt", ".pt", ".pth")
+_HUB_FILE = re.compile(r"([A-Za-z0-9][\w.-]*/[\w.-]+)/(\w[\w./ -]*)")  # owner/model/file
+_WEB_FILE = re.compile(r"/([^/]+/[^/]+)/(?:blob|resolve)/([^/]+)/([^?#]+).*")  # what follows the hub's address
 
 
 @dataclass(frozen=True)
@@ -58,14 +60,37 @@ def find(
             return Source(name, path)
         if is_hub_id(name):
             return Source(name, _from_hub(name, variant, revision, download))
+        if file := _hub_file(name, revision):
+            return Source(name, _file_from_hub(*file, download))
     except CheckpointError:
         raise
     except (TypeError, ValueError, OSError, RuntimeError):
         pass  # no path at all: a number, bytes, a name with NUL or too long, the home of nobody
     raise UserError(
         f"no model {source!r}: there is no such folder or file here. Expected 'tiny', a folder in diffusers "
-        "layout, a .safetensors or .ckpt file, or a hub id such as CompVis/stable-diffusion-v1-4"
+        "layout, a .safetensors or .ckpt file, a hub id such as CompVis/stable-diffusion-v1-4, or a file on the hub as "
+        "owner/model/file.safetensors"
     )
+
+
+def _hub_file(name: str, revision: str | None) -> tuple[str, str, str | None] | None:
+    """(repository, file, revision) of "owner/model/file.safetensors", or of that file's address on the hub."""
+    if Path(name).suffix.partition("?")[0] not in _SINGLE or ".." in Path(name).parts:
+        return None
+    if "://" not in name:
+        match = _HUB_FILE.fullmatch(name)
+        return (match[1], match[2], revision) if match else None
+    from huggingface_hub.constants import ENDPOINT
+
+    address = _WEB_FILE.fullmatch(name.removeprefix(ENDPOINT)) if name.startswith(ENDPOINT) else None
+    return (address[1], address[3], revision or address[2]) if address else None
+
+
+def _file_from_hub(repo: str, file: str, revision: str | None, download: bool) -> Path:
+    path = snapshot(repo, revision, [file], download) / file
+    if not path.is_file():
+        raise CheckpointError(f"the hub's repository {repo} has no file {file}")
+    return path
 
 
 def _from_hub(repo: str, variant: str | None, revision: str | None, download: bool) -> Path:
@@ -144,7 +169,7 @@ def weight_files(folder: Path, variant: str | None = None) -> dict[str, Path]:
         more = ", …" if len(there) > 12 else ""
         raise CheckpointError(
             f"{folder} is not a model in diffusers layout: it has no unet/ folder "
-            f"(there is {', '.join(there[:12]) or 'nothing'}{more})"
+            f"(there is {', '.join(there[:12]) or 'nothing'}{more}){_single_files(folder)}"
         )
     special = {part: _weight_file(folder, part, variant) for part in PARTS}
     if not any(special.values()) and variant:
@@ -154,6 +179,12 @@ def weight_files(folder: Path, variant: str | None = None) -> dict[str, Path]:
             + "; ".join(f"{folder / part} has {_there(folder / part)}" for part in PARTS)
         )
     return {part: file or _plain_file(folder, part) for part, file in special.items()}
+
+
+def _single_files(folder: Path) -> str:
+    """A way out, if a folder holds checkpoints in one file."""
+    files = sorted(str(p) for p in folder.iterdir() if p.suffix in _SINGLE and p.is_file())
+    return f". For a checkpoint in one file, give the file itself: {' or '.join(files[:3])}" if files else ""
 
 
 def _plain_file(folder: Path, part: str) -> Path:

@@ -173,7 +173,7 @@ def test_shape_of_a_full_model_is_checked_key_by_key():
     def check(shapes):
         for part in parts.values():
             part.weights = Names(shapes)
-        checkpoint._check(parts)
+        checkpoint.check(parts)
 
     check(shapes)
     for name in list(shapes)[::40]:
