@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--profile", metavar="FILE.json", help="a Chrome trace of a job on the last rung")
     p.add_argument("--plot", metavar="FILE.png", help="the ladder as a picture")
     p.add_argument("--out", metavar="FOLDER", default=str(report.RESULTS), help="of the JSON (default bench/results)")
-    return options.run("python -m bench", _bench, p.parse_args(argv))
+    return options.run("python -m bench", _bench, options.parse(p, argv))
 
 
 def _bench(args: argparse.Namespace) -> None:

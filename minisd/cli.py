@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
     fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
-    args = parser.parse_args(argv)
+    args = options.parse(parser, argv)
     return options.run("minisd", args.run, args)
 
 
@@ -39,7 +39,7 @@ def _generate_parser(commands: Any) -> None:
     p = commands.add_parser("generate", help="draw pictures")
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
-    p.add_argument("--seed", type=options.whole_seed, nargs="+", help="one picture a seed (default 0)")
+    options.add_seed_option(p, "one picture a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
     p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
     options.add_sampling_options(p)
     p.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: as the model was trained)")

@@ -1,19 +1,22 @@
-"""What the command lines share: the options that choose a model, and how a user's mistake is told."""
+"""What the command lines share: how they start and end, and the options that several of them have."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
 
 if TYPE_CHECKING:
     from .pipeline import StableDiffusion
+
+MOST_SEEDS = 10_000  # of one command: a range such as 0-99999999 is a slip of the hand
 
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
@@ -34,12 +37,41 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--ema", action=argparse.BooleanOptionalAction, help="a single file's EMA weights")
 
 
-def whole_seed(text: str) -> int:
-    """For `--seed` with several values, which would swallow a prompt that stands behind it."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no seed; a PROMPT goes before --seed") from None
+def add_seed_option(parser: argparse.ArgumentParser, help: str, default: list[int] | None = None) -> None:
+    """`--seed` with one or several seeds: "--seed 3", "--seed 0 1 2", "--seed 0-7", "--seed 0,3,5-7"."""
+    parser.add_argument("--seed", metavar="N", type=seeds, nargs="+", action=_Joined, default=default, help=help)
+
+
+def seeds(text: str) -> list[int]:
+    """ "3" -> [3], "0-3" -> [0, 1, 2, 3], "0,3,5-7" -> [0, 3, 5, 6, 7]. Their range is `pipeline.pair`'s to check."""
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?[0-9]{1,99})(?:-([0-9]{1,99}))?\s*", part)
+        if not match:
+            # with several values `--seed` would swallow a prompt that stands behind it
+            raise argparse.ArgumentTypeError(
+                f"{_short(text)} is no seed; a PROMPT goes before --seed, which takes 3, or 0,3,5, or 0-7"
+            )
+        low, high = int(match[1]), int(match[2] or match[1])
+        if high < low:
+            raise argparse.ArgumentTypeError(f"{_short(part)} counts down; a range of seeds is written as 0-7")
+        if high - low >= MOST_SEEDS:
+            raise argparse.ArgumentTypeError(f"{_short(part)} is more than {MOST_SEEDS:,} seeds; give a shorter range")
+        found += range(low, high + 1)
+    return found
+
+
+class _Joined(argparse.Action):
+    """One list of several: each value of the option is a list, and the option may be repeated."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
+        known = getattr(namespace, self.dest)
+        before = [] if known is self.default else known
+        setattr(namespace, self.dest, [*before, *(value for part in values for value in part)])
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")
 
 
 def thread_count(text: str) -> int:
@@ -54,6 +86,17 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sampling")
     group.add_argument("--steps", type=int, help="DDIM steps (default 50)")
     group.add_argument("--guidance", type=float, help="classifier-free guidance (default 7.5)")
+
+
+def add_size_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: as the model was trained)")
+    parser.add_argument("--width", type=int, help="likewise")
+
+
+def add_version_option(parser: argparse.ArgumentParser) -> None:
+    from . import __version__
+
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
 def add_output_options(parser: argparse.ArgumentParser) -> None:
@@ -108,19 +151,45 @@ def progress_bar(label: str) -> Callable:
     return partial(tqdm, desc=label, unit="step", leave=False, disable=None)
 
 
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments. Every command begins with this: from here on no character that is printed stops it."""
+    accept_any_character()
+    try:
+        return parser.parse_args(argv)
+    except SystemExit:  # --help and --version have printed
+        _close_output()
+        raise
+
+
+def accept_any_character() -> None:
+    """Where a terminal or a pipe cannot show a character, as on Windows, its escape is printed: "\\u0142".
+
+    Standard error does so from the start; standard output would raise UnicodeEncodeError.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # not in a notebook; and a stream that was closed is None
+            stream.reconfigure(errors="backslashreplace")
+
+
 def run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """The exit status: 0, 2 for a mistake of the user's (one line, no traceback), 130 for Ctrl-C."""
+    """The exit status: 0, 2 for a mistake of the user's (one line, no traceback), 130 for Ctrl-C.
+
+    A command that keeps what it has done when it is stopped says so: `raise KeyboardInterrupt("3 of 8 are written")`.
+    """
     before_torch()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, program)
             command(args)
+        if sys.stdout:
+            sys.stdout.flush()
         return 0
     except BrokenPipeError:  # `| head` has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _close_output()
         return 0
     except (UserError, OSError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
+        _close_output()
         return 2
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
@@ -128,9 +197,18 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
         way_out = "ask for a smaller picture, for fewer seeds at once, or for --dtype bf16"
         print(f"{program}: error: not enough memory; {way_out} ({_first_line(error)})", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"\n{program}: interrupted; nothing was written", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"\n{program}: interrupted; {stop.args[0] if stop.args else 'nothing was written'}", file=sys.stderr)
         return 130
+
+
+def _close_output() -> None:
+    """Prints what waits to be printed. Where that fails, Python must not try again at its end, with a traceback."""
+    try:
+        if sys.stdout:
+            sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
 from .errors import UserError
-from .outputs import write_file
+from .outputs import Writer, write_file
 
 # a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
@@ -95,8 +95,13 @@ def _fit(text: str, font, width: int) -> str:
 
 
 def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
-    """Writes a PNG with its parameters; no half picture is ever left. Returns the path."""
+    """Writes a PNG with its parameters, over a file of that name; no half picture is ever left. Returns the path."""
+    return write_file(path, png(image, parameters))
+
+
+def png(image: Image.Image, parameters: str = "") -> Writer:
+    """Writes the picture as PNG with its parameters into an open file, e.g. for `outputs.write_output`."""
     info = PngImagePlugin.PngInfo()
     if parameters:
         info.add_itxt("parameters", parameters)
-    return write_file(path, lambda file: image.save(file, format="PNG", pnginfo=info))
+    return lambda file: image.save(file, format="PNG", pnginfo=info)

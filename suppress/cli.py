@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command = argv[0] if argv else None
     if command == "methods":
         listing = argparse.ArgumentParser(prog="suppress methods", description="List the methods and what they do.")
-        return options.run("suppress methods", _methods, listing.parse_args(argv[1:]))
+        return options.run("suppress methods", _methods, options.parse(listing, argv[1:]))
     if command == "analyse":
         from .analysis.cli import main as analyse
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .evaluation.cli import main as evaluate
 
         return evaluate(argv[1:])
-    return options.run("suppress", _suppress, _parser().parse_args(argv))
+    return options.run("suppress", _suppress, options.parse(_parser(), argv))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,8 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument(
         "--strengthen", metavar="WORD", action="append", help="the opposite: draw more of it (the paper's appendix F)"
     )
-    seed_help = "one row of pictures a seed (default 0)"
-    p.add_argument("--seed", type=options.whole_seed, nargs="+", default=[0], help=seed_help)
+    options.add_seed_option(p, "one row of pictures a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)", [0])
     method = p.add_argument_group("method")
     method.add_argument(
         "--method", metavar="NAME", help="see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"

@@ -23,7 +23,7 @@ PROGRAM = "suppress analyse"
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog=PROGRAM, **_texts())
     _add_arguments(parser)
-    return options.run(PROGRAM, _analyse, parser.parse_args(argv))
+    return options.run(PROGRAM, _analyse, options.parse(parser, argv))
 
 
 def add_parser(commands: Any) -> None:
@@ -48,7 +48,7 @@ def _add_arguments(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", metavar="PROMPT", help='e.g. "a man without glasses"')
     p.add_argument("--remove", metavar="WORD", action="append", help="a word or phrase of the prompt; may be repeated")
     p.add_argument("--only", metavar="NAME", nargs="+", action="extend", help="these analyses (default: all)")
-    p.add_argument("--seed", type=int, nargs="+", default=[0], help="one row of pictures a seed (default 0)")
+    options.add_seed_option(p, "one row of pictures a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)", [0])
     options.add_sampling_options(p)
     options.add_model_options(p)
     group = p.add_argument_group("output")

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
     p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
     p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl of cells, one a line; kept and added to")
-    return options.run("suppress eval", _evaluate, p.parse_args(argv))
+    return options.run("suppress eval", _evaluate, options.parse(p, argv))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
