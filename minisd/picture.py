@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,24 +28,86 @@ def to_pil(x: Tensor) -> list[Image.Image]:
 
 def from_pil(image: Image.Image, height: int | None = None, width: int | None = None) -> Tensor:
     """A picture -> x (1,3,H,W) in [-1,1]; scaled and cropped about the centre to height × width if given."""
-    image = image.convert("RGB")
+    image = to_rgb(image)
     if height and width and image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     x = torch.from_numpy(np.array(image, dtype=np.float32))
     return (x / 127.5 - 1).permute(2, 0, 1)[None]
 
 
-def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file, upright; UserError where there is none."""
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any picture as RGB, 8 bits a channel. UserError where its values cannot be told.
+
+    Grey of more than 8 bits is scaled. Transparent parts are laid on white, with a warning: the colours that lie
+    under them are arbitrary, often black.
+    """
+    if not image.width or not image.height:
+        raise UserError(f"the picture has {image.width}×{image.height} pixels (width × height)")
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _eight_bits(image)
     try:
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        layer = image.convert("RGBA")
+        if np.asarray(layer)[..., 3].min() < 255:
+            warnings.warn("the picture is transparent in places; it is laid on white", stacklevel=2)
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"a picture of mode {image.mode} that cannot be converted to RGB: {error}") from error
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey of 16 bits, of whole numbers or of floating-point ones -> grey of 8 bits, which Pillow would clip to."""
+    values = np.asarray(image).astype(np.float64)
+    low, high = values.min(), values.max()
+    tops = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))  # all others are kinds of I;16
+    top = next((top for top in tops if low >= 0 and high <= top), None)
+    found = f"the picture holds numbers from {low:g} to {high:g}"
+    if top is None:
+        known = " or ".join(f"0 to {top}" for top in tops)
+        raise UserError(f"{found}; expected {known}. Save it with 8 bits a channel")
+    if len(tops) > 1:
+        warnings.warn(f"{found}; they are read as 0 (black) to {top} (white)", stacklevel=3)
+    grey = Image.fromarray((values * (255 / top)).round().astype(np.uint8))
+    clear = image.info.get("transparency")  # a PNG may name one level that is transparent
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
+
+
+def open_picture(path: str | os.PathLike[str]) -> Image.Image:
+    """The picture in a file, upright; of an animation the first, with a warning. UserError where there is none."""
+    image, several = load_picture(path)
+    if several:
+        warnings.warn(f"{os.fspath(path)!r} holds several pictures; the first is taken", stacklevel=2)
+    try:
+        return ImageOps.exif_transpose(image)  # cameras store how they were held, not a turned picture
+    except Exception as error:
+        raise _unreadable(path, error) from error
+
+
+def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
+    """(the picture as it is stored, whether the file holds more). UserError where there is none."""
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):
+            raise OSError("a folder, a device or a pipe")  # a pipe might be waited for without end
         with Image.open(path) as image:
+            if image.format == "EPS":
+                raise OSError("PostScript, a program that another one would have to run")
+            # a photograph's second picture (MPO) is a small one for previews, layers (PSD) are part of the first
+            several = image.format not in ("MPO", "PSD") and getattr(image, "is_animated", False)
             image.load()
-            return ImageOps.exif_transpose(image)  # cameras store how they were held, not a turned picture
+            return image, several
     except FileNotFoundError:
         raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
-    # damaged files raise OSError, ValueError or SyntaxError, according to the place of the damage
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever a format's decoder stumbles over in damaged data
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | os.PathLike[str], error: Exception) -> UserError:
+    return UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}")
 
 
 def overlay(

@@ -68,6 +68,93 @@ def test_pictures_of_other_modes_are_read_as_rgb(mode):
     assert torch.equal(x, torch.ones(1, 3, 4, 4))
 
 
+RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; of 8 bits it has each level once
+
+
+@pytest.mark.parametrize(
+    ("values", "mode"),
+    [
+        (RAMP.astype("<u2"), "I;16"),
+        (RAMP.astype(">u2"), "I;16B"),
+        (RAMP.astype(np.int32), "I"),
+        (np.arange(256, dtype=np.int32), "I"),
+        ((RAMP / 65535).astype(np.float32), "F"),
+        (np.arange(256, dtype=np.float32), "F"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:the picture holds numbers")
+def test_grey_of_more_than_eight_bits_keeps_its_levels(tmp_path, values, mode):
+    Image.fromarray(values[None]).save(tmp_path / "grey.tiff")
+    image = picture.open_picture(tmp_path / "grey.tiff")
+    assert image.mode == mode
+    assert np.array_equal(np.asarray(picture.to_rgb(image))[0], np.arange(256)[:, None].repeat(3, axis=1))
+    assert torch.equal(picture.from_pil(image), picture.from_pil(picture.to_rgb(image)))
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(tmp_path):
+    Image.fromarray(np.full((2, 2), 200, dtype=np.uint16)).save(tmp_path / "dark.png")
+    assert np.asarray(picture.to_rgb(picture.open_picture(tmp_path / "dark.png"))).max() == 1
+
+
+def test_numbers_whose_range_is_taken_from_them_are_told():
+    with pytest.warns(UserWarning, match=r"numbers from 0 to 0\.5; they are read as 0 \(black\) to 1 \(white\)"):
+        levels = np.asarray(picture.to_rgb(Image.fromarray(np.float32([[0, 0.5]]))))
+    assert levels[0, :, 0].tolist() == [0, 128]
+
+
+@pytest.mark.parametrize("values", [[-1, 0], [0, np.nan], [0, np.inf], [0, 1e6]])
+def test_numbers_that_say_no_range_are_refused(values):
+    with pytest.raises(
+        UserError, match=r"the picture holds numbers from .*; expected 0 to 1 or 0 to 255 or 0 to 65535"
+    ):
+        picture.from_pil(Image.fromarray(np.float32([values])))
+
+
+def cut_out(mode):
+    """Left transparent over black, right opaque red (white in grey modes)."""
+    if mode == "tRNS":
+        image = Image.new("RGB", (4, 4), "red")
+        image.paste((0, 0, 7), (0, 0, 2, 4))
+        image.info["transparency"] = (0, 0, 7)
+        return image
+    if mode == "I;16":
+        image = Image.fromarray(np.where(np.arange(4) < 2, 7, 65535).astype(np.uint16)[None].repeat(4, axis=0))
+        image.info["transparency"] = 7
+        return image
+    image = Image.new("RGBA", (4, 4), "red")
+    image.paste((0, 0, 0, 0), (0, 0, 2, 4))
+    return image.quantize() if mode == "P" else image.convert(mode)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA", "RGBa", "P", "tRNS", "I;16"])
+def test_transparent_pictures_are_laid_on_white(mode):
+    image = cut_out(mode)
+    assert image.has_transparency_data
+    with pytest.warns(UserWarning, match="transparent in places; it is laid on white"):
+        levels = np.asarray(picture.to_rgb(image))
+    assert (levels[:, :2] == 255).all()
+    right = {"I;16": 255, "LA": 76}.get(mode, (255, 0, 0))
+    assert (levels[:, 2:] == right).all()
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+@pytest.mark.filterwarnings("error")
+def test_opaque_pictures_are_as_they_were(mode):
+    assert (np.asarray(picture.to_rgb(Image.new("RGB", (4, 4), "black").convert(mode))) == 0).all()
+
+
+def test_half_transparent_is_half_white():
+    with pytest.warns(UserWarning, match="laid on white"):
+        assert picture.to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 128))).getpixel((0, 0)) == (127, 127, 127)
+
+
+def test_pictures_without_pixels_and_of_odd_modes_are_refused():
+    with pytest.raises(UserError, match="0×4 pixels"):
+        picture.from_pil(Image.new("RGB", (0, 4)), 8, 8)
+    with pytest.raises(UserError, match="of mode La that cannot be converted"):
+        picture.from_pil(Image.new("La", (4, 4)))
+
+
 # ---------------------------------------------------------------------- sheets, overlays
 
 
@@ -131,7 +218,9 @@ def test_a_picture_that_is_not_there_is_named(tmp_path):
 def test_files_that_are_no_pictures_are_named(tmp_path):
     (tmp_path / "text.png").write_text("a man without glasses")
     (tmp_path / "empty.png").touch()
-    for name in ("text.png", "empty.png", "."):
+    (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    os.mkfifo(tmp_path / "pipe.png")  # which a reader waits for
+    for name in ("text.png", "empty.png", ".", "program.png", "pipe.png", "nul\0.png"):
         with pytest.raises(UserError, match="is not a picture that can be read"):
             picture.open_picture(tmp_path / name)
 
@@ -166,3 +255,19 @@ def test_a_photograph_is_turned_upright(tmp_path):
     assert read.size == (20, 40)
     assert read.getpixel((10, 5)) == (255, 255, 255)
     assert read.getpixel((10, 35)) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tiff"])
+def test_of_several_pictures_in_a_file_the_first_is_taken_and_told(tmp_path, ending):
+    path = tmp_path / f"x.{ending}"
+    Image.new("RGB", (4, 4), "white").save(path, save_all=True, append_images=[Image.new("RGB", (4, 4), "black")])
+    with pytest.warns(UserWarning, match=rf"x\.{ending}' holds several pictures; the first is taken"):
+        image = picture.open_picture(path)
+    assert (np.asarray(picture.to_rgb(image)) == 255).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_photograph_with_a_preview_is_one_picture(tmp_path):
+    main, preview = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (4, 4))
+    main.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
+    assert picture.open_picture(tmp_path / "photo.jpg").size == (8, 8)
