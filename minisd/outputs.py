@@ -119,7 +119,7 @@ def write_output(
         parts = [stack.enter_context(_part(wanted.with_suffix(end), write)) for end, write in files.items()]
         for path in _names(wanted):
             targets = [path, *map(path.with_suffix, endings[1:])]
-            if overwrite:
+            if overwrite and out:
                 for part, target in zip(parts, targets, strict=True):
                     os.replace(part, target)
                 break
