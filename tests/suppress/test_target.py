@@ -145,6 +145,14 @@ def test_reading_never_fails_but_by_saying_how(prompt):
     assert all(word in request.prompt for t in request.targets for word in t.split())
 
 
+def test_a_phrase_that_is_read_in_part_is_not_found(sd):
+    """75 tokens are read besides [SOT] and [EOT]: the last phrase fits to the token, or it is cut."""
+    assert suppress.find_rows(sd, "man " * 73 + "red scarf", "red scarf") == (74, 75)
+    for words in (74, 75):
+        with pytest.raises(minisd.UserError, match=f"'red scarf' stands beyond the 75 tokens .* at {words + 1}"):
+            suppress.find_rows(sd, "man " * words + "red scarf", "red scarf")
+
+
 def test_eot_rows_and_table(sd):
     prompt = "a man without glasses"
     assert eot_rows(sd, prompt) == tuple(range(5, 77))

@@ -82,6 +82,13 @@ def test_word_in_the_middle_of_a_list_disappears(sd):
     assert after["beard"].min() > 0.9 and after["hat"].min() > 0.9
 
 
+def test_maps_are_shared_before_the_step_and_not_at_it(sd):
+    prompt = encode(sd, PROMPT, ["glasses"])
+    for share in (4, 0.4):
+        method = suppress.Unread(steps=10, share=share)
+        assert [method.tap([prompt], step) is not None for step in range(10)] == [True] * 4 + [False] * 6
+
+
 @pytest.mark.parametrize("share", [-1, 1.5, 51, float("nan")])
 def test_unusable_share(share):
     with pytest.raises(minisd.UserError, match="share"):

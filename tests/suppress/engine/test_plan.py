@@ -1,0 +1,232 @@
+"""What each flag of a plan changes: which UNet calls a run makes, of how many samples, with which maps and weights.
+
+That the pictures stay the same is tested in test_fast.py, and would hold if a flag did nothing at all.
+"""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+import minisd
+import suppress
+from minisd import UNet
+from suppress.engine import Fast, Plan, find_engine
+from suppress.engine.cpu import SlicedFeedForward
+from suppress.engine.packed import Packed, can_pack
+from suppress.engine.plan import compiled_plan, fast_plan
+from suppress.job import encode
+
+PROMPT = "a man without glasses"
+SETTINGS = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2)
+SITES, READ, LAST = 32, 10, "up.1.2.cross"  # of the UNet; those whose maps the loss reads, and the last of these
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a UNet."""
+
+    samples: int
+    maps: int = 0  # sites whose maps were computed
+    stop: str | None = None  # the site at which it ended
+    head: bool = False  # whether it was given the part before the text
+    gradient: bool = False
+    packed: bool = False
+
+
+HEAD = "head"  # the part before the text by itself
+ITERATION = Call(1, READ, LAST, head=True, gradient=True)
+PLAIN, SEEN = Call(2), Call(2, READ)  # with and without the prompt; SEEN: the maps of the sample with it are read
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """All calls from now on, of whichever UNet."""
+    found: list[Call | str] = []
+    forward, head = UNet.forward, UNet.head
+
+    def watched(self, z, t, ctx, tap=None, stop_after=None, head=None):
+        maps = sum(tap.wants(site) for site in self.sites) if tap is not None else 0
+        packed = isinstance(self.conv_in, Packed)
+        found.append(Call(len(ctx), maps, stop_after, head is not None, torch.is_grad_enabled(), packed))
+        return forward(self, z, t, ctx, tap, stop_after, head)
+
+    def watched_head(self, z, t):
+        found.append(HEAD)
+        return head(self, z, t)
+
+    monkeypatch.setattr(UNet, "forward", watched)
+    monkeypatch.setattr(UNet, "head", watched_head)
+    return found
+
+
+@pytest.fixture
+def draw(sd, calls):
+    """Runs the loop of a plan and returns its calls."""
+
+    def draw(plan, seeds=(0,), settings=SETTINGS):
+        calls.clear()
+        prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
+        assert len(list(Fast(sd, plan).two_branches(prompts, sd.noise(seeds, 128, 128), settings))) == settings.steps
+        return list(calls)
+
+    return draw
+
+
+def iterations(calls):
+    return [call for call in calls if call != HEAD and call.gradient]
+
+
+def passes(calls):
+    return [call for call in calls if call != HEAD and not call.gradient]
+
+
+def test_all_techniques_together(draw):
+    """Before R one branch; ITO in steps 1 and 2, the original a step ahead of it; then both branches."""
+    ito = [HEAD, ITERATION, ITERATION]
+    assert draw(Plan()) == [PLAIN, SEEN, *ito, replace(SEEN, samples=4), *ito, PLAIN, replace(PLAIN, samples=4)]
+
+
+def test_sdpa(draw):
+    """Without it every pass computes the maps of every site."""
+    assert {call.maps for call in passes(draw(Plan(sdpa=False)))} == {SITES}
+
+
+def test_early_exit(draw):
+    assert {call.stop for call in iterations(draw(Plan(early_exit=False)))} == {None}
+
+
+def test_one_head(draw):
+    calls = draw(Plan(one_head=False))
+    assert HEAD not in calls and not any(call.head for call in iterations(calls))
+
+
+def test_one_branch(draw):
+    assert [call.samples for call in passes(draw(Plan(one_branch=False)))] == [4, 2, 4, 2, 4]
+
+
+def test_shared_maps(draw):
+    """Without it the reference maps are read in a pass of their own, as short as ITO's."""
+    calls = passes(draw(Plan(shared_maps=False)))
+    own = Call(1, READ, LAST)
+    assert calls == [PLAIN, own, Call(4), own, Call(4), Call(4)]
+
+
+def test_ahead(draw):
+    """Without it the original and the suppressed branch are two batches in ITO."""
+    assert passes(draw(Plan(ahead=False))) == [PLAIN, SEEN, PLAIN, SEEN, PLAIN, Call(4)]
+
+
+def test_one_batch(draw):
+    """Without it the samples with and without the prompt are two calls."""
+    half = Call(1)
+    calls = passes(draw(Plan(one_batch=False, ahead=False)))
+    assert calls == [half, half, half, Call(1, READ), half, half, half, Call(1, READ), half, half, Call(2), Call(2)]
+
+
+def test_micro(draw):
+    settings = replace(SETTINGS, steps=2, stop=2, iterations=1)
+    assert [call.samples for call in iterations(draw(Plan(micro=2), (0, 1, 2), settings))] == [2, 1]
+
+
+def test_gram(sd, monkeypatch):
+    """With it no singular value is computed, without it they are computed once a run."""
+    asked = []
+    svd = torch.linalg.svd
+    monkeypatch.setattr(torch.linalg, "svd", lambda *args, **kwargs: asked.append(1) or svd(*args, **kwargs))
+    for gram in (True, False):
+        settings = suppress.SuppressEOT(steps=2, start=0)
+        list(
+            Fast(sd, Plan(gram=gram)).two_branches([encode(sd, PROMPT, ["glasses"])], sd.noise([0], 128, 128), settings)
+        )
+        assert len(asked) == (not gram)
+
+
+PACKS = pytest.mark.skipif(not can_pack(torch.zeros(1)), reason="this PyTorch is built without oneDNN")
+
+
+@PACKS
+def test_packed_and_sliced(sd, draw):
+    def kinds(**flags):
+        modules = list(Fast(sd, Plan(**flags)).unet.modules())
+        return sum(isinstance(m, Packed) for m in modules) > 200, sum(isinstance(m, SlicedFeedForward) for m in modules)
+
+    assert kinds() == (False, 0)
+    assert kinds(packed=True) == (True, 0) and kinds(sliced=True) == (False, SITES // 2)
+    calls = draw(Plan(packed=True))
+    assert all(call == HEAD or call.packed for call in calls)  # and it is the packed copy that runs
+
+
+def test_channels_last():
+    own = minisd.load("tiny", device="cpu")  # for good
+    kernel = own.unet.up_blocks[0].resnets[0].conv1.weight
+    Fast(own, Plan())
+    assert kernel.is_contiguous() and not kernel.is_contiguous(memory_format=torch.channels_last)
+    Fast(own, Plan(channels_last=True))
+    assert kernel.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_graph(sd):
+    """Every kind of pass has buffers of its own (and on a GPU a graph), which the second run finds."""
+    engine = Fast(sd, Plan(graph=True))
+    kept = []
+    for _ in range(2):
+        list(engine.two_branches([encode(sd, PROMPT, ["glasses"])], sd.noise([0], 128, 128), SETTINGS))
+        kept.append(list(engine._graphs.values()))
+    assert len(kept[0]) == 5 and kept[0] == kept[1]  # [u, c], with maps, with maps ahead, ITO, both branches
+    assert not Fast(sd, Plan())._graphs
+
+
+# ---------------------------------------------------------------------- which plan runs
+
+
+def test_plans_by_name(sd):
+    cpu = torch.device("cpu")
+    assert (
+        find_engine(sd, None).plan == find_engine(sd, "fast").plan == fast_plan(cpu) == Plan(packed=True, sliced=True)
+    )
+    assert find_engine(sd, "reference") is None
+    assert compiled_plan(cpu) == find_engine(sd, "compiled").plan == Plan(channels_last=True, compile="inductor")
+    gpu = torch.device("cuda")
+    assert fast_plan(gpu) == Plan(graph=True) and compiled_plan(gpu).graph
+
+
+@PACKS
+def test_a_run_is_fast_unless_the_reference_is_asked_for(sd, calls):
+    runs = {}
+    for engine in (None, "fast", "reference"):
+        calls.clear()
+        suppress.run(sd, PROMPT, "glasses", settings=SETTINGS, engine=engine)
+        runs[engine] = list(calls)
+    ito = [HEAD, ITERATION, ITERATION]
+    want = [PLAIN, SEEN, *ito, replace(SEEN, samples=4), *ito, PLAIN, replace(PLAIN, samples=4)]
+    want = [call if call == HEAD else replace(call, packed=True) for call in want]
+    assert runs[None] == runs["fast"] == want
+    # two calls a step with both branches, and in ITO the original's maps and those of each iteration, all of them whole
+    both, read = Call(2, SITES), [Call(1, SITES), *[Call(1, SITES, gradient=True)] * 2]
+    assert runs["reference"] == [both, both, *[*read, both, both] * 2, both, both]
+
+
+# ---------------------------------------------------------------------- where one head does not fit
+
+
+def test_no_head_where_its_maps_are_read(sd, draw):
+    """At the scale of the latents the first site is among those that the loss reads."""
+    settings = replace(SETTINGS, steps=2, stop=2, resolution=16)
+    calls = draw(Plan(), settings=settings)
+    assert HEAD not in calls and not any(call.head for call in iterations(calls))
+    assert {call.maps for call in iterations(calls)} == {READ}  # as many at this scale
+    want = suppress.run(sd, PROMPT, "glasses", settings=settings, engine="reference").latents
+    got = suppress.run(sd, PROMPT, "glasses", settings=settings, engine=Fast(sd, Plan())).latents
+    assert (got - want).abs().max() < 1e-3
+
+
+def test_no_head_where_the_first_block_has_no_attention(sd, calls):
+    """A small UNet of random weights whose finest resolution does not attend."""
+    torch.manual_seed(0)
+    config = replace(sd.config.unet, channels=(32, 32, 64, 64), attention=(False, True, True, False))
+    unet = UNet(config).eval().requires_grad_(False)
+    other = replace(sd, unet=unet, config=replace(sd.config, unet=config))
+    prompt = encode(other, PROMPT, ["glasses"])
+    list(Fast(other, Plan()).two_branches([prompt], other.noise([0], 128, 128), replace(SETTINGS, steps=2, stop=2)))
+    assert HEAD not in calls and iterations(calls)
