@@ -147,8 +147,16 @@ def sheet(
             x, y = gap + c * step_x, gap + r * step_y
             canvas.paste(picture, (x, y))
             if labels is not None:
-                draw.text((x + 2, y + cell_h + 1), _fit(labels[r][c], font, cell_w - 2), "black", font)
+                draw.text((x + 2, y + cell_h + 1), _fit(_drawable(labels[r][c], font), font, cell_w - 2), "black", font)
     return canvas
+
+
+def _drawable(text: str, font) -> str:
+    """The text with an escape ("\\u0142") for each character that the font lacks, which is nearly all beyond ASCII."""
+    empty = bytes(font.getmask("\U0010ffff"))  # the box that stands for all of them; this code has no character
+    return "".join(
+        c.encode("ascii", "backslashreplace").decode() if bytes(font.getmask(c)) == empty else c for c in text
+    )
 
 
 def _fit(text: str, font, width: int) -> str:

@@ -271,3 +271,18 @@ def test_a_photograph_with_a_preview_is_one_picture(tmp_path):
     main, preview = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (4, 4))
     main.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
     assert picture.open_picture(tmp_path / "photo.jpg").size == (8, 8)
+
+
+@pytest.mark.parametrize("size", [11, 14, 36])
+def test_labels_escape_what_the_font_does_not_have(size):
+    """Two words that the font cannot draw would otherwise be the same boxes."""
+    from PIL import ImageFont
+
+    from minisd.picture import _drawable
+
+    font = ImageFont.load_default(size)
+    assert _drawable("a man, 3 hats 4.5% [EOT] x68", font) == "a man, 3 hats 4.5% [EOT] x68"
+    assert _drawable("café 👓", font) == "caf\\xe9 \\U0001f453"
+    cell = Image.new("RGB", (200, 20))
+    pictures = [np.asarray(picture.sheet([[cell]], [[text]])) for text in ("眼", "鏡")]
+    assert not np.array_equal(*pictures)
