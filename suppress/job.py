@@ -19,7 +19,7 @@ from minisd.pipeline import check_settings, pair
 
 from .engine import Fast, find_engine
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
-from .target import eot_rows, find_rows, read_request
+from .target import Request, eot_rows, find_rows, read_request
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Result:
 def run(
     sd: StableDiffusion,
     prompt: str,
-    remove: str | Sequence[str] | None = None,
+    remove: str | Sequence[str] | Request | None = None,
     method: str | None = None,
     seed: int | Sequence[int] = 0,
     settings: Method | None = None,
@@ -67,7 +67,7 @@ def run(
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    jobs = [Job(request.prompt, request.targets, s) for s in seeds]
+    jobs = [Job(request.prompt, request, s) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else _joined(results)
 
@@ -77,7 +77,7 @@ class Job:
     """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise."""
 
     prompt: str
-    remove: str | Sequence[str] | None = None
+    remove: str | Sequence[str] | Request | None = None
     seed: int = 0
 
 
@@ -145,15 +145,14 @@ def _joined(results: Sequence[Result]) -> Result:
 
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
     """A prompt a job; equal ones are encoded once and are the same object."""
-    known: dict[tuple[str, tuple[str, ...]], Prompt] = {}
+    known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
         request = read_request(job.prompt, job.remove)
         pair(request.prompt, job.seed)
-        key = request.prompt, request.targets
-        if key not in known:
-            known[key] = encode(sd, *key)
-        prompts.append(known[key])
+        if request not in known:
+            known[request] = encode(sd, request.prompt, request)
+        prompts.append(known[request])
     return prompts
 
 
@@ -184,11 +183,12 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
     return content
 
 
-def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:
+def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:
     """A prompt as the methods get it: its embeddings, and where the targets and [EOT] stand in them."""
-    rows = find_rows(sd, text, targets)
-    words = tuple(sd.tokens(text)[:-1])
-    return Prompt(text, tuple(targets), sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+    request = read_request(prompt, remove)
+    text = request.prompt
+    rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
+    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
 
 
 def _sample(

@@ -70,14 +70,14 @@ def _analyse(args: argparse.Namespace) -> None:
     study = open_study(
         sd,
         request.prompt,
-        request.targets,
+        request,
         args.seed,
         steps=args.steps,
         guidance=args.guidance,
         progress=options.progress_bar("drawing"),
     )
     s = study.settings
-    print(f"target: {', '.join(map(repr, request.targets))} ({request.how})")
+    print(f"target: {request.describe()}")
     print(token_table(sd, request.prompt, study.prompt.target))
     print(f"{sd.name}: γ = {s.gamma:g}, R = {s.first} of {s.steps} ({study.origin})")
     _run_all(names, study, folder, _parameters(sd, args, study))
@@ -151,7 +151,7 @@ def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> 
         "Seed": study.seeds[0],
         "Model": sd.name,
         "Precision": None if args.dtype == "fp32" else args.dtype,
-        "Suppress": ", ".join(study.prompt.targets),
+        "Suppress": ", ".join(study.prompt.request.named),
         "Suppress start": s.first,
     }
     return parameters.to_text(study.prompt.text, "", fields)

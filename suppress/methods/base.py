@@ -20,22 +20,31 @@ from torch import Tensor
 from minisd import Part, StableDiffusion, Tap, UserError, compose, ddim
 from minisd.pipeline import is_number
 
+from ..target import Request
+
 # (step i, timestep t, original latents z, suppressed latents ẑ) -> ĉ_i (B,77,D)
 Editor = Callable[[int, int, Tensor, Tensor], Tensor]
 Watch = tuple[Tap, Tap]  # one looks at the original branch, one at the suppressed; B samples each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a prompt is itself alone
 class Prompt:
     """A prompt as the methods get it."""
 
-    text: str
-    targets: tuple[str, ...]
+    request: Request  # its text, and what is to be removed from it
     ctx: Tensor  # (1,77,D)
     uncond: Tensor  # (1,77,D), of the empty prompt
     target: tuple[int, ...]  # token positions of the phrases to remove
     eot: tuple[int, ...]  # the first [EOT] and the padding: n-1 … 76
     words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
+
+    @property
+    def text(self) -> str:
+        return self.request.prompt
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.request.targets
 
     @property
     def others(self) -> tuple[int, ...]:
