@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
 
+from .errors import UserError
+
 LONGEST = 100  # characters of a value in an error
+MOST = 2**31 - 1  # of what is counted; more than any machine can do, and far from where floats lose whole numbers
 
 
 def plain(value: Any) -> Any:
-    """A number as Python's int or float; anything else as it is. A tensor or an array without dimensions is one."""
+    """A number as Python's int or float; anything else as it is. A tensor or array without dimensions is its value."""
     try:
         if isinstance(value, bool):
             return value
@@ -37,10 +41,36 @@ def is_number(value: Any) -> bool:
     return is_whole(value) or isinstance(plain(value), float)
 
 
+def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
+    """The value as Python's; UserError unless it is a whole number from `least` to `most`."""
+    if not (is_whole(value) and least <= plain(value) <= most):
+        expected = f"a whole number, {least} or more"
+        if is_whole(value) and plain(value) > most:
+            expected = f"a whole number from {least} to {most}"
+        raise UserError(f"{name} = {shown(value)}; expected {expected}")
+    return plain(value)
+
+
+def number(name: str, value: Any, least: float = 0) -> float:
+    """The value as Python's; UserError unless it is a finite number, `least` or more."""
+    if not (is_number(value) and _is_finite(plain(value)) and plain(value) >= least):
+        expected = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
+        raise UserError(f"{name} = {shown(value)}; expected {expected}")
+    return plain(value)
+
+
+def _is_finite(value: int | float) -> bool:
+    """An integer may be larger than any float, and no tensor can be multiplied with it."""
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:
+        return False
+
+
 def shown(value: Any) -> str:
-    """A value for an error: its repr, one line of it, and what is sure to exist of it."""
+    """A value for an error: the first line of its repr, and not too much of it."""
     try:
         text = (repr(value).splitlines() or [""])[0]
-    except Exception:  # an integer of 5000 digits, or a class of somebody's with a fault
+    except Exception:  # an integer of 5000 digits, or a fault in somebody's class
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"

@@ -14,15 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import Average, StableDiffusion, UserError, heat_maps, select
+from minisd.arguments import shown
 from minisd.picture import to_pil
-from minisd.pipeline import check_settings, pair
+from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
 
 from .engine import Fast, find_engine
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
 from .target import Request, eot_rows, find_rows, read_request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
 class Result:
     """What a run made. A single seed gives single pictures, a list of seeds lists of them."""
 
@@ -97,18 +98,23 @@ def run_batch(
     Returns a result a job, with single pictures; each is that of the job alone, to rounding. `timings` are those of
     all jobs together.
     """
+    check_model(sd)
     if settings is None:
         settings, _origin = default_settings(sd, method)
     elif method is not None:
         raise UserError("method and settings both say what to run; give one of them")
-    check_settings(batch_size=batch_size)
+    if not isinstance(settings, Method):
+        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    [batch_size] = check_settings(batch_size=batch_size)
+    check_progress(progress)
+    seeds = [_check_job(job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
     drawn: list[list[Tensor]] = []
     for k in range(0, len(jobs), batch_size):
         rows = slice(k, k + batch_size)
-        drawn += _sample(sd, prompts[rows], [job.seed for job in jobs[rows]], settings, runner, maps, progress)
+        drawn += _sample(sd, prompts[rows], seeds[rows], settings, runner, maps, progress)
     clock.stop("sample")
     decode = runner.decode if runner else sd.decode
     pictures = [[to_pil(decode(z))[0] for z in latents[:2]] for latents in drawn]
@@ -143,13 +149,19 @@ def _joined(results: Sequence[Result]) -> Result:
     return replace(results[0], image=images, original=originals, **tensors)
 
 
+def _check_job(job: Job) -> int:
+    """The job's seed. UserError for what is no job, or one of several seeds."""
+    if not isinstance(job, Job):
+        raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
+    return check_seed(job.seed)
+
+
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
     """A prompt a job; equal ones are encoded once and are the same object."""
     known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
         request = read_request(job.prompt, job.remove)
-        pair(request.prompt, job.seed)
         if request not in known:
             known[request] = encode(sd, request.prompt, request)
         prompts.append(known[request])
@@ -161,7 +173,9 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
 
     method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
     """
-    spec = method or DEFAULT
+    spec = DEFAULT if method is None else method
+    if not isinstance(spec, str):
+        raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     measured = _measured(sd)
     general = "all" in measured and name in METHODS and not METHODS[name].preset

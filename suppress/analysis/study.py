@@ -18,7 +18,7 @@ from torch import Tensor
 
 from minisd import StableDiffusion
 from minisd.picture import to_pil
-from minisd.pipeline import pair
+from minisd.pipeline import check_model, check_progress, check_settings, pair
 
 from ..embedding import soft_weight
 from ..job import default_settings, encode
@@ -119,12 +119,15 @@ def open_study(
 
     UserError for a target that is not in the prompt (with the token table), for unusable seeds and settings.
     """
+    check_model(sd)
     given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
     read = encode(sd, request.prompt, request)
+    [batch_size] = check_settings(batch_size=batch_size)
+    check_progress(progress)
     return Study(sd, read, seeds, settings, origin, Judge(sd, request.targets), batch_size, progress)
 
 

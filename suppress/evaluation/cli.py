@@ -10,10 +10,10 @@ from dataclasses import asdict
 from typing import Any
 
 from minisd import StableDiffusion, UserError, options
+from minisd.arguments import whole_number
 from minisd.outputs import write_text
 
 from ..methods import Method
-from ..methods.base import whole_number
 from . import cells, protocol
 from .protocol import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 

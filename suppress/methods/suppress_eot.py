@@ -19,11 +19,12 @@ from typing import Any, Literal
 from torch import Tensor
 
 from minisd import StableDiffusion, UserError
+from minisd.arguments import number, shown, whole_number
 
 from ..embedding import soft_weight
 from ..loss import Weights, loss_reference
 from ..optimize import descend, gradient_scale, map_scale, read_maps, value_loss
-from .base import Editor, Method, Prompt, number, step_number, whole_number
+from .base import Editor, Method, Prompt, step_number
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,9 @@ class SuppressEOT(Method):
             ("reference", ("original", "edited")),
             ("after", ("swr", "original")),
         ):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name} = {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in choices):
+                raise UserError(f"{name} = {shown(value)}; expected one of {', '.join(choices)}")
         for name in ("resolution", "heads"):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), 1)

@@ -36,7 +36,12 @@ def test_each_is_compared_with_its_own_original(sd):
         (
             "a cat that doesn't wear a hat, sad",
             ["hat"],
-            ["a cat without a hat, sad", "a cat, no hat, sad", "a cat with no hat, sad", "a cat not wearing a hat, sad"],
+            [
+                "a cat without a hat, sad",
+                "a cat, no hat, sad",
+                "a cat with no hat, sad",
+                "a cat not wearing a hat, sad",
+            ],
         ),
         (
             "a man not wearing any glasses, sad",
