@@ -53,13 +53,13 @@ def whole_number(name: str, value: Any, least: int, most: int = MOST) -> int:
 
 def number(name: str, value: Any, least: float = 0) -> float:
     """The value as Python's; UserError unless it is a finite number, `least` or more."""
-    if not (is_number(value) and _is_finite(plain(value)) and plain(value) >= least):
+    if not (is_number(value) and is_finite(plain(value)) and plain(value) >= least):
         expected = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
         raise UserError(f"{name} = {shown(value)}; expected {expected}")
     return plain(value)
 
 
-def _is_finite(value: int | float) -> bool:
+def is_finite(value: int | float) -> bool:
     """An integer may be larger than any float, and no tensor can be multiplied with it."""
     try:
         return math.isfinite(float(value))
