@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from decimal import Decimal
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from .errors import UserError
@@ -65,6 +67,19 @@ def is_finite(value: int | float) -> bool:
         return math.isfinite(float(value))
     except OverflowError:
         return False
+
+
+def output_path(name: Any) -> Path:
+    """The place that --out names; UserError for what no file can be called."""
+    if not isinstance(name, str):  # what argparse makes of --out=--
+        raise UserError("--out: expected a name")
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:  # longer than names may be, with NUL, or no text
+        raise UserError(f"--out {shown(name)}: no file can have this name ({error}); give another") from None
+    return Path(name)
 
 
 def shown(value: Any) -> str:

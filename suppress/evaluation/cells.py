@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.arguments import is_finite, is_number, shown
+from minisd.arguments import is_finite, is_number, output_path, shown
 from minisd.outputs import write_file
 
 from ..methods import Method
@@ -38,15 +38,7 @@ def key(cell: Cell) -> Key:
 
 def check_out(name: str) -> Path:
     """The cells' file, before the work starts. UserError where it or the table beside it cannot be written."""
-    if not isinstance(name, str):  # what argparse makes of --out=--
-        raise UserError("--out: expected the name of a file that ends in .jsonl")
-    out = Path(name)
-    try:
-        os.lstat(out)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        pass  # told below
-    except (OSError, ValueError) as error:  # longer than names may be, with NUL, or no text
-        raise UserError(f"--out {shown(name)}: no file can have this name ({error}); give another") from None
+    out = output_path(name)
     if out.suffix != ".jsonl":
         raise UserError(f"--out {out}: expected a name that ends in .jsonl; the table goes to the same name in .md")
     folder = out.absolute().parent

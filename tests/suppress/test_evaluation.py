@@ -237,7 +237,7 @@ def test_a_last_line_without_its_end(tmp_path, torn):
         (["--start", str(2**70)], "start = 1.18059"),
         (["--start", "1e999"], "start = inf"),
         (["--out", "cells.md"], "ends in .jsonl"),
-        (["--out=--"], "--out: expected the name of a file that ends in .jsonl"),
+        (["--out=--"], "--out: expected a name"),
         (["--out", ""], "ends in .jsonl"),
         (["--out", "x" * 300 + ".jsonl"], "no file can have this name"),
         (["--out", "a\0b.jsonl"], "no file can have this name"),
@@ -256,6 +256,12 @@ def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, 
     assert main(argv) == 2
     assert message in capsys.readouterr().err
     assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 3
+
+
+def test_steps_that_the_model_cannot_serve_are_no_cells(tmp_path, capsys):
+    assert main(["--steps", "1000", "--only", "SWR"]) == 2
+    assert "steps = 1000; expected a whole number from 1 to 999" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stopped_run_says_what_is_there(tmp_path, capsys, monkeypatch):
