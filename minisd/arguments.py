@@ -58,7 +58,8 @@ def number(name: str, value: Any, least: float = 0) -> float:
     if not (is_number(value) and is_finite(plain(value)) and plain(value) >= least):
         expected = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
         raise UserError(f"{name} = {shown(value)}; expected {expected}")
-    return plain(value)
+    value = plain(value)
+    return value if abs(value) <= MOST else float(value)  # PyTorch multiplies with no integer above 64 bits
 
 
 def is_finite(value: int | float) -> bool:

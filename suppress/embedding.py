@@ -70,8 +70,8 @@ def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
 
 def _whole_numbers(rows: Rows) -> list[int]:
     """The rows as Python's integers; empty where one is none."""
-    values = rows.tolist() if isinstance(rows, Tensor) else rows
     try:
+        values = rows.tolist() if isinstance(rows, Tensor) else rows
         return [] if any(isinstance(v, bool) for v in values) else [operator.index(v) for v in values]
-    except TypeError:
+    except (TypeError, RuntimeError):  # the latter of a tensor without numbers, on "meta"
         return []

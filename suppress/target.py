@@ -146,7 +146,10 @@ def token_table(sd: StableDiffusion, prompt: str, rows: Sequence[int] = ()) -> s
 
 
 def _names(remove: Any) -> list[str]:
-    names = [remove] if isinstance(remove, str) else list(remove) if isinstance(remove, Iterable) else []
+    try:
+        names = [remove] if isinstance(remove, str) else list(remove)
+    except TypeError:  # nothing that has parts
+        names = []
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"remove = {shown(remove)}; expected a word or phrase of the prompt, or a list of them")
     return [unicodedata.normalize("NFC", check_prompt(name)) for name in names]

@@ -64,7 +64,7 @@ class Method:
         for field in fields(self):  # Python's own numbers: they multiply tensors, and a JSON file can hold them
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         whole_number("steps", self.steps, 1)
-        number("guidance", self.guidance, -math.inf)
+        object.__setattr__(self, "guidance", number("guidance", self.guidance, -math.inf))
         step_number("start", self.start, self.steps)
 
     @property

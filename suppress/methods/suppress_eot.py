@@ -71,7 +71,7 @@ class SuppressEOT(Method):
         whole_number("iterations", self.iterations, 0)
         step_number("stop", self.stop, self.steps)
         for name in ("gamma", "lambda_pl", "lambda_nl", "lambda_self_pl", "lambda_self_nl", "step_size", "decay"):
-            number(name, getattr(self, name))
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         for name, choices in (
             ("loss", ("cosine", "l2", "value")),
             ("reference", ("original", "edited")),

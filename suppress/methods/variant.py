@@ -31,7 +31,7 @@ class Variant(Method):
         if not VARIANTS[self.name].constant:
             raise UserError(f"value = {shown(self.value)}; {self.name} has no constant, leave the value away")
         check: Callable[..., float] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
-        check("value", self.value, 0)
+        object.__setattr__(self, "value", check("value", self.value, 0))
 
     def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
         variant = VARIANTS[self.name]
