@@ -93,6 +93,13 @@ def test_a_part_of_a_word_is_no_target(sd, prompt, part, word):
         suppress.find_rows(sd, marked)
 
 
+@pytest.mark.parametrize(("prompt", "remove"), [("a 'summer' hat", "summer"), ("a '[summer]' hat", None)])
+def test_a_place_that_cuts_a_token_is_no_target(sd, prompt, remove):
+    """CLIP reads 's and ummer: rows of a part of them would be rows of something else."""
+    with pytest.raises(minisd.UserError, match="no 'summer' by itself: it stands inside \"'summer'\""):
+        suppress.find_rows(sd, prompt, remove)
+
+
 @given(st.lists(st.sampled_from(["hat", "red", "spider-man", "man's", "2022", ",", "眼鏡"]), min_size=1, max_size=9))
 def test_a_word_by_itself_has_the_rows_that_its_pieces_fill(sd, words):
     places = find_places(" ".join(words), words[-1])
