@@ -76,6 +76,10 @@ class Runner:
         self.sampling: list[float] = []  # of their sampling
         self.plain: list[float] = []  # of sampling without ITO
 
+    @property
+    def has_ito(self) -> bool:
+        return self.scenario.settings.iterations > 0
+
     def run(self, iterations: int | None = None) -> list[Result]:
         settings = self.scenario.settings
         if iterations is not None:
@@ -91,16 +95,17 @@ class Runner:
             torch.cuda.reset_peak_memory_stats(device)
             others = torch.cuda.memory_allocated(device) - weight_bytes(self.sd)  # the other rungs' models
         self.first = seconds_of(lambda: results.extend(self.run()), device)
-        self.run(iterations=0)
+        if self.has_ito:
+            self.run(iterations=0)
         self.peak = (torch.cuda.max_memory_allocated(device) - others) / 2**30 if device.type == "cuda" else None
         return results
 
     def again(self) -> None:
-        """One more timed run of each kind."""
+        """One more timed run of each kind; a job without ITO is of one kind."""
         results: list[Result] = []
         self.seconds.append(seconds_of(lambda: results.extend(self.run()), self.sd.device))
         self.sampling.append(results[0].timings["sample"])
-        self.plain.append(self.run(iterations=0)[0].timings["sample"])
+        self.plain.append(self.run(iterations=0)[0].timings["sample"] if self.has_ito else self.sampling[-1])
 
     def forwards(self) -> int:
         """Samples through the UNet in a job without ITO."""

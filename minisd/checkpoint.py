@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from . import compvis
+from .arguments import plain, shown
 from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
@@ -66,9 +67,12 @@ def load(
     that is none of the four.
     """
     place = _device(device)
-    dtype = torch.float32 if dtype is None else dtype
-    if dtype not in _DTYPES:
-        raise UserError(f"dtype = {dtype!r}; expected torch.float32, torch.float16 or torch.bfloat16")
+    dtype = _check_dtype(torch.float32 if dtype is None else dtype, place)
+    for name, value in (("variant", variant), ("revision", revision)):
+        if value is not None and not isinstance(value, str):
+            raise UserError(f"{name} = {shown(value)}; expected a string, such as 'fp16' or 'main', or None")
+    if not isinstance(plain(ema), bool):
+        raise UserError(f"ema = {shown(ema)}; expected True or False")
     found = find(source, variant, revision)
     config, parts = read_parts(found, variant, ema)
     if passed := check(parts):
@@ -86,6 +90,15 @@ def load(
     )
 
 
+def _check_dtype(dtype: torch.dtype, place: torch.device) -> torch.dtype:
+    """The dtype; UserError for one that no picture is drawn with on the device."""
+    if not isinstance(dtype, torch.dtype) or dtype not in _DTYPES:
+        raise UserError(f"dtype = {shown(dtype)}; expected torch.float32, torch.float16 or torch.bfloat16")
+    if dtype == torch.float64 and place.type == "mps":
+        raise UserError("dtype = torch.float64: Apple's GPUs (mps) have none; load with torch.float32, or on the CPU")
+    return dtype
+
+
 def _device(device: str | torch.device | None) -> torch.device:
     """The device; UserError, with those that there are, for one that cannot be used."""
     there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
@@ -93,9 +106,9 @@ def _device(device: str | torch.device | None) -> torch.device:
     try:
         place = torch.device(device)
         torch.empty(0, device=place)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"device {device!r} cannot be used here: {reason}. There is {', '.join(there)}") from error
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise UserError(f"device {shown(device)} cannot be used here: {reason}. There is {', '.join(there)}") from error
     if place.type == "meta":
         raise UserError(
             f"device {device!r} holds shapes without numbers: nothing to draw with. There is {', '.join(there)}"

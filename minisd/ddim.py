@@ -10,12 +10,10 @@ towards less noise when sampling, towards more when inverting. It is the same fo
 
 from __future__ import annotations
 
-from numbers import Integral
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from .arguments import is_whole, plain, shown
 from .config import ScheduleConfig
 from .errors import UserError
 
@@ -27,20 +25,15 @@ def alpha_bar(config: ScheduleConfig) -> Tensor:
     return torch.cumprod(1 - beta, dim=0)
 
 
-def is_whole(value: Any) -> bool:
-    """An integer of Python's or of numpy's. bool is one to Python, and as a setting surely a mistake."""
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
 def timesteps(steps: int, config: ScheduleConfig) -> list[int]:
     """The sampled timesteps, noisiest first: 981, 961, …, 1 for 50 steps ("leading" spacing plus the offset).
 
     UserError unless steps is a whole number from 1 to the most that the training schedule can serve.
     """
     most = config.train_steps - config.offset
-    if not is_whole(steps) or not 1 <= steps <= most:
-        raise UserError(f"steps = {steps!r}; expected a whole number from 1 to {most}")
-    steps = int(steps)
+    if not is_whole(steps) or not 1 <= plain(steps) <= most:
+        raise UserError(f"steps = {shown(steps)}; expected a whole number from 1 to {most}")
+    steps = plain(steps)
     stride = config.train_steps // steps
     return [i * stride + config.offset for i in reversed(range(steps))]
 
@@ -55,7 +48,7 @@ class Schedule:
         table = alpha_bar(config).tolist()
         self.t = timesteps(steps, config)
         # where the last step goes: below 0, unless the stride is as short as the offset (501 steps and more)
-        before = self.t[-1] - config.train_steps // steps
+        before = self.t[-1] - config.train_steps // len(self.t)
         final = 1.0 if config.final_alpha_one else table[0]
         self.alpha = [table[t] for t in self.t] + [table[before] if before >= 0 else final]
 

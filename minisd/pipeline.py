@@ -13,7 +13,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,17 @@ from PIL import Image
 from torch import Tensor
 
 from . import ddim
+from .arguments import is_number, is_whole, number, plain, shown, whole_number
 from .config import CONTEXT, Config
 from .errors import UserError
 from .picture import from_pil, to_pil
-from .tap import Tap
+from .tap import Tap, check_tap
 from .text import TextEncoder
 from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
+
+LARGEST = 2**16  # pixels of a side: beyond it sizes overflow before memory is asked for
 
 
 @dataclass(eq=False, repr=False)
@@ -88,8 +90,8 @@ class StableDiffusion:
         The padding is not masked: SD's [EOT] padding is part of the prompt, and carries its words. But `hidden`
         positions, from 1 to 76, are read by no token inside the encoder (suppress/methods/unread.py).
         """
-        if not all(ddim.is_whole(i) and 1 <= i < CONTEXT for i in hidden):
-            raise UserError(f"hidden = {hidden!r}; expected positions from 1 to {CONTEXT - 1}")
+        if not all(is_whole(i) and 1 <= i < CONTEXT for i in hidden):
+            raise UserError(f"hidden = {shown(hidden)}; expected positions from 1 to {CONTEXT - 1}")
         return self.text_encoder(self.token_ids(prompts).to(self.device), hidden)
 
     # ------------------------------------------------------------------ pictures
@@ -121,23 +123,29 @@ class StableDiffusion:
                 )
         return x.clamp(-1, 1)
 
-    def check_size(self, height: int, width: int) -> None:
-        """UserError unless both sides are positive multiples of the VAE's factor, 8."""
+    def check_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) as Python's numbers; UserError unless both are positive multiples of the VAE's factor, 8."""
         f = self.vae.config.factor
-        if not (ddim.is_whole(height) and ddim.is_whole(width)):
-            raise UserError(f"size {width!r}×{height!r} (width × height): both must be whole numbers")
+        if not (is_whole(height) and is_whole(width)):
+            raise UserError(f"size {shown(width)}×{shown(height)} (width × height): both must be whole numbers")
+        height, width = plain(height), plain(width)
+        if max(height, width) > LARGEST:
+            size = f"{shown(width)}×{shown(height)}"
+            raise UserError(f"size {size} (width × height): a side has at most {LARGEST} pixels")
         if height < f or width < f or height % f or width % f:
             near = [max(round(side / f), 1) * f for side in (height, width)]
             size, good = f"{width}×{height}", f"{near[1]}×{near[0]}"
             raise UserError(f"size {size} (width × height): both must be multiples of {f}, e.g. {good}")
+        return height, width
 
     # ------------------------------------------------------------------ sampling
 
     def noise(self, seeds: Sequence[int], height: int, width: int) -> Tensor:
         """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device."""
+        height, width = self.check_size(height, width)
         f = self.vae.config.factor
         shape = (1, self.config.unet.in_channels, height // f, width // f)
-        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+        rows = [torch.randn(shape, generator=torch.Generator().manual_seed(check_seed(seed))) for seed in seeds]
         return torch.cat(rows).to(self.device)
 
     def predict(
@@ -168,7 +176,8 @@ class StableDiffusion:
         with (z is then at that step's noise level). A tap sees batches of 2B, the uncond half first.
         """
         schedule = ddim.Schedule(steps, self.config.schedule)
-        for i in range(first, steps):
+        guidance, first = number("guidance", guidance, -math.inf), whole_number("first", first, 0)
+        for i in range(first, len(schedule)):
             eps = self.predict(z, schedule.t[i], ctx, uncond, guidance, tap)
             z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
             yield i, schedule.t[i], z
@@ -199,8 +208,12 @@ class StableDiffusion:
         """
         prompts, seeds = pair(prompt, seed)
         if not isinstance(negative_prompt, str):
-            raise UserError(f"the negative prompt is one string for all pictures, not {negative_prompt!r}")
-        check_settings(steps=steps, guidance=guidance, strength=strength, batch_size=batch_size)
+            raise UserError(f"the negative prompt is one string for all pictures, not {shown(negative_prompt)}")
+        steps, guidance, strength, batch_size = check_settings(
+            steps=steps, guidance=guidance, strength=strength, batch_size=batch_size
+        )
+        check_tap(tap)
+        check_progress(progress)
         if tap is not None and len(prompts) > batch_size:
             n = len(prompts)
             raise UserError(f"a tap sees one batch: {n} pictures need batch_size={n} or more")
@@ -223,12 +236,11 @@ class StableDiffusion:
     def _start(self, image: Image.Image | None, height: int | None, width: int | None):
         """(height, width, latents to start from or None)"""
         if image is not None and not isinstance(image, Image.Image):
-            first = repr(image).splitlines()[0]  # an array's goes on for pages
-            raise UserError(f"image = {first}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
+            raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
         side = self.config.unet.sample_size * self.vae.config.factor
         default = (side, side) if image is None else (image.height, image.width)
         h, w = default[0] if height is None else height, default[1] if width is None else width
-        self.check_size(h, w)
+        h, w = self.check_size(h, w)
         return h, w, None if image is None else self.encode(from_pil(image, h, w))
 
 
@@ -241,19 +253,24 @@ def _check_shape(what: str, x: Tensor, channels: int) -> None:
 def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:
     """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
     prompts, seeds = [check_prompt(p) for p in _listed(prompt)], _listed(seed)
-    for s in seeds:
-        if not ddim.is_whole(s) or not 0 <= s < 2**63:
-            raise UserError(f"seed {s!r}; expected a whole number from 0 to 2^63 - 1")
+    seeds = [check_seed(s) for s in seeds]
     n, m = len(prompts), len(seeds)
     if not n or not m or (n != m and 1 not in (n, m)):
         raise UserError(f"{n} prompts and {m} seeds; expected as many of each, or one of either")
-    return prompts * (m if n == 1 else 1), [int(s) for s in seeds] * (n if m == 1 else 1)
+    return prompts * (m if n == 1 else 1), seeds * (n if m == 1 else 1)
+
+
+def check_seed(seed: int) -> int:
+    """The seed as Python's integer; UserError unless it is one that PyTorch takes."""
+    if not is_whole(seed) or not 0 <= plain(seed) < 2**63:
+        raise UserError(f"seed {shown(seed)}; expected a whole number from 0 to 2^63 - 1")
+    return plain(seed)
 
 
 def check_prompt(prompt: str) -> str:
     """The prompt; UserError unless it is a string that can be encoded."""
     if not isinstance(prompt, str):
-        raise UserError(f"a prompt is a string, not {prompt!r}")
+        raise UserError(f"a prompt is a string, not {shown(prompt)}")
     try:
         prompt.encode()
     except UnicodeEncodeError as error:  # half a surrogate pair, which no file can hold either
@@ -263,24 +280,33 @@ def check_prompt(prompt: str) -> str:
 
 def _listed(value: Any) -> list[Any]:
     """The values of a list and its like; a string, and an array without dimensions, are one value."""
-    many = isinstance(value, Iterable) and not isinstance(value, str) and getattr(value, "ndim", 1) > 0
+    many = isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
     return list(value) if many else [value]
 
 
-def is_number(value: Any) -> bool:
-    """A number of Python's or of numpy's. bool is one to Python, and as a setting surely a mistake."""
-    return isinstance(value, Real) and not isinstance(value, bool)
-
-
-def check_settings(**settings: float) -> None:
-    """UserError, naming value and range, for settings that no picture can be drawn with."""
-    ranges: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "steps": (lambda v: ddim.is_whole(v) and v >= 1, "a whole number, 1 or more"),
-        "guidance": (lambda v: is_number(v) and math.isfinite(v), "a finite number"),
-        "strength": (lambda v: is_number(v) and 0 < v <= 1, "a number above 0, at most 1"),
-        "batch_size": (lambda v: ddim.is_whole(v) and v >= 1, "a whole number, 1 or more"),
+def check_settings(**settings: float) -> list[Any]:
+    """The settings as Python's numbers; UserError, naming value and range, where no picture can be drawn with one."""
+    checks: dict[str, Callable[[Any], Any]] = {
+        "steps": lambda v: whole_number("steps", v, 1),
+        "guidance": lambda v: number("guidance", v, -math.inf),
+        "strength": _check_strength,
+        "batch_size": lambda v: whole_number("batch_size", v, 1),
     }
-    for name, value in settings.items():
-        holds, expected = ranges[name]
-        if not holds(value):
-            raise UserError(f"{name} = {value!r}; expected {expected}")
+    return [checks[name](value) for name, value in settings.items()]
+
+
+def _check_strength(value: float) -> float:
+    if not (is_number(value) and 0 < plain(value) <= 1):
+        raise UserError(f"strength = {shown(value)}; expected a number above 0, at most 1")
+    return plain(value)
+
+
+def check_model(sd: Any) -> None:
+    if not isinstance(sd, StableDiffusion):
+        raise UserError(f"sd = {shown(sd)}; expected a model, such as minisd.load('tiny') gives")
+
+
+def check_progress(progress: Any) -> None:
+    """UserError unless it is a function, such as tqdm, or None."""
+    if progress is not None and not callable(progress):
+        raise UserError(f"progress = {shown(progress)}; expected a function, called as progress(iterator, total=…)")

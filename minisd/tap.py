@@ -16,12 +16,14 @@ return more columns than there were keys where `keys_values` returned as many mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .arguments import is_whole, plain, shown
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -46,24 +48,42 @@ class Tap:
         return p
 
 
-def select(kind: str | None = None, place: str | None = None, scale: int | None = None) -> Where:
-    """A predicate on sites: `select("cross", scale=4)`. None matches everything."""
+@dataclass(frozen=True)
+class _Selection:
+    """What `select` gives: an object and not a function inside a function, so that taps can be pickled."""
 
-    def where(site: Site) -> bool:
+    kind: str | None
+    place: str | None
+    scale: int | None
+
+    def __call__(self, site: Site) -> bool:
         return (
-            (kind is None or site.kind == kind)
-            and (place is None or site.place == place)
-            and (scale is None or site.scale == scale)
+            (self.kind is None or site.kind == self.kind)
+            and (self.place is None or site.place == self.place)
+            and (self.scale is None or site.scale == self.scale)
         )
 
-    return where
+
+def select(kind: str | None = None, place: str | None = None, scale: int | None = None) -> Where:
+    """A predicate on sites: `select("cross", scale=4)`. None matches everything.
+
+    UserError for what no site is: kind is "self" or "cross", place "down", "mid" or "up", scale a whole number.
+    """
+    for name, value, known in (("kind", kind, ("self", "cross")), ("place", place, ("down", "mid", "up"))):
+        if value is not None and not (isinstance(value, str) and value in known):
+            raise UserError(f"{name} = {shown(value)}; expected {' or '.join(map(repr, known))}, or None for all")
+    if scale is not None and not is_whole(scale):
+        raise UserError(f"scale = {shown(scale)}; expected a whole number, such as 4, or None for all")
+    return _Selection(kind, place, plain(scale))
 
 
 class _At(Tap):
     """A tap at the sites that a predicate picks (all by default)."""
 
     def __init__(self, where: Where | None = None):
-        self.where = where or select()
+        if where is not None and not callable(where):
+            raise UserError(f"where = {shown(where)}; expected a function of sites, such as select('cross') gives")
+        self.where = select() if where is None else where
 
     def wants(self, site: Site) -> bool:
         return self.where(site)
@@ -108,15 +128,19 @@ class Average(Record):
         return p
 
 
-class Replace(_At):
+class Replace(Tap):
     """Puts given maps in place of the site's own, e.g. `Replace(record.maps)` (Prompt-to-Prompt's word swap).
 
     A map (B',H,N,L) must fit the pass: B' = B, or 1 for every sample.
     """
 
     def __init__(self, maps: Mapping[str, Tensor]):
-        super().__init__(lambda site: site.name in maps)
+        if not isinstance(maps, Mapping) or not all(isinstance(p, Tensor) for p in maps.values()):
+            raise UserError(f"maps = {shown(maps)}; expected a map for each site's name, as record.maps has them")
         self.new = maps
+
+    def wants(self, site: Site) -> bool:
+        return site.name in self.new
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
         new = self.new[site.name]
@@ -132,7 +156,9 @@ class Reweight(_At):
     """
 
     def __init__(self, weights: Tensor, where: Where | None = None):
-        super().__init__(where or select("cross"))
+        super().__init__(select("cross") if where is None else where)
+        if not isinstance(weights, Tensor):
+            raise UserError(f"weights = {shown(weights)}; expected a tensor (L,) or (B,L), a weight a token")
         self.weights = weights
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
@@ -151,6 +177,8 @@ class Controller(Tap):
     """
 
     def __init__(self, controller: Callable[[Tensor, bool, str], Tensor], sites: tuple[Site, ...]):
+        if not callable(controller):
+            raise UserError(f"controller = {shown(controller)}; expected a function of (attn, is_cross, place)")
         self.controller = controller
         if hasattr(controller, "num_att_layers"):
             controller.num_att_layers = len(sites)
@@ -181,6 +209,8 @@ class _Composed(Tap):
 
 def compose(*taps: Tap) -> Tap:
     """One tap out of several: each sees what the ones before it left."""
+    for tap in taps:
+        check_tap(tap)
     return _Composed(taps)
 
 
@@ -188,6 +218,9 @@ class Part(Tap):
     """A tap for some samples of the batch: it gets the rows `at` and no others, as if they were the whole batch."""
 
     def __init__(self, tap: Tap, at: slice):
+        check_tap(tap)
+        if not isinstance(at, slice):
+            raise UserError(f"at = {shown(at)}; expected a slice of the batch, such as slice(0, 2)")
         self.tap, self.at = tap, at
 
     def wants(self, site: Site) -> bool:
@@ -209,8 +242,15 @@ class Part(Tap):
         return torch.cat([whole[:start], new, whole[stop:]])
 
 
+def check_tap(tap: Any) -> None:
+    """UserError for what is no tap; None is allowed, and so is any object with a tap's methods."""
+    if tap is not None and (isinstance(tap, type) or not all(hasattr(tap, name) for name in ("wants", "probs"))):
+        raise UserError(f"tap = {shown(tap)}; expected a minisd.Tap, such as minisd.Record()")
+
+
 def check_reached(tap: Tap, sites: Sequence[Site]) -> None:
     """UserError where a tap, or one inside a composition, wants none of the sites that a pass will reach."""
+    check_tap(tap)
     if isinstance(tap, Part):
         tap = tap.tap
     if isinstance(tap, _Composed) and tap.taps:
@@ -231,6 +271,11 @@ def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:
     enlarged bilinearly before the mean, as DAAM does (Tang et al. 2023, "What the DAAM").
     UserError where a map fits no halving, or the maps are not of the same tokens.
     """
+    if not isinstance(maps, Mapping) or not all(isinstance(p, Tensor) and p.dim() in (3, 4) for p in maps.values()):
+        raise UserError(f"maps = {shown(maps)}; expected maps (B,N,L) by the names of their sites, as record.maps has")
+    if not (isinstance(size, Sequence) and len(size) == 2 and all(is_whole(side) and plain(side) > 0 for side in size)):
+        raise UserError(f"size = {shown(size)}; expected (h, w), the latents' grid")
+    size = plain(size[0]), plain(size[1])
     columns = {name: p.shape[-1] for name, p in maps.items()}
     if len(set(columns.values())) != 1:
         raise UserError(f"heat maps are made of cross maps with as many tokens each; got {columns}")

@@ -123,9 +123,9 @@ def _suppress(args: argparse.Namespace) -> None:
     specs = _specs(args)
     sd = options.load_model(args)
     chosen = [_settings(sd, args, spec) for spec in specs]
-    rows = find_rows(sd, request.prompt, request.targets)
+    rows = find_rows(sd, request.prompt, request)
     verb = "strengthening" if args.strengthen else "removing"
-    print(f"{verb} {', '.join(map(repr, request.targets))} ({request.how})")
+    print(f"{verb} {request.describe()}")
     print(token_table(sd, request.prompt, rows))
     engine = find_engine(sd, args.engine) or "reference"  # one for all rows: it keeps what it packed and compiled
     results = []
@@ -135,7 +135,7 @@ def _suppress(args: argparse.Namespace) -> None:
             run(
                 sd,
                 request.prompt,
-                request.targets,
+                request,
                 seed=args.seed,
                 settings=settings,
                 engine=engine,

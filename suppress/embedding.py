@@ -10,7 +10,6 @@ and χ̂ goes back to the same rows. [SOT] and the other words keep theirs.
 
 from __future__ import annotations
 
-import math
 import operator
 from collections.abc import Callable, Iterable
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from minisd import UserError
+from minisd.arguments import number, shown
 
 Rows = Iterable[int] | Tensor  # positions of tokens: a list, a tuple, a range, numpy's or PyTorch's integers
 
@@ -29,8 +29,7 @@ def soft_weight(ctx: Tensor, rows: Rows, gamma: float = 1.0) -> Tensor:
     float64, as σ e^(-σ) keeps the smallest of values that span six orders of magnitude.
     UserError for positions outside the context, and for a gamma that is negative or infinite.
     """
-    if not 0 <= gamma < math.inf:  # ∞ times a singular value of 0 is no number
-        raise UserError(f"gamma = {gamma!r}; expected a finite number, 0 or more (1 is the paper's)")
+    gamma = number("gamma", gamma)  # ∞ times a singular value of 0 would be no number
     return reshape_spectrum(ctx, rows, lambda sigma: sigma * torch.exp(-gamma * sigma))
 
 
@@ -58,6 +57,8 @@ def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
 
     UserError for positions outside the context, none at all, or what is no position, as in a mask.
     """
+    if not (isinstance(ctx, Tensor) and ctx.dim() in (2, 3) and ctx.is_floating_point()):
+        raise UserError(f"ctx = {shown(ctx)}; expected embeddings (77,D) or (B,77,D), such as sd.encode_text gives")
     positions = _whole_numbers(rows)
     if not positions or not all(0 <= row < ctx.shape[-2] for row in positions):
         raise UserError(f"rows {rows!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
@@ -69,8 +70,8 @@ def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
 
 def _whole_numbers(rows: Rows) -> list[int]:
     """The rows as Python's integers; empty where one is none."""
-    values = rows.tolist() if isinstance(rows, Tensor) else rows
     try:
+        values = rows.tolist() if isinstance(rows, Tensor) else rows
         return [] if any(isinstance(v, bool) for v in values) else [operator.index(v) for v in values]
-    except TypeError:
+    except (TypeError, RuntimeError):  # the latter of a tensor without numbers, on "meta"
         return []

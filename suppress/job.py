@@ -14,15 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import Average, StableDiffusion, UserError, heat_maps, select
+from minisd.arguments import shown
 from minisd.picture import to_pil
-from minisd.pipeline import check_settings, pair
+from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
 
 from .engine import Fast, find_engine
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
-from .target import eot_rows, find_rows, read_request
+from .target import Request, eot_rows, find_rows, read_request
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
 class Result:
     """What a run made. A single seed gives single pictures, a list of seeds lists of them."""
 
@@ -42,7 +43,7 @@ class Result:
 def run(
     sd: StableDiffusion,
     prompt: str,
-    remove: str | Sequence[str] | None = None,
+    remove: str | Sequence[str] | Request | None = None,
     method: str | None = None,
     seed: int | Sequence[int] = 0,
     settings: Method | None = None,
@@ -67,7 +68,7 @@ def run(
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    jobs = [Job(request.prompt, request.targets, s) for s in seeds]
+    jobs = [Job(request.prompt, request, s) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else _joined(results)
 
@@ -77,7 +78,7 @@ class Job:
     """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise."""
 
     prompt: str
-    remove: str | Sequence[str] | None = None
+    remove: str | Sequence[str] | Request | None = None
     seed: int = 0
 
 
@@ -97,18 +98,23 @@ def run_batch(
     Returns a result a job, with single pictures; each is that of the job alone, to rounding. `timings` are those of
     all jobs together.
     """
+    check_model(sd)
     if settings is None:
         settings, _origin = default_settings(sd, method)
     elif method is not None:
         raise UserError("method and settings both say what to run; give one of them")
-    check_settings(batch_size=batch_size)
+    if not isinstance(settings, Method):
+        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    [batch_size] = check_settings(batch_size=batch_size)
+    check_progress(progress)
+    seeds = [_check_job(job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
     drawn: list[list[Tensor]] = []
     for k in range(0, len(jobs), batch_size):
         rows = slice(k, k + batch_size)
-        drawn += _sample(sd, prompts[rows], [job.seed for job in jobs[rows]], settings, runner, maps, progress)
+        drawn += _sample(sd, prompts[rows], seeds[rows], settings, runner, maps, progress)
     clock.stop("sample")
     decode = runner.decode if runner else sd.decode
     pictures = [[to_pil(decode(z))[0] for z in latents[:2]] for latents in drawn]
@@ -143,17 +149,22 @@ def _joined(results: Sequence[Result]) -> Result:
     return replace(results[0], image=images, original=originals, **tensors)
 
 
+def _check_job(job: Job) -> int:
+    """The job's seed. UserError for what is no job, or one of several seeds."""
+    if not isinstance(job, Job):
+        raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
+    return check_seed(job.seed)
+
+
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
     """A prompt a job; equal ones are encoded once and are the same object."""
-    known: dict[tuple[str, tuple[str, ...]], Prompt] = {}
+    known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
         request = read_request(job.prompt, job.remove)
-        pair(request.prompt, job.seed)
-        key = request.prompt, request.targets
-        if key not in known:
-            known[key] = encode(sd, *key)
-        prompts.append(known[key])
+        if request not in known:
+            known[request] = encode(sd, request.prompt, request)
+        prompts.append(known[request])
     return prompts
 
 
@@ -162,7 +173,9 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
 
     method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
     """
-    spec = method or DEFAULT
+    spec = DEFAULT if method is None else method
+    if not isinstance(spec, str):
+        raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     measured = _measured(sd)
     general = "all" in measured and name in METHODS and not METHODS[name].preset
@@ -184,11 +197,12 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
     return content
 
 
-def encode(sd: StableDiffusion, text: str, targets: Sequence[str]) -> Prompt:
+def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:
     """A prompt as the methods get it: its embeddings, and where the targets and [EOT] stand in them."""
-    rows = find_rows(sd, text, targets)
-    words = tuple(sd.tokens(text)[:-1])
-    return Prompt(text, tuple(targets), sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+    request = read_request(prompt, remove)
+    text = request.prompt
+    rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
+    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
 
 
 def _sample(

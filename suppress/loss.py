@@ -27,7 +27,7 @@ MASK_UP = 16  # masks are thresholded on a map enlarged this many times (16 -> 2
 KEEP_SHARE, DROP_SHARE = 0.95, 0.85  # of the map's maximum: thresholds for words to keep and for the target
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Maps:
     """Means over layers and heads: cross (B,N,77), self_ (B,N,N), N = h·w pixels of the grid (h,w)."""
 

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from minisd import Site, Tap, UserError
+from minisd.arguments import is_whole, number, plain, shown
 
 from .embedding import change_rows, reshape_spectrum, soft_weight, take_rows
 
@@ -64,8 +65,7 @@ def wnnm(ctx: Tensor, eot: Rows, c: float = 2 * math.sqrt(2)) -> Tensor:
     √(C √n), 4.9 for 72 rows, vanishes; what is far above hardly moves. C = 0 changes nothing.
     UserError for a negative c.
     """
-    _check("c", c)
-    lam = c * math.sqrt(len(set(eot)))
+    lam = number("c", c) * math.sqrt(len(set(eot)))
     # ε = 1e-16 is Gu et al.'s: it only keeps σ = 0 from a division by zero
     return reshape_spectrum(ctx, eot, lambda sigma: (sigma - lam / (sigma + 1e-16)).clamp(min=0))
 
@@ -76,8 +76,7 @@ def strengthen(ctx: Tensor, rows: Rows, beta: float = 1.2, alpha: float = 0.001)
     For a subject that the model left out, one added to the prompt, or one that takes another's place.
     UserError for negative factors and where the result overflows ctx's dtype.
     """
-    _check("beta", beta)
-    _check("alpha", alpha)
+    beta, alpha = number("beta", beta), number("alpha", alpha)
     stronger = reshape_spectrum(ctx, rows, lambda sigma: beta * torch.exp(alpha * sigma) * sigma)
     return _in_range(stronger, f"beta = {beta!r}, alpha = {alpha!r}")
 
@@ -85,11 +84,11 @@ def strengthen(ctx: Tensor, rows: Rows, beta: float = 1.2, alpha: float = 0.001)
 def _first(sigma: Tensor, k: int) -> Tensor:
     """(count,) bool: which of the singular values (…,count) are the k largest."""
     count = sigma.shape[-1]
-    if isinstance(k, bool) or not isinstance(k, int) or not 0 <= k <= count:
+    if not is_whole(k) or not 0 <= plain(k) <= count:
         raise UserError(
-            f"K = {k!r}; these rows have {count} singular values: expected a whole number from 0 to {count}"
+            f"K = {shown(k)}; these rows have {count} singular values: expected a whole number from 0 to {count}"
         )
-    return torch.arange(count, device=sigma.device) < k
+    return torch.arange(count, device=sigma.device) < plain(k)
 
 
 # ------------------------------------------------------------------------------------------- of the rows
@@ -100,7 +99,7 @@ def attenuate(ctx: Tensor, rows: Rows, factor: float = 0.1) -> Tensor:
 
     UserError for a negative factor and where the result overflows ctx's dtype.
     """
-    _check("factor", factor)
+    factor = number("factor", factor)
     return _in_range(change_rows(ctx, rows, lambda chi: chi * factor), f"factor = {factor!r}")
 
 
@@ -119,11 +118,6 @@ def mpe(ctx: Tensor, target: Rows, eot: Rows, zero_target: bool = False) -> Tens
     mean = take_rows(ctx, eot)[1].mean(dim=-2, keepdim=True)  # (…,1,D)
     without = change_rows(ctx, (*target, *eot), lambda chi: chi - mean)
     return zero(without, target) if zero_target else without
-
-
-def _check(name: str, value: float) -> None:
-    if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
-        raise UserError(f"{name} = {value!r}; expected a finite number, 0 or more")
 
 
 def _in_range(ctx: Tensor, constants: str) -> Tensor:

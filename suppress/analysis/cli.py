@@ -26,19 +26,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return options.run(PROGRAM, _analyse, options.parse(parser, argv))
 
 
-def add_parser(commands: Any) -> None:
-    """`analyse` as one of several commands: commands is what `add_subparsers` gives."""
-    parser = commands.add_parser("analyse", help="look into a prompt: what carries the target", **_texts())
-    _add_arguments(parser)
-    parser.set_defaults(run=_analyse)
-
-
 def _texts() -> dict[str, Any]:
     width = max(map(len, ANALYSES))
     names = "\n".join(f"  {name:<{width}}  {a.about} ({a.source})" for name, a in ANALYSES.items())
     return {
         "description": "Look into a prompt: where the target hides, and what becomes of the picture when it is taken "
-        "out there.\nWrites a figure and a CSV for each analysis into a folder.",
+        "out there.\nWrites a CSV for each analysis into a folder, and a figure where matplotlib is installed.",
         "epilog": f"analyses:\n{names}\n\nWithout --remove the target is what the prompt has in [brackets] or negates.",
         "formatter_class": argparse.RawDescriptionHelpFormatter,
     }
@@ -58,28 +51,29 @@ def _add_arguments(p: argparse.ArgumentParser) -> None:
 
 def _analyse(args: argparse.Namespace) -> None:
     from ..target import read_request, token_table
-    from .figures import check_matplotlib
+    from .figures import MISSING, can_draw
     from .output import choose_folder
     from .study import open_study
 
     names = _names(args.only)
-    check_matplotlib()
     request = read_request(args.prompt, args.remove)
     folder = choose_folder(args.out, request.prompt, names, args.overwrite)
     sd = options.load_model(args)
     study = open_study(
         sd,
         request.prompt,
-        request.targets,
+        request,
         args.seed,
         steps=args.steps,
         guidance=args.guidance,
         progress=options.progress_bar("drawing"),
     )
     s = study.settings
-    print(f"target: {', '.join(map(repr, request.targets))} ({request.how})")
+    print(f"target: {request.describe()}")
     print(token_table(sd, request.prompt, study.prompt.target))
     print(f"{sd.name}: γ = {s.gamma:g}, R = {s.first} of {s.steps} ({study.origin})")
+    if not can_draw():
+        print(f"no figures, tables alone: {MISSING}", flush=True)
     _run_all(names, study, folder, _parameters(sd, args, study))
 
 
@@ -129,15 +123,16 @@ def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) 
 def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters: str) -> None:
     from minisd.picture import save
 
-    from .figures import to_image
+    from .figures import can_draw, to_image
     from .output import files, write_csv
 
     analysis = ANALYSES[name]
-    picture = to_image(analysis.draw(findings, f"{prompt!r}: {analysis.about} ({analysis.source})"))
     folder.mkdir(exist_ok=True)
     figure, table = files(folder, name)
     write_csv(table, findings.rows)
-    save(picture, figure, parameters)
+    if can_draw():
+        picture = to_image(analysis.draw(findings, f"{prompt!r}: {analysis.about} ({analysis.source})"))
+        save(picture, figure, parameters)
 
 
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:
@@ -151,7 +146,7 @@ def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> 
         "Seed": study.seeds[0],
         "Model": sd.name,
         "Precision": None if args.dtype == "fp32" else args.dtype,
-        "Suppress": ", ".join(study.prompt.targets),
+        "Suppress": ", ".join(study.prompt.request.named),
         "Suppress start": s.first,
     }
     return parameters.to_text(study.prompt.text, "", fields)

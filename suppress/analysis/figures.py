@@ -24,12 +24,16 @@ DPI = 150
 COLOURS = {"original": "#1f3b73", "swr": "#e07b39", "hidden": "#9fb8ad"}
 
 
-def check_matplotlib() -> None:
-    """UserError where it is missing, before the work starts."""
+MISSING = 'matplotlib draws the figures and is not there: pip install "minisd[plots]"'
+
+
+def can_draw() -> bool:
+    """Whether matplotlib is there, which is an extra."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UserError('the figures are drawn by matplotlib: pip install "minisd[plots]"') from None
+        return False
+    return True
 
 
 def to_image(figure: Figure) -> Image.Image:
@@ -41,7 +45,8 @@ def to_image(figure: Figure) -> Image.Image:
 
 
 def _figure(width: float, height: float) -> Figure:
-    check_matplotlib()
+    if not can_draw():
+        raise UserError(MISSING)
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), dpi=DPI)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
+from minisd.arguments import output_path
 from minisd.outputs import slug, write_text
 
 
@@ -26,7 +27,7 @@ def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite:
             n += 1
             folder = Path(f"{stem}-{n}")
     else:
-        folder = Path(out)
+        folder = output_path(out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file; give the name of a folder")
     there = [file.name for name in names for file in files(folder, name) if file.exists()]

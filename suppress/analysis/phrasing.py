@@ -10,8 +10,9 @@ from .study import Study
 
 # a negation in front of the target, with what governs it: "that is not wearing any | hat", "with no | hat"
 _NEGATION = (
-    r"(?:\b(?:that|who|which)\s+)?(?:\b(?:is|are|has)\s+)?(?:\b(?:wearing|having|holding|with|in)\s+)?"
-    r"\b(?:without|not|no)\s+(?:(?:wearing|having|holding|any|in)\s+)*"
+    r"(?:\b(?:that|who|which)\s+)?(?:\b(?:is|are|has|does|do)\s+)?(?:\b(?:wearing|having|holding|with|in)\s+)?"
+    r"\b(?:without|not|no|never|(?:is|are|has|does|do)n['’]t)\s+"
+    r"(?:(?:longer|wearing|wears?|having|have|holding|holds?|any|in)\s+)*"
 )
 _ARTICLE = r"\b(?:an?|the)\s+"
 # the first of these ends the subject: "a man | with a beard"
@@ -32,7 +33,10 @@ def phrasing(study: Study) -> Findings:
 
     Each phrasing has its own original, to which SSIM compares.
     """
-    phrased, targets = phrase(study.prompt.text, study.prompt.targets)
+    request = study.prompt.request
+    if request.named != request.targets:
+        raise Unavailable(f"of the places where a target stands not all are meant: {', '.join(request.named)}")
+    phrased, targets = phrase(request.prompt, request.targets)
     plain: list[Panel] = []
     weighted: list[Panel] = []
     for name, text in phrased.items():

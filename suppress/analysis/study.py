@@ -18,12 +18,12 @@ from torch import Tensor
 
 from minisd import StableDiffusion
 from minisd.picture import to_pil
-from minisd.pipeline import pair
+from minisd.pipeline import check_model, check_progress, check_settings, pair
 
 from ..embedding import soft_weight
 from ..job import default_settings, encode
 from ..methods import Prompt, SuppressEOT
-from ..target import read_request
+from ..target import Request, read_request
 from .judge import Judge
 
 # a context this close to the original's is the original's: an SVD and back leaves less, in float64
@@ -87,7 +87,7 @@ class Study:
 
     def of(self, text: str, targets: Sequence[str]) -> Study:
         """The same study of another prompt; itself where that is the same."""
-        if (text, tuple(targets)) == (self.prompt.text, self.prompt.targets):
+        if read_request(text, targets).found == self.prompt.request.found and text == self.prompt.text:
             return self
         return replace(self, prompt=encode(self.sd, text, targets), judge=self.judge.of(targets))
 
@@ -107,7 +107,7 @@ class Study:
 def open_study(
     sd: StableDiffusion,
     prompt: str,
-    remove: str | Sequence[str] | None = None,
+    remove: str | Sequence[str] | Request | None = None,
     seed: int | Sequence[int] = 0,
     *,
     steps: int | None = None,
@@ -119,12 +119,15 @@ def open_study(
 
     UserError for a target that is not in the prompt (with the token table), for unusable seeds and settings.
     """
+    check_model(sd)
     given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    read = encode(sd, request.prompt, request.targets)
+    read = encode(sd, request.prompt, request)
+    [batch_size] = check_settings(batch_size=batch_size)
+    check_progress(progress)
     return Study(sd, read, seeds, settings, origin, Judge(sd, request.targets), batch_size, progress)
 
 

@@ -82,7 +82,7 @@ def _ito(study: Study, last: int, iterations: int) -> Panel:
     result = run(
         study.sd,
         study.prompt.text,
-        study.prompt.targets,
+        study.prompt.request,
         seed=study.seeds,
         settings=official,
         batch_size=study.batch_size,

@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from minisd import StableDiffusion
+from minisd import StableDiffusion, UserError
+from minisd.arguments import shown
+from minisd.pipeline import check_model
 
 from ..methods import Method, Prompt, Watch
 from . import passes
@@ -35,11 +37,15 @@ class Fast:
 
     plan: the techniques; None for those that pay on the model's device without a compiler. With `channels_last` the
     UNet's weights change their memory layout, not their values; with `packed` the engine works on a copy of them, and
-    changes that are made later do not reach it.
+    changes that are made later do not reach it. A copy of an engine, pickled ones too, has the model and the plan; what
+    was compiled and recorded it makes anew.
     """
 
     def __init__(self, sd: StableDiffusion, plan: Plan | None = None):
-        self.sd, self.plan = sd, plan or fast_plan(sd.device)
+        check_model(sd)
+        if plan is not None and not isinstance(plan, Plan):
+            raise UserError(f"plan = {shown(plan)}; expected a suppress.Plan, or None")
+        self.sd, self.plan = sd, fast_plan(sd.device) if plan is None else plan
         if self.plan.channels_last:
             sd.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.unet = for_cpu(sd.unet, self.plan.packed, self.plan.sliced)
@@ -52,6 +58,9 @@ class Fast:
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"
         self._pool = torch.cuda.graph_pool_handle() if cuda else None  # graphs run one after the other: one memory
+
+    def __reduce__(self) -> tuple[type[Fast], tuple[StableDiffusion, Plan]]:
+        return Fast, (self.sd, self.plan)  # CUDA graphs and packed weights are of this process and these addresses
 
     def two_branches(
         self, prompts: Sequence[Prompt], z: Tensor, method: Method, watch: Watch | None = None

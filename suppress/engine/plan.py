@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from minisd import UserError
+from minisd.arguments import plain, shown, whole_number
 
 if TYPE_CHECKING:
     from minisd import StableDiffusion
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from .fast import Fast
 
 ENGINES = ("reference", "fast", "compiled")
+# backends that every PyTorch has; the list of all takes seconds to import
+BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs")
 
 
 @dataclass(frozen=True)
@@ -40,16 +44,33 @@ class Plan:
     sliced: bool = False  # feed-forward layers a slice of the pixels at a time, which stays in a CPU's cache (cpu.py)
     channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, as CUDA graphs: no Python, no launches
-    compile: str | None = None  # torch.compile's backend, e.g. "inductor"
+    compile: str | Callable[..., Any] | None = (
+        None  # torch.compile's backend, e.g. "inductor", or a function that is one
+    )
     micro: int | None = None  # samples in ITO at once; None: what fits into the GPU's free memory, 4 on a CPU
 
     def __post_init__(self) -> None:
-        if self.micro is not None and self.micro < 1:
-            raise UserError(f"micro = {self.micro!r}; expected a whole number, 1 or more")
+        for field in fields(self):
+            value = plain(getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+            if isinstance(field.default, bool) and not isinstance(value, bool):
+                raise UserError(f"{field.name} = {shown(value)}; expected True or False")
+        if self.micro is not None:
+            whole_number("micro", self.micro, 1)
+        check_backend(self.compile)
         if self.packed and self.compile:
             raise UserError(
                 "packed=True, compile=…: expected one of them, as torch.compile arranges the weights itself"
             )
+
+
+def check_backend(backend: Any) -> None:
+    """UserError, with those that there are, for what torch.compile could not use; its own comes minutes later."""
+    if backend is None or callable(backend) or (isinstance(backend, str) and backend in BACKENDS):
+        return
+    if not isinstance(backend, str) or backend not in torch.compiler.list_backends(exclude_tags=()):
+        known = ", ".join(sorted({*BACKENDS, *torch.compiler.list_backends()}))
+        raise UserError(f"compile = {shown(backend)}; expected a backend of torch.compile, one of {known}, or None")
 
 
 def fast_plan(device: torch.device) -> Plan:
@@ -64,14 +85,17 @@ def compiled_plan(device: torch.device) -> Plan:
 
 def find_engine(sd: StableDiffusion, engine: str | Fast | None) -> Fast | None:
     """An engine by name, None standing for "fast"; the reference is no engine, but the plain loop: None."""
+    from minisd.pipeline import check_model
+
     from .fast import Fast
 
+    check_model(sd)
     if isinstance(engine, Fast):
         if engine.sd is not sd:
             raise UserError("this engine was made for another model; make one with Fast(sd)")
         return engine
-    if engine not in (None, *ENGINES):
-        raise UserError(f"engine = {engine!r}; expected one of {', '.join(ENGINES)}, or a suppress.Fast")
+    if engine is not None and not (isinstance(engine, str) and engine in ENGINES):
+        raise UserError(f"engine = {shown(engine)}; expected one of {', '.join(ENGINES)}, or a suppress.Fast")
     if engine == "reference":
         return None
     return Fast(sd, (compiled_plan if engine == "compiled" else fast_plan)(sd.device))

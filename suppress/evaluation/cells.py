@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from minisd import UserError
+from minisd.arguments import is_finite, is_number, output_path, shown
 from minisd.outputs import write_file
 
 from ..methods import Method
@@ -24,8 +26,10 @@ Key = tuple[str, str]  # (row, prompt)
 # how the table's file begins, so that it is known again
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
 _BEGINS = b'{"row": '  # every cell
-_NAMES = {"row", "case", "method", "settings"}
-_SCORES = {"before", "after", "clip before", "clip after", "ssim", "passes", "seconds"}  # or "reason"
+_CASE = {"kind", "prompt", "target", "deleted"}
+_BY_CLASS = ("before", "after")  # a score a class of the detector and a seed
+_LISTS = ("ssim", "clip before", "clip after")  # a score a seed
+_NUMBERS = ("passes", "seconds", "gradient passes")  # the last is newer than the others
 
 
 def key(cell: Cell) -> Key:
@@ -34,14 +38,14 @@ def key(cell: Cell) -> Key:
 
 def check_out(name: str) -> Path:
     """The cells' file, before the work starts. UserError where it or the table beside it cannot be written."""
-    out = Path(name)
+    out = output_path(name)
     if out.suffix != ".jsonl":
         raise UserError(f"--out {out}: expected a name that ends in .jsonl; the table goes to the same name in .md")
     folder = out.absolute().parent
     if not folder.is_dir():
         raise UserError(f"--out {out}: there is no folder {folder}")
     for file in (out, out.with_suffix(".md")):
-        if file.is_dir() or not os.access(file if file.exists() else folder, os.W_OK):
+        if (file.exists() and not file.is_file()) or not os.access(file if file.exists() else folder, os.W_OK):
             raise UserError(f"--out {out}: {file} cannot be written; name another --out")
     table = out.with_suffix(".md")
     if table.exists() and not table.read_bytes().startswith(HEADING.encode()):
@@ -58,28 +62,33 @@ def read(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
     if not out.exists():
         return cells
     *lines, rest = out.read_bytes().split(b"\n")  # a cell that was written in full ends its line
-    torn = _cell(rest) is None and (rest.startswith(_BEGINS) or _BEGINS.startswith(rest))
-    if not torn:
+    if not _is_torn(rest):
         lines.append(rest)
     for n, line in enumerate(lines, 1):
-        cell = _cell(line)
-        if cell is None:
-            raise UserError(f"{out}: line {n} is no cell of this command ({line[:40]!r}…); name another --out")
+        try:
+            cell = _cell(line)
+        except ValueError as reason:
+            raise UserError(
+                f"{out}: line {n} is no cell of this command: {reason} ({line[:40]!r}…); mend the line, or name "
+                "another --out"
+            ) from None
         if cell["settings"] != settings:
-            raise UserError(f"{out} holds cells measured with {cell['settings']}, not {settings}; name another --out")
+            measured = shown(cell["settings"])
+            raise UserError(f"{out} holds cells measured with {measured}, not {settings}; name another --out")
         cells[key(cell)] = cell
     if rest:
         _write(out, lines)
     return cells
 
 
-def is_current(cell: Cell, case: Case, method: Method) -> bool:
-    """Whether the cell is what would be measured now. A setting that is newer than the cell counts with its default."""
+def is_current(cell: Cell, case: Case, method: Method, classes: Collection[str]) -> bool:
+    """Whether the cell is what would be measured now, with a detector of these classes. A setting that is newer than
+    the cell counts with its default."""
     try:
         same = type(method)(**cell["method"]) == method
     except (TypeError, UserError):  # settings of another method, or no longer allowed
         return False
-    return same and cell["case"] == asdict(case)
+    return same and cell["case"] == asdict(case) and set(cell.get("before", classes)) == set(classes)
 
 
 def keep(out: Path, cell: Cell, replace: bool) -> None:
@@ -97,12 +106,68 @@ def _write(out: Path, lines: list[bytes]) -> None:
     write_file(out, lambda file: file.write(b"".join(line + b"\n" for line in lines)))
 
 
-def _cell(line: bytes) -> Cell | None:
-    """None where the line is no cell."""
+# ---------------------------------------------------------------------- what a line holds
+
+
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line is the beginning of a cell that a stopped run did not write to its end."""
+    try:
+        json.loads(line)
+    except RecursionError:
+        return False
+    except ValueError:
+        return line.startswith(_BEGINS) or _BEGINS.startswith(line)
+    return False
+
+
+def _cell(line: bytes) -> Cell:
+    """The cell in a line; ValueError, with the reason, where it holds anything else than `measure` would."""
     try:
         cell = json.loads(line)
+    except RecursionError:
+        raise ValueError("lists within lists without end") from None
     except ValueError:  # no JSON, or no text
-        return None
-    if not isinstance(cell, dict) or not set(cell) >= _NAMES or not ("reason" in cell or set(cell) >= _SCORES):
-        return None
-    return cell if isinstance(cell["case"], dict) and "prompt" in cell["case"] else None
+        raise ValueError("it is not JSON") from None
+    if not isinstance(cell, dict):
+        raise ValueError(f"it holds {shown(cell)}")
+    _check("row", cell, isinstance(cell.get("row"), str), "a name")
+    for name in ("case", "method", "settings"):
+        _check(name, cell, isinstance(cell.get(name), dict), "names with their values")
+    case = cell["case"]
+    if set(case) != _CASE or not all(isinstance(text, str) for text in case.values()):
+        raise ValueError(f"case is {shown(case)}; expected texts for {', '.join(sorted(_CASE))}")
+    if "reason" in cell:
+        _check("reason", cell, isinstance(cell["reason"], str), "a text")
+    else:
+        _check_scores(cell)
+    return cell
+
+
+def _check_scores(cell: Cell) -> None:
+    """As many scores in every list, one a seed."""
+    seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
+    expected = f"a list of {seeds} numbers"
+    for name in _LISTS:
+        _check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
+    for name in _BY_CLASS:
+        scores = cell.get(name)
+        fits = isinstance(scores, dict) and bool(scores) and all(_are_scores(v, seeds) for v in scores.values())
+        _check(name, cell, fits, f"{expected} for each class")
+    if set(cell["before"]) != set(cell["after"]):
+        raise ValueError("before and after are of other classes")
+    for name in _NUMBERS:
+        if name in cell or name != _NUMBERS[-1]:
+            _check(name, cell, _is_score(cell.get(name)), "a number")
+
+
+def _check(name: str, cell: Cell, fits: bool, expected: str) -> None:
+    if not fits:
+        raise ValueError(f"{name} is {shown(cell[name]) if name in cell else 'not there'}; expected {expected}")
+
+
+def _are_scores(values: Any, count: int) -> bool:
+    return isinstance(values, list) and len(values) == count and all(_is_score(value) for value in values)
+
+
+def _is_score(value: Any) -> bool:
+    return is_number(value) and is_finite(value)

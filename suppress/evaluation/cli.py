@@ -10,12 +10,14 @@ from dataclasses import asdict
 from typing import Any
 
 from minisd import StableDiffusion, UserError, options
+from minisd.arguments import whole_number
 from minisd.outputs import write_text
 
 from ..methods import Method
-from ..methods.base import whole_number
 from . import cells, protocol
 from .protocol import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+
+MOST_SEEDS = 10_000  # pictures a cell
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -33,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _evaluate(args: argparse.Namespace) -> None:
     from tqdm import tqdm
 
-    from minisd import load
+    from minisd import ddim, load
 
     from ..metrics import ClipScore, Detector
     from .measure import measure, method_of
@@ -45,6 +47,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
     done = cells.read(out, settings)
     sd: StableDiffusion = load("tiny", device="cpu")
+    ddim.timesteps(args.steps, sd.config.schedule)  # not a UserError a cell
     detector, clip = Detector.of(sd), ClipScore.of(sd)
     jobs = [
         (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
@@ -52,11 +55,14 @@ def _evaluate(args: argparse.Namespace) -> None:
     todo = [
         (row, case, method)
         for row, case, method in jobs
-        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method)
+        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, detector.names)
     ]
     stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
     if stale:
-        print(f"measured again, as the method or the case was another then: {'; '.join(stale)}", file=sys.stderr)
+        print(
+            f"measured again, as method, case or detector were others then: {'; '.join(stale)}",
+            file=sys.stderr,
+        )
     try:
         for row, case, method in tqdm(todo, desc="measuring", unit="cell", disable=None):
             try:
@@ -76,7 +82,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """UserError for settings that no row could be measured with."""
-    whole_number("seeds", args.seeds, 1)
+    whole_number("seeds", args.seeds, 1, MOST_SEEDS)
     Method(steps=args.steps, start=args.start)
 
 

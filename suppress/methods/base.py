@@ -12,30 +12,39 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from minisd import Part, StableDiffusion, Tap, UserError, compose, ddim
-from minisd.pipeline import is_number
+from minisd.arguments import is_number, number, plain, shown, whole_number
+
+from ..target import Request
 
 # (step i, timestep t, original latents z, suppressed latents ẑ) -> ĉ_i (B,77,D)
 Editor = Callable[[int, int, Tensor, Tensor], Tensor]
 Watch = tuple[Tap, Tap]  # one looks at the original branch, one at the suppressed; B samples each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a prompt is itself alone
 class Prompt:
     """A prompt as the methods get it."""
 
-    text: str
-    targets: tuple[str, ...]
+    request: Request  # its text, and what is to be removed from it
     ctx: Tensor  # (1,77,D)
     uncond: Tensor  # (1,77,D), of the empty prompt
     target: tuple[int, ...]  # token positions of the phrases to remove
     eot: tuple[int, ...]  # the first [EOT] and the padding: n-1 … 76
     words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
+
+    @property
+    def text(self) -> str:
+        return self.request.prompt
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.request.targets
 
     @property
     def others(self) -> tuple[int, ...]:
@@ -52,8 +61,10 @@ class Method:
     start: int | float = 0.2  # R, the first step with ĉ: a step number, or below 1 a share of the steps; from the code
 
     def __post_init__(self) -> None:
+        for field in fields(self):  # Python's own numbers: they multiply tensors, and a JSON file can hold them
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         whole_number("steps", self.steps, 1)
-        number("guidance", self.guidance, -math.inf)
+        object.__setattr__(self, "guidance", number("guidance", self.guidance, -math.inf))
         step_number("start", self.start, self.steps)
 
     @property
@@ -78,27 +89,16 @@ class Method:
         return None
 
 
-def whole_number(name: str, value: int, least: int) -> None:
-    if not ddim.is_whole(value) or value < least:
-        raise UserError(f"{name} = {value!r}; expected a whole number, {least} or more")
-
-
-def number(name: str, value: float, least: float = 0) -> None:
-    """UserError unless the value is a finite number, `least` or more."""
-    if not (is_number(value) and math.isfinite(value) and value >= least):
-        expected = "a finite number" + (f", {least:g} or more" if least > -math.inf else "")
-        raise UserError(f"{name} = {value!r}; expected {expected}")
-
-
 def step_number(name: str, value: int | float, steps: int) -> int:
     """A step number from 0 to steps, or a share below 1 of them, as a step number. UserError for anything else.
 
     A share is rounded down, as the authors' code does: .1 of 25 steps is step 2.
     """
-    if is_number(value) and not ddim.is_whole(value) and 0 <= value < 1:
+    value = plain(value)
+    if isinstance(value, float) and 0 <= value < 1:
         return int(value * steps + 1e-9)  # .29 × 100 is 28.999999999999996
-    if not (is_number(value) and float(value).is_integer() and 0 <= value <= steps):
-        raise UserError(f"{name} = {value!r}; expected a step from 0 to {steps}, or a share of the steps below 1")
+    if not (is_number(value) and 0 <= value <= steps and value == int(value)):
+        raise UserError(f"{name} = {shown(value)}; expected a step from 0 to {steps}, or a share of the steps below 1")
     return int(value)
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from minisd import UserError
+from minisd.arguments import shown
 
 from ..variants import VARIANTS
 from .base import Method
@@ -57,6 +58,8 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     every method that is not a preset (`Entry.preset`), over which the method's own win. `given` wins over both, the
     spec over all. UserError for unknown names, fields and values.
     """
+    if not isinstance(spec, str):
+        raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name, _, rest = spec.partition(":")
     if name not in METHODS:
         raise UserError(f"method {name!r}; there is {', '.join(METHODS)}")

@@ -19,11 +19,12 @@ from typing import Any, Literal
 from torch import Tensor
 
 from minisd import StableDiffusion, UserError
+from minisd.arguments import number, shown, whole_number
 
 from ..embedding import soft_weight
 from ..loss import Weights, loss_reference
 from ..optimize import descend, gradient_scale, map_scale, read_maps, value_loss
-from .base import Editor, Method, Prompt, number, step_number, whole_number
+from .base import Editor, Method, Prompt, step_number
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,15 @@ class SuppressEOT(Method):
         whole_number("iterations", self.iterations, 0)
         step_number("stop", self.stop, self.steps)
         for name in ("gamma", "lambda_pl", "lambda_nl", "lambda_self_pl", "lambda_self_nl", "step_size", "decay"):
-            number(name, getattr(self, name))
+            object.__setattr__(self, name, number(name, getattr(self, name)))
         for name, choices in (
             ("loss", ("cosine", "l2", "value")),
             ("reference", ("original", "edited")),
             ("after", ("swr", "original")),
         ):
-            if getattr(self, name) not in choices:
-                raise UserError(f"{name} = {getattr(self, name)!r}; expected one of {', '.join(choices)}")
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value in choices):
+                raise UserError(f"{name} = {shown(value)}; expected one of {', '.join(choices)}")
         for name in ("resolution", "heads"):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), 1)

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from minisd import StableDiffusion, Tap, UserError, compose
+from minisd.arguments import number, shown, whole_number
+from minisd.pipeline import check_prompt
 
 from ..variants import VARIANTS, ZeroMap
-from .base import Method, Prompt, number, whole_number
+from .base import Method, Prompt
 
 
 @dataclass(frozen=True)
@@ -22,14 +24,14 @@ class Variant(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.name not in VARIANTS:
-            raise UserError(f"name = {self.name!r}; expected one of {', '.join(VARIANTS)}")
+        if not (isinstance(self.name, str) and self.name in VARIANTS):
+            raise UserError(f"name = {shown(self.name)}; expected one of {', '.join(VARIANTS)}")
         if self.value is None:
             return
         if not VARIANTS[self.name].constant:
-            raise UserError(f"value = {self.value!r}; {self.name} has no constant, leave the value away")
-        check: Callable[..., None] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
-        check("value", self.value, 0)
+            raise UserError(f"value = {shown(self.value)}; {self.name} has no constant, leave the value away")
+        check: Callable[..., float] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
+        object.__setattr__(self, "value", check("value", self.value, 0))
 
     def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
         variant = VARIANTS[self.name]
@@ -57,6 +59,10 @@ class Rewrite(Method):
     """A control, not a method: from R on the prompt is another one, written by hand, e.g. without the phrase."""
 
     text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_prompt(self.text)
 
     def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
         return sd.encode_text(self.text)

@@ -1,6 +1,7 @@
 """`python -m bench` on the embedded model, with a short job: figures that were measured, files that are added."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,11 +9,11 @@ import torch
 
 import suppress
 from bench.__main__ import main
-from bench.ladder import ladder
+from bench.ladder import Rung, ladder
 from bench.report import markdown
 from bench.roofline import job_flops
 from bench.scenario import JOBS, Scenario
-from bench.timing import quantile
+from bench.timing import Runner, quantile
 from suppress import Plan
 
 
@@ -68,6 +69,24 @@ def test_a_ladder_on_the_cpu(short, tmp_path, capsys):
     before = file.read_bytes()
     assert main([*job, "--batch", "2"]) == 0  # a result is added, none is replaced
     assert file.read_bytes() == before and len(list(tmp_path.glob("tiny-bench-b2-*.json"))) == 2
+
+
+@pytest.mark.parametrize(("job", "runs"), [("swr", 3), ("bench", 6)])
+def test_a_job_is_run_once_a_round_and_again_without_its_ito_alone(sd, short, monkeypatch, job, runs):
+    asked = []
+
+    def counted(sd, jobs, *, settings, **_rest):
+        asked.append(settings.iterations)
+        return [suppress.run(sd, jobs[0].prompt, jobs[0].remove, settings=replace(settings, steps=1, start=0, stop=1))]
+
+    monkeypatch.setattr("bench.timing.run_batch", counted)
+    runner = Runner(sd, Scenario("tiny", job, 1, "cpu"), Rung("reference", None))
+    results = runner.start()
+    runner.again()
+    runner.again()
+    assert len(asked) == runs and len(runner.seconds) == len(runner.plain) == 2
+    assert set(asked) == {0, JOBS[job].iterations}
+    assert (runner.figures(results, results).ms_iteration is None) == (job == "swr")
 
 
 def test_flops_are_those_of_the_passes(sd):

@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from minisd import parameters
+from minisd import UserError, parameters
 from suppress.analysis import ANALYSES, Study, open_study
 from suppress.analysis.catalogue import Analysis
 from suppress.analysis.cli import main
@@ -97,6 +97,11 @@ def test_nothing_is_overwritten(folder, capsys):
         ([PROMPT, "--seed", "-1"], "seed -1"),
         ([PROMPT, "--out", "no/where"], "there is no folder"),
         ([PROMPT, "--out", "file"], "file is a file"),
+        ([PROMPT, "--out", "x" * 300], "no file can have this name"),
+        ([PROMPT, "--out", "a\0b"], "no file can have this name"),
+        ([PROMPT, "--out=--"], "--out: expected a name"),
+        ([PROMPT, "--steps", str(2**70)], "steps = 1180591620717411303424"),
+        ([PROMPT, "--guidance", "inf"], "guidance = inf"),
         ([PROMPT, "--model", "nowhere"], "no model 'nowhere'"),
         (["glasses", "--remove", "glasses", "--only", "phrasing"], "nothing to write: phrasing: "),
     ],
@@ -109,10 +114,17 @@ def test_mistakes_get_one_message_and_leave_nothing(folder, capsys, argv, messag
     assert [p.name for p in folder.iterdir()] == ["file"]
 
 
-def test_matplotlib_is_an_extra(folder, capsys, monkeypatch):
+def test_without_matplotlib_the_tables_come(sd, tmp_path, capsys, monkeypatch):
+    """It is an extra: the command works after the plain installation."""
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    assert main([PROMPT]) == 2
-    assert 'pip install "minisd[plots]"' in capsys.readouterr().err and not list(folder.iterdir())
+    assert main([PROMPT, "--only", "leak", "zeroing", "--steps", "1", "--out", "x"]) == 0
+    out = capsys.readouterr().out
+    assert out.count('pip install "minisd[plots]"') == 1 and "SWR   hidden" in out
+    assert sorted(p.name for p in (tmp_path / "x").iterdir()) == ["leak.csv", "zeroing.csv"]
+    assert len(read(tmp_path / "x" / "leak.csv")) == 77
+    with pytest.raises(UserError, match="minisd\\[plots\\]"):
+        ANALYSES["leak"].draw(ANALYSES["leak"].run(open_study(sd, PROMPT)), "title")
 
 
 def test_what_is_done_stays_when_the_rest_is_stopped(folder, capsys, monkeypatch):

@@ -1,10 +1,14 @@
 """`suppress eval`: cells, resuming, the table and the bar."""
 
 import json
+import math
+import os
 from dataclasses import asdict
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from minisd import UserError
 from suppress.evaluation.cells import HEADING, is_current, keep, read
@@ -17,6 +21,7 @@ from suppress.methods import METHODS, Variant, parse_method
 from suppress.metrics import ClipScore, Detector
 from suppress.target import find_rows
 
+CLASSES = ["glasses", "sunglasses", "hat"]
 JOB = ["--steps", "2", "--seeds", "2", "--kinds", "last", "--only", "SWR", "phrase deleted"]
 
 
@@ -99,14 +104,15 @@ def test_cells_of_other_settings_are_refused(tmp_path, capsys):
 def test_older_cells_are_current_and_others_are_not(sd):
     case, method = CASES[-1], parse_method("top-k", steps=25, start=0.1)
     older = {k: v for k, v in asdict(method).items() if k != "value"}  # from before there was a value
-    assert is_current(kept(method=older), case, method)
+    assert is_current(kept(method=older), case, method, CLASSES)
     for stale in (
         kept(method=older | {"start": 0.2}),
         kept(method=older | {"gamma": 1.0}),
         kept(method=older | {"value": -1}),
         kept(method=older, case=asdict(case) | {"deleted": "a dog"}),
     ):
-        assert not is_current(stale, case, method)
+        assert not is_current(stale, case, method, CLASSES)
+    assert not is_current(kept(method=older), case, method, [*CLASSES, "sword"])  # another detector
 
 
 def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
@@ -120,7 +126,7 @@ def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
     )
     capsys.readouterr()
     assert main(job) == 0
-    assert f"measured again, as the method or the case was another then: SWR on {CASES[8].prompt!r}\n" in (
+    assert f"measured again, as method, case or detector were others then: SWR on {CASES[8].prompt!r}\n" in (
         capsys.readouterr().err
     )
     assert lines_of(file)[:3] == marked and len(lines_of(file)) == 4
@@ -136,6 +142,74 @@ def test_a_file_with_anything_else_is_refused(tmp_path, capsys, foreign):
         read(file, {})
     assert main(JOB) == 2 and file.read_bytes() == data
     assert "suppress-eval.jsonl" in capsys.readouterr().err
+
+
+NO_CELLS = {
+    "row": [3, None, ["SWR"], {}],
+    "case": [
+        None,
+        "a man",
+        {},
+        {"prompt": "a man"},
+        asdict(CASES[0]) | {"prompt": ["a"]},
+        asdict(CASES[0]) | {"x": ""},
+    ],
+    "method": [None, [], "SWR"],
+    "settings": [None, 3],
+    "before": [None, {}, [], {"glasses": [1.0, 1.0]}, {"glasses": 1.0, "sunglasses": 1.0, "hat": 1.0}],
+    "after": [{"glasses": ["1", 1.0], "sunglasses": [0, 0], "hat": [0, 0]}, {"glasses": [None, 1]}],
+    "clip after": [None, "0.5", [0.1], [0.1, math.nan], [0.1, True], [0.1, 10**400]],
+    "ssim": [None, [], 0.7, [0.7, None], [[0.7], [0.7]]],
+    "passes": [None, "96", [96], math.inf],
+    "gradient passes": [None, "0"],
+    "reason": [None, 3, ["x"]],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in NO_CELLS.items() for value in values])
+def test_a_cell_with_other_values_is_refused_by_its_line(tmp_path, name, value):
+    file = tmp_path / "cells.jsonl"
+    file.write_text(json.dumps(kept()) + "\n" + json.dumps(kept(**{name: value})) + "\n")
+    before = file.read_bytes()
+    with pytest.raises(UserError, match=rf"cells\.jsonl: line 2 is no cell of this command: .*{name}"):
+        read(file, {})
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("line", [b"[" * 100_000, b'{"row": ' * 100_000, b'{"row": 1}', b"9" * 5000, b'{"row": "SWR"}'])
+def test_a_last_line_that_was_never_a_cell_is_not_thrown_away(tmp_path, line):
+    file = tmp_path / "cells.jsonl"
+    file.write_bytes(json.dumps(kept()).encode() + b"\n" + line)
+    with pytest.raises(UserError, match="line 2 is no cell of this command"):
+        read(file, {})
+    assert file.read_bytes().endswith(line)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(NO_CELLS)), json_values, max_size=3), st.binary(max_size=40), st.booleans()
+)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, ends):
+    """What is read can be told: the table of it is made without an error."""
+    file = tmp_path / "cells.jsonl"
+    line = json.dumps(kept(**changes)).encode()
+    file.write_bytes(line[: len(line) - len(noise)] + noise * (not changes) + b"\n" * ends)
+    try:
+        found = read(file, changes.get("settings", {}))
+    except UserError as error:
+        assert "line 1" in str(error) or "name another --out" in str(error)
+        return
+    for one in found.values():
+        is_current(one, CASES[-1], parse_method("swr"), CLASSES)
+        if "reason" not in one:
+            markdown({one["row"]: summarise([(next(iter(one["before"])), one)])})
 
 
 @pytest.mark.parametrize("torn", ["", "{", json.dumps(kept())[:40], json.dumps(kept())])
@@ -157,7 +231,18 @@ def test_a_last_line_without_its_end(tmp_path, torn):
         (["--start", "26"], "start = 26"),
         (["--start", "1.5"], "start = 1.5"),
         (["--only", "magic"], "no row magic"),
+        (["--seeds", str(2**70)], "seeds = 1180591620717411303424; expected a whole number from 1 to 10000"),
+        (["--steps", str(2**70)], "steps = 1180591620717411303424; expected"),
+        (["--steps", "9" * 4000], "steps = 9999"),
+        (["--start", str(2**70)], "start = 1.18059"),
+        (["--start", "1e999"], "start = inf"),
         (["--out", "cells.md"], "ends in .jsonl"),
+        (["--out=--"], "--out: expected a name"),
+        (["--out", ""], "ends in .jsonl"),
+        (["--out", "x" * 300 + ".jsonl"], "no file can have this name"),
+        (["--out", "a\0b.jsonl"], "no file can have this name"),
+        (["--out", "\ud800.jsonl"], "no file can have this name"),
+        (["--out", "pipe.jsonl"], "pipe.jsonl cannot be written"),
         (["--out", "no/cells.jsonl"], "there is no folder"),
         (["--out", "folder.jsonl"], "folder.jsonl cannot be written"),
         (["--out", "mine.jsonl"], "mine.md was not made by this command"),
@@ -166,10 +251,17 @@ def test_a_last_line_without_its_end(tmp_path, torn):
 def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, message):
     monkeypatch.setattr("minisd.load", None)
     (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")  # reading it would wait for ever
     (tmp_path / "mine.md").write_text("mine")
     assert main(argv) == 2
     assert message in capsys.readouterr().err
-    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 2
+    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 3
+
+
+def test_steps_that_the_model_cannot_serve_are_no_cells(tmp_path, capsys):
+    assert main(["--steps", "1000", "--only", "SWR"]) == 2
+    assert "steps = 1000; expected a whole number from 1 to 999" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stopped_run_says_what_is_there(tmp_path, capsys, monkeypatch):

@@ -34,6 +34,16 @@ def test_each_is_compared_with_its_own_original(sd):
             ["a cat without a hat", "a cat, no hat", "a cat with no hat", "a cat not wearing a hat"],
         ),
         (
+            "a cat that doesn't wear a hat, sad",
+            ["hat"],
+            [
+                "a cat without a hat, sad",
+                "a cat, no hat, sad",
+                "a cat with no hat, sad",
+                "a cat not wearing a hat, sad",
+            ],
+        ),
+        (
             "a man not wearing any glasses, sad",
             ["glasses"],
             [f"a man{words} glasses, sad" for words in (" without", ", no", " with no", " not wearing")],
@@ -99,6 +109,12 @@ def test_phrases(sd, prompt, targets, phrasings):
 def test_things_and_states_are_not_negated_in_one():
     with pytest.raises(Unavailable, match="'hat' and 'smiling' cannot be negated in one phrase"):
         phrase("a man with a hat who is smiling", ("hat", "smiling"))
+
+
+def test_one_place_of_several_is_not_phrased(sd):
+    """The phrasings are of words, and the same word elsewhere in the prompt is not meant."""
+    with pytest.raises(Unavailable, match="not all are meant: hat:2"):
+        phrasing(open_study(sd, "a man in a hat and a dog without a [hat]", steps=1))
 
 
 @pytest.mark.parametrize("prompt", ["glasses", "a hat with glasses on glasses", "the glasses, broken"])

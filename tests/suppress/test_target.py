@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import minisd
 import suppress
-from suppress.target import eot_rows, find_negated, read_request, token_table
+from suppress.target import Request, Target, eot_rows, find_negated, find_places, read_request, token_table
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,92 @@ from suppress.target import eot_rows, find_negated, read_request, token_table
         ("a man wearing glasses and a hat", ["hat", "glasses"], (4, 7)),
         ("a man without glasses", None, (4,)),
         ("a man with [glasses] and a hat", None, (4,)),
+        # a place that is marked, negated or numbered is that place alone
+        ("a red hat and a blue [hat]", None, (7,)),
+        ("a red [ hat ] and a blue [hat]", None, (3, 7)),
+        ("a man with a hat and a dog with no hat", None, (11,)),
+        ("a man with no hat and a dog with no hat", None, (5, 11)),
+        ("a man with a hat and a dog with a hat", "hat:2", (11,)),
+        ("a man with a hat and a dog with a hat", ["a hat:1", "dog"], (4, 5, 8)),
+        ("a hat, a hat:2 and no hat", "hat:2", (5, 6, 7)),  # the prompt's own words
+        # words, and not what lies inside other words
+        ("a man in 2022 and 2 cats", "2", (9,)),
+        ("2.5 cats and 5 dogs", "5", (8,)),
+        ("a spider-man and a man", "man", (8,)),
+        ("a spider-man and a man", "spider-man", (2, 3, 4, 5)),
+        ("a man's hat", "man", (2,)),
+        ('a man in a "hat".', "hat", (6,)),
+        ("a 'summer' hat", "'summer'", (2, 3, 4, 5, 6, 7, 8)),  # 's is a token of CLIP's, in any place
+        ("a cafe\N{COMBINING ACUTE ACCENT} hat", "café", (2, 3, 4, 5)),  # as the tokenizer reads both
     ],
 )
 def test_rows(sd, prompt, remove, rows):
     assert suppress.find_rows(sd, prompt, remove) == rows
+    request = read_request(prompt, remove)
+    assert suppress.find_rows(sd, request.prompt, request) == rows
+
+
+def test_the_rows_of_several_places_reach_the_picture(sd):
+    settings = suppress.Unread(steps=2, start=0)
+    for prompt, rows in (("a red hat and a blue [hat]", (7,)), ("a dog with a hat and a man with no hat", (11,))):
+        result = suppress.run(sd, prompt, settings=settings)
+        assert result.rows == rows and result.targets == ("hat",) and "[" not in result.prompt
+
+
+@pytest.mark.parametrize(
+    ("prompt", "remove", "told", "named"),
+    [
+        ("a hat on a hat", "hat", "all 2 places where 'hat' stands, 'hat:1' is the first alone", ("hat",)),
+        ("a hat on a Hat", "hat:2", "1 of the 2 places where 'hat' stands", ("hat:2",)),
+        ("a [hat] on a hat, [a hat]", None, "1 of the 3 places where 'hat' stands", ("hat:1", "a hat:3")),
+        ("a [hat] on a [Hat]", None, "all 2 places where 'hat' stands", ("hat",)),
+        ("a man without a hat", None, "'hat' (negated in the prompt)", ("hat",)),
+    ],
+)
+def test_it_is_told_which_places_are_meant(sd, prompt, remove, told, named):
+    request = read_request(prompt, remove)
+    assert told in request.describe() and request.named == named
+    again = read_request(request.prompt, request.named)  # what a file keeps says the same
+    assert suppress.find_rows(sd, again.prompt, again) == suppress.find_rows(sd, prompt, remove)
+
+
+@pytest.mark.parametrize("remove", ["hat:0", "hat:3", "hat : 99"])
+def test_a_number_without_a_place(remove):
+    with pytest.raises(minisd.UserError, match=r"stands at 2 place.*expected hat:1 to hat:2, or 'hat' for all of them"):
+        read_request("a hat on a hat", remove)
+
+
+def test_a_request_is_of_one_prompt():
+    with pytest.raises(minisd.UserError, match="'a man with a hat', not of 'a cat'"):
+        read_request("a cat", read_request("a man with a [hat]", None))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "part", "word"),
+    [("眼鏡をかけた男", "眼鏡", "眼鏡をかけた男"), ("a (spider-man).", "man", "spider-man"), ("in 2022", "2", "2022")],
+)
+def test_a_part_of_a_word_is_no_target(sd, prompt, part, word):
+    with pytest.raises(minisd.UserError, match=f"no '{part}' by itself: it stands inside '{word}', which is one word"):
+        suppress.find_rows(sd, prompt, part)
+    marked = f"[{part}]".join(prompt.rsplit(part, 1))
+    with pytest.raises(minisd.UserError, match=rf"\[{part}\] marks a part of the word '{word}'"):
+        suppress.find_rows(sd, marked)
+
+
+@pytest.mark.parametrize(("prompt", "remove"), [("a 'summer' hat", "summer"), ("a '[summer]' hat", None)])
+def test_a_place_that_cuts_a_token_is_no_target(sd, prompt, remove):
+    """CLIP reads 's and ummer: rows of a part of them would be rows of something else."""
+    with pytest.raises(minisd.UserError, match="no 'summer' by itself: it stands inside \"'summer'\""):
+        suppress.find_rows(sd, prompt, remove)
+
+
+@given(st.lists(st.sampled_from(["hat", "red", "spider-man", "man's", "2022", ",", "眼鏡"]), min_size=1, max_size=9))
+def test_a_word_by_itself_has_the_rows_that_its_pieces_fill(sd, words):
+    places = find_places(" ".join(words), words[-1])
+    assert places and {" ".join(words)[start:end] for start, end in places} == {words[-1]}
+    before = sum(len(sd.pieces(word)) for word in words[:-1])
+    rows = suppress.find_rows(sd, " ".join(words), f"{words[-1]}:{len(places)}")
+    assert rows == tuple(range(1 + before, 1 + before + len(sd.pieces(words[-1]))))
 
 
 def test_a_word_of_several_pieces_takes_all_of_them(sd):
@@ -54,7 +136,7 @@ def test_word_beyond_the_77_tokens(sd):
     assert suppress.find_rows(sd, "hat " + prompt, "hat") == (1,)
 
 
-@pytest.mark.parametrize("remove", ["", "  ", [], ["glasses", ""], [3]])
+@pytest.mark.parametrize("remove", ["", " ", [], ["glasses", ""], [3], 3, True, 1.5, b"glasses", [["glasses"]]])
 def test_unusable_targets(sd, remove):
     with pytest.raises(minisd.UserError, match="remove = "):
         suppress.find_rows(sd, "a man without glasses", remove)
@@ -89,6 +171,31 @@ def test_unusable_targets(sd, remove):
         ("a room with no king bed and no string lights", ("king bed", "string lights")),
         ("a girl with no pearl earring standing there", ("pearl earring",)),
         ("a pool without swimming pool water", ("swimming pool water",)),
+        ("a man who does not have a beard", ("beard",)),
+        ("a man who doesn't have a beard or glasses", ("beard", "glasses")),
+        ("a man who doesn’t wear glasses", ("glasses",)),
+        ("a man who doesnt wear glasses", ("glasses",)),
+        ("a man who isn't wearing a hat", ("hat",)),
+        ("a man that is not wearing any red hat", ("red hat",)),
+        ("a man who has no hat", ("hat",)),
+        ("a man who never wears a hat", ("hat",)),
+        ("a man without ever wearing a hat", ("hat",)),
+        ("a girl no longer wearing a hat", ("hat",)),
+        ("a girl not really smiling", ("smiling",)),
+        ("a girl who cannot be smiling", ("smiling",)),
+        ("a man with neither glasses nor a hat", ("glasses", "hat")),
+        ("a man not carrying a bag", ("bag",)),
+        ("a man not in a hat", ("hat",)),
+        ("a cat not in the style of van gogh", ("style of van gogh",)),
+        ("a man lacking a beard", ("beard",)),
+        ("a street with no people visible", ("people",)),
+        ("no hat can be seen", ("hat",)),
+        ("a man with no 'hat' on", ("hat",)),
+        ("a man without a dog's collar", ("dog's collar",)),
+        ("a man not without glasses", ()),
+        ("not only glasses but a hat", ()),
+        ("a street with no one on it", ()),
+        ("a never-ending road", ()),
     ],
 )
 def test_negations(prompt, phrases):
@@ -127,7 +234,7 @@ def test_a_negation_goes_on_after_or(phrases, between):
 
 def test_brackets_leave_the_prompt_and_win_over_negations():
     request = read_request("a man with [glasses] and no hat", None)
-    assert request == suppress.target.Request("a man with glasses and no hat", ("glasses",), "in brackets")
+    assert request == Request("a man with glasses and no hat", (Target("glasses", ((11, 18),)),), "in brackets")
 
 
 def test_nothing_named_says_how():
@@ -135,14 +242,17 @@ def test_nothing_named_says_how():
         read_request("a man", None)
 
 
-@given(st.text(alphabet="abc []no,without ", max_size=40))
+@given(
+    st.text(alphabet="abc []no,without ", max_size=40)
+    | st.lists(st.sampled_from("no not a hat hats 2 2.5 dog's -hat ' , or [hat] é".split()), max_size=12).map(" ".join)
+)
 def test_reading_never_fails_but_by_saying_how(prompt):
     try:
         request = read_request(prompt, None)
     except minisd.UserError:
         return
     assert request.targets and all(t.strip() for t in request.targets)
-    assert all(word in request.prompt for t in request.targets for word in t.split())
+    assert read_request(request.prompt, request.named).found == request.found
 
 
 def test_a_phrase_that_is_read_in_part_is_not_found(sd):
