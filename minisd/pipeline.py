@@ -31,6 +31,8 @@ from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
 
+MAX_SIDE = 8192  # pixels; of 8192×8192 a single activation of the VAE has 32 GiB
+
 
 @dataclass(eq=False, repr=False)
 class StableDiffusion:
@@ -126,6 +128,8 @@ class StableDiffusion:
         f = self.vae.config.factor
         if not (ddim.is_whole(height) and ddim.is_whole(width)):
             raise UserError(f"size {width!r}×{height!r} (width × height): both must be whole numbers")
+        if max(height, width) > MAX_SIDE:
+            raise UserError(f"size {width}×{height} (width × height): both must be at most {MAX_SIDE}")
         if height < f or width < f or height % f or width % f:
             near = [max(round(side / f), 1) * f for side in (height, width)]
             size, good = f"{width}×{height}", f"{near[1]}×{near[0]}"
@@ -134,7 +138,10 @@ class StableDiffusion:
     # ------------------------------------------------------------------ sampling
 
     def noise(self, seeds: Sequence[int], height: int, width: int) -> Tensor:
-        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device."""
+        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device.
+
+        PyTorch's generator on the CPU reads the lower 32 bits of a seed: seed and seed + 2^32 give one noise.
+        """
         f = self.vae.config.factor
         shape = (1, self.config.unet.in_channels, height // f, width // f)
         rows = [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
@@ -242,8 +249,10 @@ def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[s
     """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
     prompts, seeds = [check_prompt(p) for p in _listed(prompt)], _listed(seed)
     for s in seeds:
-        if not ddim.is_whole(s) or not 0 <= s < 2**63:
-            raise UserError(f"seed {s!r}; expected a whole number from 0 to 2^63 - 1")
+        if not ddim.is_whole(s) or not 0 <= s < 2**64:
+            hint = "; where other programs take -1 for any, leave the seed away or choose one"
+            any_seed = ddim.is_whole(s) and s == -1
+            raise UserError(f"seed {s!r}; expected a whole number from 0 to 2^64 - 1{hint if any_seed else ''}")
     n, m = len(prompts), len(seeds)
     if not n or not m or (n != m and 1 not in (n, m)):
         raise UserError(f"{n} prompts and {m} seeds; expected as many of each, or one of either")
