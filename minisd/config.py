@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .arguments import shown
 from .errors import CheckpointError
 
 CONTEXT = 77  # tokens of a prompt, [SOT] and [EOT] included
@@ -267,19 +268,10 @@ def config_reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
             kind = "a positive number"
             fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
         if not fits:
-            raise CheckpointError(f"{file}: {name} = {shortened(value)}; expected {kind}")
+            raise CheckpointError(f"{file}: {name} = {shown(value)}; expected {kind}")
         return tuple(value) if isinstance(default, tuple) else value
 
     return read
-
-
-def shortened(value: object, longest: int = 80) -> str:
-    """repr(value), cut: a damaged file may hold a value of any length."""
-    try:
-        text = repr(value)
-    except ValueError:  # an integer of more than 4,300 digits
-        text = "an integer of thousands of digits"
-    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def _divisible(file: str, channels: tuple[int, ...], groups: int, heads: int = 1) -> None:

@@ -8,6 +8,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -134,14 +135,44 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
 
 
 def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, object]:
-    """What a picture's parameters say of its model; None where it is the default."""
+    """What a picture's parameters say of its model and its making; None where it is the default."""
     return {
         "Model": sd.name,
         "Variant": args.variant,
         "Revision": args.revision,
         "EMA": "yes" if args.ema else None,
         "Precision": None if args.dtype == "fp32" else args.dtype,
+        **making_fields(sd),
     }
+
+
+def making_fields(sd: StableDiffusion) -> dict[str, object]:
+    """With what, where and when something is made: last digits depend on it."""
+    import torch
+
+    from . import __version__
+
+    card = f" ({torch.cuda.get_device_name(sd.device)})" if sd.device.type == "cuda" else ""
+    return {
+        "Version": f"minisd {__version__}",
+        "Torch": torch.__version__,
+        "Device": sd.device.type + card,
+        "Date": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+_FOREIGN_SIGNS = {
+    re.compile(r"\([^()]*:\s*[\d.]+\s*\)"): "there are no weights in a prompt",
+    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "no such file is loaded",
+    re.compile(r"\[[^\[\]]*\]"): "brackets weaken nothing (in `suppress` they name what to remove)",
+}
+
+
+def note_foreign_signs(prompt: str) -> None:
+    """Warns of signs of other programs, which Stable Diffusion's text encoder reads as letters and punctuation."""
+    for sign, reading in _FOREIGN_SIGNS.items():
+        if found := sign.search(prompt):
+            warnings.warn(f"{_short(found[0])} is read as plain text: {reading}", stacklevel=2)
 
 
 def progress_bar(label: str) -> Callable:

@@ -195,4 +195,9 @@ def _part(path: Path, write: Writer) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> Path:
     """`write_file` of a text, in UTF-8."""
-    return write_file(path, lambda file: file.write(text.encode()))
+    return write_file(path, utf8(text))
+
+
+def utf8(text: str) -> Writer:
+    """Writes the text into an open file. Half a surrogate pair, as a file's name may hold it, becomes its escape."""
+    return lambda file: file.write(text.encode("utf-8", "backslashreplace"))

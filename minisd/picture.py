@@ -173,6 +173,6 @@ def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
 def png(image: Image.Image, parameters: str = "") -> Writer:
     """Writes the picture as PNG with its parameters into an open file, e.g. for `outputs.write_output`."""
     info = PngImagePlugin.PngInfo()
-    if parameters:
-        info.add_itxt("parameters", parameters)
+    if parameters:  # half a surrogate pair, as a file's name may hold it, is no text: its escape is
+        info.add_itxt("parameters", parameters.encode("utf-8", "backslashreplace").decode())
     return lambda file: image.save(file, format="PNG", pnginfo=info)

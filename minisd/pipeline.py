@@ -31,7 +31,7 @@ from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
 
-LARGEST = 2**16  # pixels of a side: beyond it sizes overflow before memory is asked for
+MAX_SIDE = 8192  # pixels; of 8192×8192 a single activation of the VAE has 32 GiB
 
 
 @dataclass(eq=False, repr=False)
@@ -129,9 +129,9 @@ class StableDiffusion:
         if not (is_whole(height) and is_whole(width)):
             raise UserError(f"size {shown(width)}×{shown(height)} (width × height): both must be whole numbers")
         height, width = plain(height), plain(width)
-        if max(height, width) > LARGEST:
+        if max(height, width) > MAX_SIDE:
             size = f"{shown(width)}×{shown(height)}"
-            raise UserError(f"size {size} (width × height): a side has at most {LARGEST} pixels")
+            raise UserError(f"size {size} (width × height): a side has at most {MAX_SIDE} pixels")
         if height < f or width < f or height % f or width % f:
             near = [max(round(side / f), 1) * f for side in (height, width)]
             size, good = f"{width}×{height}", f"{near[1]}×{near[0]}"
@@ -141,7 +141,10 @@ class StableDiffusion:
     # ------------------------------------------------------------------ sampling
 
     def noise(self, seeds: Sequence[int], height: int, width: int) -> Tensor:
-        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device."""
+        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device.
+
+        PyTorch's generator on the CPU reads the lower 32 bits of a seed: seed and seed + 2^32 give one noise.
+        """
         height, width = self.check_size(height, width)
         f = self.vae.config.factor
         shape = (1, self.config.unet.in_channels, height // f, width // f)
@@ -262,8 +265,10 @@ def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[s
 
 def check_seed(seed: int) -> int:
     """The seed as Python's integer; UserError unless it is one that PyTorch takes."""
-    if not is_whole(seed) or not 0 <= plain(seed) < 2**63:
-        raise UserError(f"seed {shown(seed)}; expected a whole number from 0 to 2^63 - 1")
+    if not is_whole(seed) or not 0 <= plain(seed) < 2**64:
+        any_seed = is_whole(seed) and plain(seed) == -1
+        hint = "; where other programs take -1 for any, leave the seed away or choose one" if any_seed else ""
+        raise UserError(f"seed {shown(seed)}; expected a whole number from 0 to 2^64 - 1{hint}")
     return plain(seed)
 
 

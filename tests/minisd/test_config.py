@@ -101,7 +101,7 @@ def test_other_architectures(part, fields, words):
         ("vae", {"scaling_factor": float("nan")}, ("nan",)),
         ("unet", {"layers_per_block": 10**9}, ("layers_per_block = 1000000000", "from 1 to 100")),
         ("unet", {"block_out_channels": [10**30]}, ("from 1 to 65536",)),
-        ("unet", {"norm_num_groups": 10**5000}, ("thousands of digits",)),
+        ("unet", {"norm_num_groups": 10**5000}, ("<int>",)),
         ("vae", {"norm_num_groups": 24}, ("24 groups",)),
         ("scheduler", {"beta_end": "0.012"}, ("beta_end = '0.012'",)),
         ("scheduler", {"steps_offset": -1}, ("steps_offset = -1", "from 0 to")),

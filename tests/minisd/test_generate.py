@@ -72,15 +72,28 @@ def test_numpys_seeds_are_seeds():
     assert pair("a", np.int64(5)) == pair("a", np.array([5])) == (["a"], [5])
 
 
-@pytest.mark.parametrize("seed", [True, 1.0, -1, 2**63, "1", None, np.float64(1), np.array(1.5), [1, False]])
+@pytest.mark.parametrize("seed", [True, 1.0, -1, 2**64, "1", None, np.float64(1), np.array(1.5), [1, False]])
 def test_other_seeds_are_refused(sd, seed):
     with pytest.raises(UserError, match=r"seed .*expected a whole number from 0"):
         sd.generate("a man", seed, steps=1)
 
 
-def test_noise_is_the_documented_one(sd):
-    g = torch.Generator().manual_seed(11)
-    assert torch.equal(sd.noise([3, 11], 136, 200)[1:], torch.randn((1, 4, 17, 25), generator=g))
+@pytest.mark.parametrize("seed", [11, 2**63, 2**64 - 1, 17982163893102248868])
+def test_noise_is_the_documented_one(sd, seed):
+    assert pair("a", seed) == (["a"], [seed])
+    g = torch.Generator().manual_seed(seed)
+    assert torch.equal(sd.noise([3, seed], 136, 200)[1:], torch.randn((1, 4, 17, 25), generator=g))
+
+
+def test_of_a_seed_the_lower_32_bits_are_read(sd):
+    """PyTorch's doing; it is told because two seeds of 64 bits may give one picture."""
+    assert torch.equal(*sd.noise([5, 5 + 2**32], 64, 64))
+    assert not torch.equal(*sd.noise([5, 6], 64, 64))
+
+
+def test_any_seed_of_other_programs_is_told(sd):
+    with pytest.raises(UserError, match=r"seed -1; .*take -1 for any, leave the seed away or choose one"):
+        sd.generate("a man", -1)
 
 
 # ---------------------------------------------------------------------- sizes
@@ -104,6 +117,12 @@ def test_one_side_may_be_left_to_the_model(sd):
 def test_sizes_that_are_no_multiples_of_eight_are_refused_with_the_nearest(sd, height, width, near):
     with pytest.raises(UserError, match=f"multiples of 8, e\\.g\\. {near}$"):
         sd.generate("a man", height=height, width=width)
+
+
+@pytest.mark.parametrize("side", [8200, 2**31, 2**63, 10**30])
+def test_sizes_beyond_any_memory_are_refused_at_once(sd, side):
+    with pytest.raises(UserError, match=rf"size 128×{side} .*at most 8192"):
+        sd.generate("a man", height=side)
 
 
 @pytest.mark.parametrize("side", [128.0, "128", True])
