@@ -70,10 +70,8 @@ def is_finite(value: int | float) -> bool:
         return False
 
 
-def output_path(name: Any) -> Path:
+def output_path(name: str) -> Path:
     """The place that --out names; UserError for what no file can be called."""
-    if not isinstance(name, str):  # what argparse makes of --out=--
-        raise UserError("--out: expected a name")
     try:
         os.lstat(name)
     except (FileNotFoundError, NotADirectoryError, PermissionError):

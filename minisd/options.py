@@ -185,6 +185,9 @@ def progress_bar(label: str) -> Callable:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments. Every command begins with this: from here on no character that is printed stops it."""
     accept_any_character()
+    for argument in sys.argv[1:] if argv is None else argv:
+        if argument.startswith("--") and argument.endswith("=--"):  # of which argparse makes no value at all
+            parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is none")
     try:
         return parser.parse_args(argv)
     except SystemExit:  # --help and --version have printed

@@ -17,8 +17,6 @@ from ..methods import Method
 from . import cells, protocol
 from .protocol import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 
-MOST_SEEDS = 10_000  # pictures a cell
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
@@ -82,7 +80,7 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """UserError for settings that no row could be measured with."""
-    whole_number("seeds", args.seeds, 1, MOST_SEEDS)
+    whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
     Method(steps=args.steps, start=args.start)
 
 
