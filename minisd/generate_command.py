@@ -51,12 +51,15 @@ def generate(args: argparse.Namespace) -> None:
                 batch_size=BATCH,
                 progress=options.progress_bar(_label(k, some, len(seeds))),
             )
-            for seed, picture in zip(some, pictures, strict=True):
-                about = fields(sd, args, seed, picture.size, start_fields)
-                text = parameters.to_text(args.prompt, args.negative, about)
-                stem = f"{slug(args.prompt)}-s{seed}"
-                written.append(write_output({".png": png(picture, text)}, out, stem, args.overwrite))
-            print("\n".join(map(str, written[k:])))
+            try:
+                for seed, picture in zip(some, pictures, strict=True):
+                    about = fields(sd, args, seed, picture.size, start_fields)
+                    text = parameters.to_text(args.prompt, args.negative, about)
+                    stem = f"{slug(args.prompt)}-s{seed}"
+                    written.append(write_output({".png": png(picture, text)}, out, stem, args.overwrite))
+            finally:  # also of a batch that found the disk full
+                for path in written[k:]:
+                    print(path)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_progress(written, len(seeds))) from None
 

@@ -1,6 +1,8 @@
 """Files that overwrite nothing and are never left half written."""
 
+import errno
 import os
+import resource
 import stat
 
 import pytest
@@ -88,6 +90,102 @@ def test_files_beside_a_picture_are_overwritten_no_more_than_it_is(tmp_path):
     assert outputs.check_out(tmp_path / "x.png", overwrite=True, beside=(".json",)) == tmp_path / "x.png"
     with pytest.raises(UserError, match=r"x\.json exists"):
         outputs.check_out(tmp_path / "x.png", overwrite=False, beside=(".json",))
+
+
+@pytest.mark.parametrize("name", ["x" * 252 + ".png", "x" * 249 + ".png", "a\0.png"])
+def test_names_that_no_file_can_have_are_refused(tmp_path, name):
+    """Those that leave no room for a number, or for the ending of the file beside it, as well."""
+    with pytest.raises(UserError, match="cannot be the name of a file"):
+        outputs.check_out(tmp_path / name, overwrite=True, beside=(".json",))
+    assert outputs.check_out(tmp_path / ("x" * 240 + ".png"), overwrite=True, beside=(".json",))
+
+
+def test_a_link_that_leads_nowhere_is_a_name_that_is_taken(tmp_path):
+    (tmp_path / "x.png").symlink_to("nowhere.png")
+    with pytest.raises(UserError, match=r"x\.png exists"):
+        outputs.check_out(tmp_path / "x.png", overwrite=False)
+    assert outputs.free_name("x", tmp_path) == tmp_path / "x-2.png"
+    assert outputs.write_output({".png": outputs.utf8("a")}, None, "x", folder=tmp_path) == tmp_path / "x-2.png"
+    assert sorted(os.listdir(tmp_path)) == ["x-2.png", "x.png"]
+
+
+# ---------------------------------------------------------------------- writing
+
+PAIR = {".png": outputs.utf8("picture"), ".json": outputs.utf8("text")}
+
+
+def contents(folder):
+    return {p.name: p.read_text() for p in folder.iterdir()}
+
+
+@pytest.fixture(params=["links", "no links"])
+def file_system(request, monkeypatch):
+    """The second is one like FAT."""
+
+    def link(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    if request.param == "no links":
+        monkeypatch.setattr(os, "link", link)
+
+
+def test_files_of_one_output_have_one_name(tmp_path, file_system):
+    assert outputs.write_output(PAIR, None, "x", folder=tmp_path) == tmp_path / "x.png"
+    assert contents(tmp_path) == {"x.png": "picture", "x.json": "text"}
+    # one of the two names is taken: the first, the second
+    (tmp_path / "x-2.png").write_text("mine")
+    (tmp_path / "x-3.json").write_text("mine")
+    assert outputs.write_output(PAIR, None, "x", folder=tmp_path) == tmp_path / "x-4.png"
+    new = {"x-2.png": "mine", "x-3.json": "mine", "x-4.png": "picture", "x-4.json": "text"}
+    assert contents(tmp_path) == {"x.png": "picture", "x.json": "text"} | new
+
+
+def test_a_name_that_was_asked_for_is_kept_and_told(tmp_path, file_system):
+    out = tmp_path / "x.PNG"
+    assert outputs.write_output(PAIR, out, "y") == out
+    with pytest.warns(UserWarning, match=r"x\.PNG came into being .* written as .*x-2\.PNG"):
+        assert outputs.write_output(PAIR, out, "y") == tmp_path / "x-2.PNG"
+    assert set(contents(tmp_path)) == {"x.PNG", "x.json", "x-2.PNG", "x-2.json"}
+
+
+def test_an_output_is_replaced_when_that_is_asked_for(tmp_path):
+    out = outputs.write_output(PAIR, tmp_path / "x.png", "y")
+    other = {".png": outputs.utf8("new"), ".json": outputs.utf8("newer")}
+    assert outputs.write_output(other, out, "y", overwrite=True) == out
+    assert contents(tmp_path) == {"x.png": "new", "x.json": "newer"}
+    # without a name there is nothing to replace
+    assert outputs.write_output(other, None, "x", overwrite=True, folder=tmp_path) == tmp_path / "x-2.png"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=type)
+def test_of_an_output_that_fails_nothing_is_left(tmp_path, stop):
+    def fails(file):
+        file.write(b"half")
+        raise stop
+
+    with pytest.raises((KeyboardInterrupt, UserError)) as error:
+        outputs.write_output({".png": outputs.utf8("picture"), ".json": fails}, None, "x", folder=tmp_path)
+    assert os.listdir(tmp_path) == []
+    if isinstance(stop, OSError):
+        told = r"x.json could not be written: No space left on device; make room, or write to another disk"
+        assert str(error.value).endswith(told)
+
+
+def test_a_full_disk_is_told_with_the_files_name(tmp_path):
+    """A limit of the process stands for the disk's end."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(UserError, match=r"x\.txt could not be written: File too large; write to another place"):
+            outputs.write_text(tmp_path / "x.txt", "a man " * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_is_no_text_is_escaped(tmp_path):
+    """A file's name in bytes that are no UTF-8 may stand in a text about it."""
+    assert outputs.write_text(tmp_path / "x.txt", "ł \udcff").read_bytes() == "ł ".encode() + rb"\udcff"
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077])
