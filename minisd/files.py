@@ -89,7 +89,9 @@ class PickleFile:
         self.name = str(path)
         self._file = pickled.Checkpoint(path)
         self.shapes: Mapping[str, Header] = {
-            key: Header(stored.shape, stored.odd or _NAMES.get(stored.dtype) or str(stored.dtype).removeprefix("torch.").upper())
+            key: Header(
+                stored.shape, stored.odd or _NAMES.get(stored.dtype) or str(stored.dtype).removeprefix("torch.").upper()
+            )
             for key, stored in self._file.stored.items()
         }
 
@@ -203,6 +205,10 @@ def _refuse_no_weights(path: Path) -> None:
             f"{format(int(expected[1]), ',') if expected else 'unknown many'} bytes, the file has {size:,}. "
             "Run `git lfs pull` in its repository."
         )
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return _NAMES.get(dtype) or str(dtype).removeprefix("torch.").upper()
 
 
 def _convert(t: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -302,7 +302,10 @@ def _describe(value: Any) -> Stored | None:
 
 
 def _place(storage: Any) -> tuple[str, torch.dtype, int]:
-    """(record, dtype, elements before it) of ("storage", class, key, device, elements[, (key of a view, start, end)])."""
+    """(record, dtype, elements before it) of ("storage", class, record, device, elements, view).
+
+    The last is absent, None or (name, elements before it, elements).
+    """
     place = storage.place
     if place[0] != "storage" or not isinstance(place[2], str):
         raise ValueError("a place that is no storage")

@@ -161,8 +161,9 @@ def test_numbers_are_those_of_torch_load(tmp_path, zipped):
         attribute=with_attribute,
         channels_last=torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
         double=torch.tensor([0.1], dtype=torch.float64),
-        eight=torch.tensor([0.5, -2.0]).to(torch.float8_e4m3fn),
     )
+    if zipped:  # torch reads no newer dtype out of the older layout
+        state["eight"] = torch.tensor([0.5, -2.0]).to(torch.float8_e4m3fn)
     file = save(tmp_path / "m.bin", state, zipped)
     expected = torch.load(file, weights_only=True)
     found = PickleFile(file).read(state, torch.float64, torch.device("cpu"))
