@@ -33,7 +33,7 @@ from .unpickle import Call, UnknownInstruction
 _KNOWN = re.compile(
     r"collections\.(OrderedDict|Counter|defaultdict)|_codecs\.encode"
     r"|(__builtin__|builtins)\.(set|frozenset|bytearray|complex|list|dict|int|float)"
-    r"|torch\.(storage\.)?\w*Storage|torch\.(Size|device|Tensor)|torch\.serialization\._get_layout"
+    r"|torch\.(storage\.|cuda\.)?\w*Storage|torch\.(Size|device|Tensor)|torch\.serialization\._get_layout"
     r"|torch\.(b?float|half|double|u?int|short|long|bool|complex|cfloat|cdouble|quint|qint|bits|per_)\w*"
     r"|torch\._utils\._rebuild_\w+|torch\._tensor\._rebuild_from_type_v2"
     r"|torch\.nn\.parameter\.(Parameter|Buffer)|torch\.nn\.modules\.container\.ParameterDict"

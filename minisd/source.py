@@ -55,7 +55,7 @@ def find(
     try:
         name = os.fspath(source)
         path = Path(name).expanduser()
-        if name and (path.is_dir() or path.is_file()):
+        if name and path.exists():
             return Source(name, path)
         if is_hub_id(name):
             return Source(name, _from_hub(name, variant, revision, download))
@@ -131,7 +131,7 @@ def weight_names(part: str, variant: str | None, ending: str) -> list[str]:
 
 def _weights(folder: Path, part: str, variant: str | None, ending: str) -> Path | None:
     names = weight_names(part, variant, ending)[:3]  # without the shards: their index leads to them
-    return next((folder / part / name for name in names if (folder / part / name).is_file()), None)
+    return next((folder / part / name for name in names if (folder / part / name).exists()), None)
 
 
 def weight_files(folder: Path, variant: str | None = None) -> dict[str, Path]:
