@@ -232,3 +232,123 @@ def test_crafted_states_run_nothing_of_numpy(tmp_path):
         [sys.executable, "-c", textwrap.dedent(code), str(tmp_path)], capture_output=True, text=True, timeout=120
     )
     assert run.stdout == f"all {len(crafted)}\n", (run.returncode, run.stderr)
+
+
+# ---------------------------------------------------------------- tensors of other kinds
+
+
+# name -> (the tensor, a word of the error): what torch.save takes and is no plain numbers
+ODD = {
+    "meta": (lambda: torch.ones(4, device="meta"), "meta"),
+    "quantised": (lambda: torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8), "qtensor"),
+    "sparse": (lambda: torch.ones(4).to_sparse(), "sparse"),
+    "sparse rows": (lambda: torch.ones(2, 2).to_sparse_csr(), "sparse"),
+    "nested": (lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]), "nested"),
+    "expanded": (lambda: torch.ones(1).expand(10**6, 10**6), "several times"),
+    "negative": (lambda: torch.ones(4, dtype=torch.complex64).conj().imag, "negative"),
+    "integers": (lambda: torch.ones(4, dtype=torch.int8), "INT8"),
+    "complex": (lambda: torch.ones(4, dtype=torch.complex64), "COMPLEX64"),
+    "float4": (lambda: torch.ones(4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2), "FLOAT4"),
+}
+quiet = pytest.mark.filterwarnings(
+    "ignore:The PyTorch API of nested", "ignore:Sparse CSR tensor", "ignore:torch.quantize_per_tensor"
+)
+
+
+@quiet
+@pytest.mark.parametrize("kind", ODD)
+def test_weights_that_are_no_plain_numbers(tmp_path, kind):
+    """The error names the tensor and its kind, before anything is read."""
+    make, word = ODD[kind]
+    folder = tiny_folder(tmp_path / "model")
+    name = "decoder.conv_in.weight"
+    put(folder / "vae" / "diffusion_pytorch_model.bin", tiny_tensors("vae") | {name: make()})
+    with pytest.raises(CheckpointError) as caught:
+        minisd.load(folder, device="cpu")
+    assert f"{name} of the kind" in str(caught.value) and word in str(caught.value)
+
+
+@quiet
+def test_odd_tensors_that_are_not_asked_for_do_not_matter(tmp_path):
+    weights = open_weights(save(tmp_path / "m.bin", STATE | {kind: make() for kind, (make, _) in ODD.items()}))
+    assert torch.equal(weights.read(["a.weight"], torch.float32, CPU)["a.weight"], STATE["a.weight"])
+    with pytest.raises(CheckpointError, match="sparse rows is a sparse tensor"):
+        weights.read(["sparse rows"], torch.float32, CPU)
+
+
+@pytest.mark.parametrize(
+    "crafted",
+    [
+        tensor(shape=(5,)),
+        tensor(offset=1),
+        tensor(offset=2**61),
+        tensor(shape=(2, 2), stride=(4, 1)),
+        tensor(shape=(10**6, 10**6), stride=(10**6, 1)),
+        tensor(key="1"),
+        tensor(kind="DoubleStorage"),
+        tensor(shape=(-4,)),
+        tensor(shape=(4.0,)),
+        tensor(shape=(True,)),
+        tensor(shape=(2**70,)),
+        tensor(shape=("4",)),
+        tensor(shape=(1,) * 100, stride=(1,) * 100),
+        tensor(stride=(-1,)),
+        tensor(stride=(1, 1)),
+        tensor(offset=-1),
+        tensor(kind="Storage"),
+        tensor(rebuild="_rebuild_tensor_v3"),
+        b"ctorch._utils\n_rebuild_tensor_v2\n)R",
+        b"ctorch._utils\n_rebuild_parameter\n)R",
+    ],
+)
+def test_tensors_that_reach_beyond_their_numbers(tmp_path, crafted):
+    raw_archive(tmp_path / "m.bin", state_dict(good=tensor(), bad=crafted))
+    refused(tmp_path / "m.bin", "damaged")
+
+
+def test_a_number_shown_several_times_takes_no_memory(tmp_path):
+    raw_archive(tmp_path / "m.bin", state_dict(good=tensor(), giant=tensor(shape=(10**6, 10**6), stride=(0, 0))))
+    weights = open_weights(tmp_path / "m.bin")
+    assert weights.read(["good"], torch.float32, CPU)["good"].tolist() == [1, 2, 3, 4]
+    with pytest.raises(CheckpointError, match="giant is a tensor that shows the same numbers several times"):
+        weights.read(["giant"], torch.float32, CPU)
+
+
+# ---------------------------------------------------------------- pipes and devices
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "unet/config.json",
+        "vae/config.json",
+        "text_encoder/config.json",
+        "scheduler/scheduler_config.json",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors.index.json",
+        "text_encoder/model.safetensors",
+        "tokenizer/tokenizer.json",
+        "tokenizer/tokenizer_config.json",
+    ],
+)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_pipe_or_device_in_a_folder(tmp_path, file, kind):
+    """Nothing waits for what will never come. Through a link, as the hub's cache has them."""
+    folder = tiny_folder(tmp_path / "model")
+    if ".index." in file:
+        (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    (folder / file).unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(tmp_path / "pipe")
+    (folder / file).symlink_to(tmp_path / "pipe" if kind == "pipe" else "/dev/zero")
+    with pytest.raises(CheckpointError, match=Path(file).name):
+        minisd.load(folder, device="cpu")
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "ckpt", "bin"])
+def test_a_pipe_or_device_as_the_checkpoint(tmp_path, ending):
+    os.mkfifo(tmp_path / f"pipe.{ending}")
+    (tmp_path / f"device.{ending}").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(CheckpointError, match="a pipe, a socket or a device, expected a file"):
+            minisd.load(tmp_path / f"{name}.{ending}", device="cpu")
