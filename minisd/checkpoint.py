@@ -23,7 +23,7 @@ from .arguments import plain, shown
 from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
-from .files import Weights, open_weights
+from .files import WEIGHTS, Weights, open_weights
 from .pipeline import StableDiffusion
 from .source import Source, data_folder, find, read_json, weight_files
 from .text import TextEncoder
@@ -230,10 +230,10 @@ def check(parts: Mapping[str, Part]) -> list[str]:
             found, shape = part.weights.shapes.get(name), tuple(expected[key].shape)
             if found is None:
                 missing.append(name)
+            elif found.dtype not in WEIGHTS:
+                wrong.append(f"{name} of the kind {found.dtype}, quantised or no weight; expected F32, F16 or BF16")
             elif found.shape != shape and not _is_1x1(found.shape, shape):
                 wrong.append(f"{name} {found.shape} for {shape}")
-            elif not found.dtype.startswith(("F", "BF")):
-                wrong.append(f"{name} of dtype {found.dtype}, quantised or no weight")
     sources = {part.weights.name: part.weights for part in parts.values()}
     others = [
         key

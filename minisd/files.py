@@ -19,10 +19,21 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from . import pickled
+from .config import shortened
 from .errors import CheckpointError
+from .source import check_regular, read_json
 
 _WINDOW = 256 * 2**20  # bytes mapped at a time
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
+WEIGHTS = tuple(_NAMES.values())  # dtypes that turn into any other of them
 
 
 @dataclass(frozen=True)
@@ -72,25 +83,20 @@ class SafetensorsFile:
 
 
 class PickleFile:
-    """.bin, .ckpt, .pt: mapped from disk where the format allows (zip, since torch 1.6), else read whole."""
+    """.bin, .ckpt, .pt: what `pickled` reads."""
 
     def __init__(self, path: Path):
-        self.path, self.name = path, str(path)
-        names = {torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
-        tensors = pickled.load(path)
+        self.name = str(path)
+        self._file = pickled.Checkpoint(path)
         self.shapes: Mapping[str, Header] = {
-            k: Header(tuple(v.shape), names.get(v.dtype) or str(v.dtype).removeprefix("torch.").upper())
-            for k, v in tensors.items()
+            key: Header(
+                stored.shape, stored.odd or _NAMES.get(stored.dtype) or str(stored.dtype).removeprefix("torch.").upper()
+            )
+            for key, stored in self._file.stored.items()
         }
-        self._whole = None if pickled.is_mapped(path) else tensors
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-        tensors: dict[str, Tensor] = {}
-        for window in _windows(keys, self.shapes):
-            source = self._whole or pickled.load(self.path)
-            tensors |= {key: _convert(source[key], dtype, device) for key in window}
-            del source
-        return tensors
+        return {key: _convert(tensor, dtype, device) for key, tensor in self._file.read(keys)}
 
 
 class Shards:
@@ -98,18 +104,23 @@ class Shards:
 
     def __init__(self, index: Path):
         self.name = str(index)
-        try:
-            where: dict[str, str] = dict(json.loads(index.read_text())["weight_map"])
-            absent = sorted({f for f in where.values() if not (index.parent / f).is_file()})
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)") from error
+        where = read_json(index).get("weight_map")
+        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
+            raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)")
+        names = sorted(set(where.values()))
+        strange = [name for name in names if Path(name).name != name or name.endswith(".json")]
+        if strange:
+            raise CheckpointError(
+                f"{index} names {shortened(strange[0])}; expected names of weight files in its own folder"
+            )
+        absent = [name for name in names if not (index.parent / name).exists()]
         if absent:
             raise CheckpointError(f"{index} names files that are not beside it: {', '.join(absent)}")
-        self._parts = {f: open_weights(index.parent / f) for f in sorted(set(where.values()))}
+        self._parts = {name: open_weights(index.parent / name) for name in names}
         lost = [k for k, f in where.items() if k not in self._parts[f].shapes]
         if lost:
             raise CheckpointError(f"{index}: {len(lost)} tensors are not in the files it names, first {lost[0]!r}")
-        self._where = where
+        self._where: dict[str, str] = where
         self.shapes: Mapping[str, Header] = {k: self._parts[f].shapes[k] for k, f in where.items()}
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
@@ -161,7 +172,7 @@ def read_header(path: Path) -> dict[str, Header]:
             tensors = {k: v for k, v in header.items() if k != "__metadata__"}
             expected = 8 + length + max((v["data_offsets"][1] for v in tensors.values()), default=0)
             found = {k: Header(tuple(v["shape"]), v["dtype"]) for k, v in tensors.items()}
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise CheckpointError(f"{path} is damaged: its header is not that of a .safetensors file") from error
     if size != expected:
         what = "incomplete" if size < expected else "damaged"
@@ -173,6 +184,7 @@ def read_header(path: Path) -> dict[str, Header]:
 
 def _refuse_no_weights(path: Path) -> None:
     """CheckpointError for what a failed download leaves in the weights' place, whatever the ending."""
+    check_regular(path)
     try:
         size = path.stat().st_size
         with open(path, "rb") as file:
@@ -193,6 +205,10 @@ def _refuse_no_weights(path: Path) -> None:
             f"{format(int(expected[1]), ',') if expected else 'unknown many'} bytes, the file has {size:,}. "
             "Run `git lfs pull` in its repository."
         )
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return _NAMES.get(dtype) or str(dtype).removeprefix("torch.").upper()
 
 
 def _convert(t: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:

@@ -32,6 +32,11 @@ from .unet import UNet
 from .vae import AutoencoderKL
 
 MAX_SIDE = 8192  # pixels; of 8192×8192 a single activation of the VAE has 32 GiB
+# what to do against infinity, which half precision reaches first
+_OF_NAN = {
+    torch.float16: "load the model with dtype=torch.float32 or torch.bfloat16, or lower the guidance",
+    torch.bfloat16: "load the model with dtype=torch.float32, or lower the guidance",
+}
 
 
 @dataclass(eq=False, repr=False)
@@ -118,8 +123,8 @@ class StableDiffusion:
         for name, values in (("latents", z), ("decoded picture", x)):
             if not torch.isfinite(values).all():
                 raise UserError(
-                    f"NaN or infinity in the {name} (weights in {self.dtype}); load the model with "
-                    "dtype=torch.bfloat16 or torch.float32, or lower the guidance"
+                    f"NaN or infinity in the {name} (weights in {self.dtype}): "
+                    + _OF_NAN.get(self.dtype, "lower the guidance; if that does not help, the weights are damaged")
                 )
         return x.clamp(-1, 1)
 

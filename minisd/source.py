@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ def find(
     try:
         name = os.fspath(source)
         path = Path(name).expanduser()
-        if name and (path.is_dir() or path.is_file()):
+        if name and path.exists():
             return Source(name, path)
         if is_hub_id(name):
             return Source(name, _from_hub(name, variant, revision, download))
@@ -155,7 +156,7 @@ def weight_names(part: str, variant: str | None, ending: str) -> list[str]:
 
 def _weights(folder: Path, part: str, variant: str | None, ending: str) -> Path | None:
     names = weight_names(part, variant, ending)[:3]  # without the shards: their index leads to them
-    return next((folder / part / name for name in names if (folder / part / name).is_file()), None)
+    return next((folder / part / name for name in names if (folder / part / name).exists()), None)
 
 
 def weight_files(folder: Path, variant: str | None = None) -> dict[str, Path]:
@@ -207,16 +208,33 @@ def _there(folder: Path) -> str:
     return ", ".join(names) or "no weight files at all"
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """A config file; CheckpointError where it is absent or damaged."""
+def check_regular(path: Path) -> None:
+    """CheckpointError for what is there and is no file of bytes: opening a pipe or a device may wait for ever."""
     try:
-        content = json.loads(path.read_text())
+        kind = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # whoever opens it says why that fails
+    if not stat.S_ISREG(kind):
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe, a socket or a device"
+        raise CheckpointError(f"{path} cannot be read: it is {what}, expected a file")
+
+
+_LARGEST_JSON = 100 * 2**20  # bytes; a tokenizer.json has 2 to 4 million
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file that holds an object; CheckpointError where it is absent or damaged."""
+    check_regular(path)
+    try:
+        if (size := path.stat().st_size) > _LARGEST_JSON:
+            raise ValueError(f"{size:,} bytes, expected at most {_LARGEST_JSON:,}")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # some editors begin a file with a mark
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: a folder in diffusers layout has unet/, vae/, text_encoder/, each with a "
             "config.json, tokenizer/ and scheduler/scheduler_config.json"
         ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:  # ValueError: also no UTF-8, an integer of 4,300 digits
         raise CheckpointError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds {type(content).__name__}, expected a JSON object")

@@ -173,7 +173,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 def _read_files(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, Added]]:
     """(vocabulary, merges, added tokens)"""
     whole = folder / "tokenizer.json"  # all that transformers 5 writes
-    if whole.is_file():
+    if whole.exists():
         content = read_json(whole)
         model = content.get("model")
         if not isinstance(model, dict):
@@ -199,7 +199,7 @@ def _read_files(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], di
 
 
 def _optional(file: Path) -> dict[str, Any]:
-    return read_json(file) if file.is_file() else {}
+    return read_json(file) if file.exists() else {}
 
 
 def _number(text: str) -> int:
