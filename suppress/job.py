@@ -13,12 +13,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from minisd import Average, StableDiffusion, UserError, heat_maps, select
+from minisd import Average, StableDiffusion, UserError, compose, heat_maps, select
 from minisd.arguments import shown
 from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
 
 from .engine import Fast, find_engine
+from .fetched import Fetched
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
 from .target import Request, eot_rows, find_rows, read_request
 
@@ -36,8 +37,12 @@ class Result:
     prompt: str  # as the model got it
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # token positions of the targets
-    maps: Tensor | None = field(default=None, repr=False)  # (B,77,h,w) with maps=True: cross maps, mean over all
-    original_maps: Tensor | None = field(default=None, repr=False)
+    # with maps=True, (B,77,h,w) each, the mean over steps, sites and heads
+    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`: where the pixels looked
+    original_maps: Tensor | None = field(default=None, repr=False)  # those of `original`
+    # `maps` weighted by what is fetched there (suppress/fetched.py): 0 for a row of zeros, however much it is looked
+    # at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
+    fetched: Tensor | None = field(default=None, repr=False)
 
 
 def run(
@@ -52,6 +57,8 @@ def run(
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
+    height: int | None = None,
+    width: int | None = None,
 ) -> Result:
     """Draws `prompt` with and without what is to be removed.
 
@@ -62,24 +69,27 @@ def run(
     engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that by
     torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for later.
     maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
-    wraps the steps of every batch, called as progress(iterator, total=…).
+    wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels, multiples of 8
+    (default: the size the model was trained on).
 
-    UserError for a target that is not in the prompt (with the token table) and for unusable settings.
+    UserError for a target that is not in the prompt (with the token table) and for unusable settings and sizes.
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    jobs = [Job(request.prompt, request, s) for s in seeds]
+    jobs = [Job(request.prompt, request, s, height, width) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else _joined(results)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise."""
+    """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise, how large."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
+    height: int | None = None  # pixels, multiples of 8; None: the size the model was trained on
+    width: int | None = None
 
 
 def run_batch(
@@ -93,10 +103,10 @@ def run_batch(
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
 ) -> list[Result]:
-    """`run` for many jobs at once: prompts, targets and their numbers of tokens may differ, the method is one.
+    """`run` for many jobs at once: prompts, targets, their numbers of tokens and sizes may differ, the method is one.
 
-    Returns a result a job, with single pictures; each is that of the job alone, to rounding. `timings` are those of
-    all jobs together.
+    Returns a result a job, in their order, with single pictures; each is that of the job alone, to rounding. Jobs of
+    one size are drawn together. `timings` are those of all jobs.
     """
     check_model(sd)
     if settings is None:
@@ -107,34 +117,40 @@ def run_batch(
         raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
-    seeds = [_check_job(job) for job in jobs]
+    drawings = [_check_job(sd, job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
-    drawn: list[list[Tensor]] = []
-    for k in range(0, len(jobs), batch_size):
-        rows = slice(k, k + batch_size)
-        drawn += _sample(sd, prompts[rows], seeds[rows], settings, runner, maps, progress)
+    drawn: dict[int, list[Tensor]] = {}
+    for batch in _batches([size for _, size in drawings], batch_size):
+        z = sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1])
+        samples = _sample(sd, [prompts[k] for k in batch], z, settings, runner, maps, progress)
+        drawn |= zip(batch, samples, strict=True)
     clock.stop("sample")
     decode = runner.decode if runner else sd.decode
-    pictures = [[to_pil(decode(z))[0] for z in latents[:2]] for latents in drawn]
+    tensors = [drawn[k] for k in range(len(jobs))]
+    pictures = [[to_pil(decode(z))[0] for z in parts[:2]] for parts in tensors]
     clock.stop("decode")
     return [
         Result(
             image=image,
             original=original,
-            latents=latents[1],
-            original_latents=latents[0],
+            latents=parts[1],
+            original_latents=parts[0],
             settings=settings,
             timings=clock.timings(),
             prompt=prompt.text,
             targets=prompt.targets,
             rows=prompt.target,
-            original_maps=latents[2] if maps else None,
-            maps=latents[3] if maps else None,
+            original_maps=parts[2] if maps else None,
+            maps=parts[3] if maps else None,
+            fetched=parts[4] if maps else None,
         )
-        for prompt, latents, (original, image) in zip(prompts, drawn, pictures, strict=True)
+        for prompt, parts, (original, image) in zip(prompts, tensors, pictures, strict=True)
     ]
+
+
+_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # of a Result
 
 
 def _joined(results: Sequence[Result]) -> Result:
@@ -145,15 +161,25 @@ def _joined(results: Sequence[Result]) -> Result:
         return torch.cat(parts) if parts[0] is not None else None
 
     images, originals = ([getattr(result, name) for result in results] for name in ("image", "original"))
-    tensors = {name: cat(name) for name in ("latents", "original_latents", "maps", "original_maps")}
+    tensors = {name: cat(name) for name in _TENSORS}
     return replace(results[0], image=images, original=originals, **tensors)
 
 
-def _check_job(job: Job) -> int:
-    """The job's seed. UserError for what is no job, or one of several seeds."""
+def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
+    """The job's seed and (height, width). UserError for what is no job, or one of several seeds."""
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
-    return check_seed(job.seed)
+    side = sd.config.unet.sample_size * sd.vae.config.factor
+    height, width = (side if value is None else value for value in (job.height, job.width))
+    return check_seed(job.seed), sd.check_size(height, width)
+
+
+def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
+    """Which jobs are drawn at once, by their positions: those of one size, at most `batch_size`."""
+    alike: dict[tuple[int, int], list[int]] = {}
+    for k, size in enumerate(sizes):
+        alike.setdefault(size, []).append(k)
+    return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
 
 
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
@@ -169,7 +195,8 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 
 
 def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
-    """(settings, where they come from): a folder's defaults.json, measured on that checkpoint, or the published.
+    """(settings, where they come from): a folder's defaults.json, measured on that checkpoint, or else those that are
+    published, or of a method of this project's own, those it has chosen.
 
     method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
     """
@@ -179,7 +206,9 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
     name = spec.partition(":")[0]
     measured = _measured(sd)
     general = "all" in measured and name in METHODS and not METHODS[name].preset
-    origin = f"measured on {sd.name}" if name in measured or general else "published"
+    origin = "chosen by this project" if name in METHODS and METHODS[name].own else "published"
+    if name in measured or general:
+        origin = f"measured on {sd.name}"
     return parse_method(spec, measured, **given), origin
 
 
@@ -208,32 +237,35 @@ def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Reque
 def _sample(
     sd: StableDiffusion,
     prompts: Sequence[Prompt],
-    seeds: Sequence[int],
+    z: Tensor,
     method: Method,
     engine: Fast | None,
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Of a batch, sample by sample: [original latents, latents(, original maps, maps)], (1,…) each.
+    """Of a batch of noises z (B,4,h,w), sample by sample: [original latents, latents], and with maps [original's maps,
+    maps, what is fetched] besides, (1,…) each.
 
     The reference draws one prompt at a time, with all its seeds.
     """
     if engine is None and any(prompt is not prompts[0] for prompt in prompts):
         return [
             drawn
-            for prompt, seed in zip(prompts, seeds, strict=True)
-            for drawn in _sample(sd, [prompt], [seed], method, engine, maps, progress)
+            for prompt, noise in zip(prompts, z.split(1), strict=True)
+            for drawn in _sample(sd, [prompt], noise, method, engine, maps, progress)
         ]
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    z = sd.noise(seeds, side, side)
-    watch = (Average(select("cross")), Average(select("cross"))) if maps else None
+    records: tuple[Average, ...] = ()
+    if maps:
+        untouched = torch.cat([prompt.ctx for prompt in prompts])
+        records = Average(select("cross")), Average(select("cross")), Fetched(untouched)
+    watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable
     if engine is None:
         steps = two_branches(sd, prompts[0], z, method, watch)
     else:
         steps = engine.two_branches(prompts, z, method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # the last
-    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in watch or ()]
+    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from minisd import Site, Tap, UserError
 from minisd.arguments import is_whole, number, plain, shown
 
 from .embedding import change_rows, reshape_spectrum, soft_weight, take_rows
+from .methods.catalogue import PUBLISHED, Published
 
 Rows = Sequence[int]
 
@@ -130,96 +131,31 @@ def _in_range(ctx: Tensor, constants: str) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """A way to edit the context, and the published value of its constant, if it has one."""
+class Variant(Published):
+    """A way to edit the context: what is published of it, and what it does."""
 
-    change: Callable[[Tensor, Rows, Rows, Any], Tensor]  # (ctx, positions of the target, of [EOT], constant) -> ctx
-    about: str
-    source: str
-    constant: str = ""  # what `about` calls it; none: there is none
-    published: int | float | None = None  # an int where only whole numbers will do
+    change: Callable[[Tensor, Rows, Rows, Any], Tensor] = field(kw_only=True)  # (ctx, rows of target, of [EOT], value)
 
     def edit(self, ctx: Tensor, target: Rows, eot: Rows, constant: float | None = None) -> Tensor:
         """`VARIANTS["top-k"].edit(ctx, target, eot)`, or with a constant other than the published."""
         return self.change(ctx, target, eot, self.published if constant is None else constant)
 
 
-VARIANTS: dict[str, Variant] = {
-    "swr": Variant(
-        lambda ctx, target, eot, gamma: soft_weight(ctx, (*target, *eot), gamma),
-        "soft weighting of target and [EOT], σ e^(-γσ): what the method uses",
-        "section 3.3, eq. 2",
-        "γ",
-        1.0,
-    ),
-    "top-k": Variant(
-        lambda ctx, target, eot, k: zero_top(ctx, (*target, *eot), k),
-        "their K largest singular values become 0",
-        "section 3.3, Fig. 4; appendix D, Fig. 14",
-        "K",
-        2,
-    ),
-    "bottom-k": Variant(
-        lambda ctx, target, eot, k: zero_bottom(ctx, (*target, *eot), k),
-        "their K smallest singular values become 0: the target stays, the counter-check of top-k",
-        "section 3.3, Fig. 4",
-        "K",
-        70,
-    ),
-    "attenuate": Variant(
-        lambda ctx, target, eot, factor: attenuate(ctx, (*target, *eot), factor),
-        "target and [EOT] times a factor",
-        "appendix D, Fig. 20",
-        "the factor",
-        0.1,
-    ),
-    "zero-target": Variant(
-        lambda ctx, target, eot, _: zero(ctx, target),
-        "the target becomes 0, [EOT] still carries it",
-        "section 3.2, Fig. 2a",
-    ),
-    "zero-eot": Variant(
-        lambda ctx, target, eot, _: zero(ctx, eot),
-        "[EOT] becomes 0, the target stays",
-        "section 3.2, Fig. 2a",
-    ),
-    "zero": Variant(
-        lambda ctx, target, eot, _: zero(ctx, (*target, *eot)),
-        "target and [EOT] become 0",
-        "section 3.2, Fig. 2a",
-    ),
-    "wnnm": Variant(
-        lambda ctx, target, eot, c: wnnm(ctx, eot, c),
-        "soft thresholds C √n / σ on the singular values of [EOT], smaller for larger ones: the target stays",
-        "section 3.2, Fig. 2b; constant: Gu et al. 2014",
-        "C",
-        2 * math.sqrt(2),
-    ),
-    "rank-cut": Variant(
-        lambda ctx, target, eot, k: keep_top(ctx, eot, k),
-        "[EOT] as a matrix of rank K: nearly the same picture",
-        "section 3.2, Fig. 2b",
-        "K",
-        9,
-    ),
-    "mpe": Variant(
-        lambda ctx, target, eot, _: mpe(ctx, target, eot),
-        "target and [EOT] less the mean of [EOT] (our reading)",
-        "appendix D, Table 6, Fig. 22",
-    ),
-    "mpe-zero": Variant(
-        lambda ctx, target, eot, _: mpe(ctx, target, eot, zero_target=True),
-        "mpe, and the target becomes 0 (our reading)",
-        "appendix D, Table 6",
-    ),
-    "strengthen": Variant(
-        lambda ctx, target, eot, beta: strengthen(ctx, (*target, *eot), beta, alpha=0.001),
-        "β e^(.001 σ) σ: more of the target",
-        "appendix F, Figs. 29-31",
-        "β",
-        1.2,
-    ),
+_CHANGES: dict[str, Callable[[Tensor, Rows, Rows, Any], Tensor]] = {
+    "swr": lambda ctx, target, eot, gamma: soft_weight(ctx, (*target, *eot), gamma),
+    "top-k": lambda ctx, target, eot, k: zero_top(ctx, (*target, *eot), k),
+    "bottom-k": lambda ctx, target, eot, k: zero_bottom(ctx, (*target, *eot), k),
+    "attenuate": lambda ctx, target, eot, factor: attenuate(ctx, (*target, *eot), factor),
+    "zero-target": lambda ctx, target, eot, _: zero(ctx, target),
+    "zero-eot": lambda ctx, target, eot, _: zero(ctx, eot),
+    "zero": lambda ctx, target, eot, _: zero(ctx, (*target, *eot)),
+    "wnnm": lambda ctx, target, eot, c: wnnm(ctx, eot, c),
+    "rank-cut": lambda ctx, target, eot, k: keep_top(ctx, eot, k),
+    "mpe": lambda ctx, target, eot, _: mpe(ctx, target, eot),
+    "mpe-zero": lambda ctx, target, eot, _: mpe(ctx, target, eot, zero_target=True),
+    "strengthen": lambda ctx, target, eot, beta: strengthen(ctx, (*target, *eot), beta, alpha=0.001),
 }
+VARIANTS = {name: Variant(**vars(words), change=_CHANGES[name]) for name, words in PUBLISHED.items()}
 
 
 # ------------------------------------------------------------------------------------------- of the maps

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from minisd import UserError
 from minisd.arguments import plain, shown, whole_number
 
 if TYPE_CHECKING:
+    import torch
+
     from minisd import StableDiffusion
 
     from .fast import Fast
@@ -68,6 +68,8 @@ def check_backend(backend: Any) -> None:
     """UserError, with those that there are, for what torch.compile could not use; its own comes minutes later."""
     if backend is None or callable(backend) or (isinstance(backend, str) and backend in BACKENDS):
         return
+    import torch
+
     if not isinstance(backend, str) or backend not in torch.compiler.list_backends(exclude_tags=()):
         known = ", ".join(sorted({*BACKENDS, *torch.compiler.list_backends()}))
         raise UserError(f"compile = {shown(backend)}; expected a backend of torch.compile, one of {known}, or None")

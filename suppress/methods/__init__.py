@@ -1,10 +1,25 @@
-"""The methods, one file each, and their names on the command line."""
+"""The methods, one file each, and their names on the command line. A method's file is imported when it is used."""
 
-from .base import Method, Prompt, Watch, two_branches
-from .names import DEFAULT, METHODS, describe_methods, parse_method
-from .suppress_eot import SuppressEOT
-from .unread import Unread
-from .variant import AttentionToZero, Rewrite, Variant
+from typing import TYPE_CHECKING
+
+from minisd.lazy import attributes
+
+from .catalogue import DEFAULT, METHODS, describe_methods
+from .names import method_spec, parse_method
+
+if TYPE_CHECKING:
+    from .base import Method, Prompt, Watch, two_branches
+    from .suppress_eot import SuppressEOT
+    from .unread import Unread
+    from .variant import AttentionToZero, Rewrite, Variant
+
+_MODULES = {
+    "base": ("Method", "Prompt", "Watch", "two_branches"),
+    "suppress_eot": ("SuppressEOT",),
+    "unread": ("Unread",),
+    "variant": ("AttentionToZero", "Rewrite", "Variant"),
+}
+__getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
 __all__ = [
     "DEFAULT",
@@ -18,6 +33,7 @@ __all__ = [
     "Variant",
     "Watch",
     "describe_methods",
+    "method_spec",
     "parse_method",
     "two_branches",
 ]

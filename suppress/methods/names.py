@@ -4,51 +4,16 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
 from minisd.arguments import shown
 
-from ..variants import VARIANTS
-from .base import Method
-from .suppress_eot import SuppressEOT
-from .unread import Unread
-from .variant import AttentionToZero, Variant
+from .catalogue import DEFAULT, METHODS
 
-DEFAULT = "unread"  # it meets the bar of suppress/evaluation/table.py
-
-
-@dataclass(frozen=True)
-class Entry:
-    """make(**settings) gives the method; `kind` is its class."""
-
-    kind: type[Method]
-    make: Callable[..., Method]
-    about: str
-    preset: bool = False  # published settings as a whole: what a checkpoint brings for all methods does not change them
-
-    @property
-    def settings(self) -> list[str]:
-        """The fields that can be set: all but those that make the method what its name says."""
-        bound = self.make.keywords if isinstance(self.make, partial) else {}
-        return [f.name for f in fields(self.kind) if f.name not in bound]
-
-
-METHODS: dict[str, Entry] = {
-    "suppress-eot": Entry(SuppressEOT, SuppressEOT, "soft-weighted regularisation; ITO with iterations=10"),
-    "official": Entry(SuppressEOT, SuppressEOT.official, "suppress-eot with the settings of its authors' code", True),
-    "paper": Entry(SuppressEOT, SuppressEOT.paper, "suppress-eot as its text has it", True),
-    "value-loss": Entry(
-        SuppressEOT, partial(SuppressEOT.official, loss="value"), "ITO on values instead of maps (appendix D)", True
-    ),
-    "unread": Entry(
-        Unread, Unread, "the text encoder run again with the target hidden from every word; SWR where it is the last"
-    ),
-    "attn2zero": Entry(AttentionToZero, AttentionToZero, "the target's cross maps become 0 (appendix D)"),
-} | {name: Entry(Variant, partial(Variant, name=name), variant.about) for name, variant in VARIANTS.items()}
+if TYPE_CHECKING:
+    from .base import Method
 
 
 def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Method:
@@ -78,6 +43,13 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     return entry.make(**values)
 
 
+def method_spec(name: str, settings: Method, base: Method) -> str:
+    """The reverse of `parse_method`: the name, with every setting in which `settings` differs from `base`."""
+    pairs = {field: getattr(settings, field) for field in METHODS[name].settings}
+    changed = [f"{field}={value}" for field, value in pairs.items() if value != getattr(base, field)]
+    return f"{name}:{','.join(changed)}" if changed else name
+
+
 def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
     """A checkpoint's settings of a method."""
     values: dict[str, Any] = {}
@@ -87,17 +59,6 @@ def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
             raise UserError(f"the checkpoint's defaults for {key!r} are {found!r}; expected settings by their names")
         values |= found
     return values
-
-
-def describe_methods() -> list[str]:
-    """A line a method: name, what it does, and the constant that it has."""
-    width = max(map(len, METHODS))
-    return [f"{name:<{width}}  {entry.about}{_constant(name)}" for name, entry in METHODS.items()]
-
-
-def _constant(name: str) -> str:
-    variant = VARIANTS.get(name)
-    return f"; value={variant.published:.3g} is {variant.constant}" if variant and variant.constant else ""
 
 
 def _value(field: str, text: str, kind: Any) -> Any:

@@ -117,7 +117,7 @@ def test_defaults_belong_to_the_checkpoint(sd):
         assert suppress.default_settings(sd, preset)[1] == "published"
     assert suppress.default_settings(sd, "official")[0] == suppress.SuppressEOT.official()
     elsewhere = replace(sd, folder=None)
-    assert suppress.default_settings(elsewhere) == (suppress.Unread(), "published")
+    assert suppress.default_settings(elsewhere) == (suppress.Unread(), "chosen by this project")
     assert suppress.Unread().start == 0.2
 
 

@@ -1,0 +1,117 @@
+"""The methods' names and what each does, without PyTorch: `suppress methods` answers at once.
+
+The file of a method is imported when somebody asks for its class (`Entry.kind`, `Entry.make`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .base import Method
+
+DEFAULT = "unread"  # it meets the bar of suppress/evaluation/table.py
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method by its name."""
+
+    file: str  # in this folder
+    factory: str  # its class, or "Class.preset": a class method that gives an instance
+    about: str
+    preset: bool = False  # published settings as a whole: what a checkpoint brings for all methods does not change them
+    own: bool = False  # this project's own: its settings are published nowhere else
+    bound: Mapping[str, Any] = field(default_factory=dict)  # settings that make it what its name says
+
+    @property
+    def kind(self) -> type[Method]:
+        return getattr(import_module(f"{__package__}.{self.file}"), self.factory.partition(".")[0])
+
+    def make(self, **settings: Any) -> Method:
+        preset = self.factory.partition(".")[2]
+        make = getattr(self.kind, preset) if preset else self.kind
+        return make(**self.bound, **settings)
+
+    @property
+    def settings(self) -> list[str]:
+        """The fields that can be set: all but those that are bound."""
+        return [f.name for f in fields(self.kind) if f.name not in self.bound]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a variant of suppress/variants.py does, where it stands in the paper, and its constant, if it has one."""
+
+    about: str
+    source: str
+    constant: str = ""  # what `about` calls it; none: there is none
+    published: int | float | None = None  # its value; an int where only whole numbers will do
+
+
+PUBLISHED: dict[str, Published] = {
+    "swr": Published(
+        "soft weighting of target and [EOT], σ e^(-γσ): what the method uses", "section 3.3, eq. 2", "γ", 1.0
+    ),
+    "top-k": Published(
+        "their K largest singular values become 0", "section 3.3, Fig. 4; appendix D, Fig. 14", "K", 2
+    ),
+    "bottom-k": Published(
+        "their K smallest singular values become 0: the target stays, the counter-check of top-k",
+        "section 3.3, Fig. 4",
+        "K",
+        70,
+    ),
+    "attenuate": Published("target and [EOT] times a factor", "appendix D, Fig. 20", "the factor", 0.1),
+    "zero-target": Published("the target becomes 0, [EOT] still carries it", "section 3.2, Fig. 2a"),
+    "zero-eot": Published("[EOT] becomes 0, the target stays", "section 3.2, Fig. 2a"),
+    "zero": Published("target and [EOT] become 0", "section 3.2, Fig. 2a"),
+    "wnnm": Published(
+        "soft thresholds C √n / σ on the singular values of [EOT], smaller for larger ones: the target stays",
+        "section 3.2, Fig. 2b; constant: Gu et al. 2014",
+        "C",
+        2 * 2**0.5,
+    ),
+    "rank-cut": Published("[EOT] as a matrix of rank K: nearly the same picture", "section 3.2, Fig. 2b", "K", 9),
+    "mpe": Published("target and [EOT] less the mean of [EOT] (our reading)", "appendix D, Table 6, Fig. 22"),
+    "mpe-zero": Published("mpe, and the target becomes 0 (our reading)", "appendix D, Table 6"),
+    "strengthen": Published("β e^(.001 σ) σ: more of the target", "appendix F, Figs. 29-31", "β", 1.2),
+}
+
+METHODS: dict[str, Entry] = {
+    "suppress-eot": Entry(
+        "suppress_eot", "SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"
+    ),
+    "official": Entry(
+        "suppress_eot", "SuppressEOT.official", "suppress-eot with the settings of its authors' code", preset=True
+    ),
+    "paper": Entry("suppress_eot", "SuppressEOT.paper", "suppress-eot as its text has it", preset=True),
+    "value-loss": Entry(
+        "suppress_eot",
+        "SuppressEOT.official",
+        "ITO on values instead of maps (appendix D)",
+        preset=True,
+        bound={"loss": "value"},
+    ),
+    "unread": Entry(
+        "unread",
+        "Unread",
+        "the text encoder run again with the target hidden from every word; SWR where it is the last",
+        own=True,
+    ),
+    "attn2zero": Entry("variant", "AttentionToZero", "the target's cross maps become 0 (appendix D)"),
+} | {name: Entry("variant", "Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
+
+
+def describe_methods() -> list[str]:
+    """A line a method: name, what it does, and the constant that it has."""
+    width = max(map(len, METHODS))
+    return [f"{name:<{width}}  {entry.about}{_constant(name)}" for name, entry in METHODS.items()]
+
+
+def _constant(name: str) -> str:
+    words = PUBLISHED.get(name)
+    return f"; value={words.published:.3g} is {words.constant}" if words and words.constant else ""
