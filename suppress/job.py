@@ -78,7 +78,7 @@ def run(
     _, seeds = pair(request.prompt, seed)
     jobs = [Job(request.prompt, request, s, height, width) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
-    return results[0] if not isinstance(seed, Iterable) else _joined(results)
+    return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
 @dataclass(frozen=True)
@@ -153,16 +153,24 @@ def run_batch(
 _TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # of a Result
 
 
-def _joined(results: Sequence[Result]) -> Result:
-    """The results of several seeds as one, with lists of pictures."""
+def join(results: Sequence[Result]) -> Result:
+    """The results of several seeds, of one prompt and method, as one with lists of pictures; seconds are added up."""
 
     def cat(name: str) -> Any:
         parts = [getattr(result, name) for result in results]
         return torch.cat(parts) if parts[0] is not None else None
 
-    images, originals = ([getattr(result, name) for result in results] for name in ("image", "original"))
-    tensors = {name: cat(name) for name in _TENSORS}
-    return replace(results[0], image=images, original=originals, **tensors)
+    def pictures(name: str) -> list[Image.Image]:
+        parts = [getattr(result, name) for result in results]
+        return [picture for part in parts for picture in (part if isinstance(part, list) else [part])]
+
+    return replace(
+        results[0],
+        image=pictures("image"),
+        original=pictures("original"),
+        timings={name: sum(result.timings[name] for result in results) for name in results[0].timings},
+        **{name: cat(name) for name in _TENSORS},
+    )
 
 
 def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:

@@ -81,6 +81,10 @@ class Method:
         ctx = self.context(sd, prompt).expand(len(z), -1, -1)
         return lambda i, t, z, edited: ctx
 
+    def remark(self, prompt: Prompt) -> str:
+        """What a user should know of the method on this prompt, for one line; empty: nothing."""
+        return ""
+
     def tap(self, prompts: Sequence[Prompt], step: int) -> Tap | None:
         """What the method does at attention sites from R on, in the batch [original × B, suppressed × B].
 

@@ -56,9 +56,7 @@ PUBLISHED: dict[str, Published] = {
     "swr": Published(
         "soft weighting of target and [EOT], σ e^(-γσ): what the method uses", "section 3.3, eq. 2", "γ", 1.0
     ),
-    "top-k": Published(
-        "their K largest singular values become 0", "section 3.3, Fig. 4; appendix D, Fig. 14", "K", 2
-    ),
+    "top-k": Published("their K largest singular values become 0", "section 3.3, Fig. 4; appendix D, Fig. 14", "K", 2),
     "bottom-k": Published(
         "their K smallest singular values become 0: the target stays, the counter-check of top-k",
         "section 3.3, Fig. 4",
@@ -82,9 +80,7 @@ PUBLISHED: dict[str, Published] = {
 }
 
 METHODS: dict[str, Entry] = {
-    "suppress-eot": Entry(
-        "suppress_eot", "SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"
-    ),
+    "suppress-eot": Entry("suppress_eot", "SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"),
     "official": Entry(
         "suppress_eot", "SuppressEOT.official", "suppress-eot with the settings of its authors' code", preset=True
     ),

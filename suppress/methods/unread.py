@@ -54,6 +54,9 @@ class Unread(Method):
         ctx[:, list(prompt.target)] = 0
         return ctx
 
+    def remark(self, prompt: Prompt) -> str:
+        return "SWR in its place, as no word follows the target" if is_last(prompt) else ""
+
     def tap(self, prompts: Sequence[Prompt], step: int) -> Tap | None:
         if all(map(is_last, prompts)) or step >= step_number("share", self.share, self.steps):
             return None
