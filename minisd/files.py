@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from . import pickled
-from .config import shortened
+from .arguments import shown
 from .errors import CheckpointError
 from .source import check_regular, read_json
 
@@ -111,7 +111,7 @@ class Shards:
         strange = [name for name in names if Path(name).name != name or name.endswith(".json")]
         if strange:
             raise CheckpointError(
-                f"{index} names {shortened(strange[0])}; expected names of weight files in its own folder"
+                f"{index} names {shown(strange[0])}; expected names of weight files in its own folder"
             )
         absent = [name for name in names if not (index.parent / name).exists()]
         if absent:
