@@ -25,6 +25,7 @@ from .source import check_regular, read_json
 
 _WINDOW = 256 * 2**20  # bytes mapped at a time
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
+_ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 _NAMES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -108,7 +109,7 @@ class Shards:
         if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
             raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)")
         names = sorted(set(where.values()))
-        strange = [name for name in names if Path(name).name != name or name.endswith(".json")]
+        strange = [name for name in names if Path(name).name != name or Path(name).suffix not in _ENDINGS]
         if strange:
             raise CheckpointError(
                 f"{index} names {shown(strange[0])}; expected names of weight files in its own folder"
