@@ -16,6 +16,7 @@ Cases (n = tokens of the prompt with SOT and first EOT; positions count SOT as 0
     long    "a man with a beard wearing glasses and a hat in a blue shirt", target [7], seed 1, heads 0-3; n = 16
     swr     `half` with 0 iterations: SWR alone
     long2   `long` with 2 iterations a step instead of 10
+    brief   `half` with seed 5, in 10 steps instead of 50, ITO × 5 in steps 2 and 3: a test of it is soon done
 
 Tensors (float32 unless said otherwise):
 
@@ -25,7 +26,7 @@ Tensors (float32 unless said otherwise):
     CASE.start                   (1, 4, 16, 16)  latents that enter step 10 (t = 781), the same in both branches
     CASE.edited_next             (1, 4, 16, 16)  the edited branch after step 10
 
-and for the cases with ITO (k iterations):
+and for the cases with ITO (k iterations; of brief step 2 stands for step 10, and loss has 2 rows):
 
     CASE.loss      (10, k) float64   [step - 10, iteration], each before that iteration's update of the context
     CASE.parts     (k, 4) float64    of step 10, by iteration: cross kept, cross erased, self kept, self erased;
@@ -66,11 +67,8 @@ PROMPTS = {
     "long": "a man with a beard wearing glasses and a hat in a blue shirt",
 }
 TARGET_WORD = "glasses</w>"
-STEPS = 50
 GUIDANCE = 7.5
 GAMMA = 1.0
-FIRST_STEP = 10  # R: from here on the edited branch gets SWR(c)
-END_STEP = 20  # ITO in FIRST_STEP <= i < END_STEP
 STEP_SIZE = 20.0
 STEP_DECAY = (1.0, 0.1)
 ERASE_WEIGHT = -0.5
@@ -92,6 +90,9 @@ class Case:
     seed: int
     heads: int
     iterations: int = 10
+    steps: int = 50
+    first_step: int = 10  # R: from here on the edited branch gets SWR(c)
+    end_step: int = 20  # ITO in first_step <= i < end_step
 
 
 CASES = {
@@ -100,6 +101,7 @@ CASES = {
     "long": Case("long", (7,), seed=1, heads=4),
     "swr": Case("short", (4,), seed=0, heads=4, iterations=0),
     "long2": Case("long", (7,), seed=1, heads=4, iterations=2),
+    "brief": Case("short", (4,), seed=5, heads=4, iterations=5, steps=10, first_step=2, end_step=4),
 }
 
 
@@ -139,7 +141,6 @@ class Model:
         self.recorder = Recorder()
         self.unet.set_attn_processor(self.recorder)
         self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-        self.scheduler.set_timesteps(STEPS)
 
     def eps(self, z: Tensor, t: Tensor, ctx: Tensor) -> Tensor:
         return self.unet(z, t, encoder_hidden_states=ctx).sample
@@ -233,7 +234,7 @@ def ito(
 ) -> tuple[Tensor, Tensors]:
     """Inference-time optimization: the context after the iterations of step i, and what a golden tells of them."""
     weights = torch.tensor([1, ERASE_WEIGHT, 1, ERASE_WEIGHT], dtype=torch.float64)
-    decay = torch.linspace(*STEP_DECAY, STEPS, dtype=torch.float64)[i].item()
+    decay = torch.linspace(*STEP_DECAY, case.steps, dtype=torch.float64)[i].item()
     rate = STEP_SIZE * math.sqrt(decay)
     with torch.no_grad():
         reference = model.maps(z, t, c, case.heads)
@@ -263,22 +264,23 @@ def run(model: Model, case: Case, contexts: Tensors, soft: Tensor, n: int) -> Te
     z = torch.cat([noise, noise])  # [original, edited]
     tensors: Tensors = {}
     losses = []
+    model.scheduler.set_timesteps(case.steps)
     for i, t in enumerate(model.scheduler.timesteps):
-        edited = c if i < FIRST_STEP else soft  # reset at every step
-        if i == FIRST_STEP:
+        edited = c if i < case.first_step else soft  # reset at every step
+        if i == case.first_step:
             assert torch.equal(z[0], z[1])
             tensors["start"] = z[:1]
-        if FIRST_STEP <= i < END_STEP and case.iterations:
+        if case.first_step <= i < case.end_step and case.iterations:
             edited, told = ito(model, z[:1], z[1:], i, t, c, soft, case, n)
             losses.append(told["loss"])
-            if i == FIRST_STEP:
+            if i == case.first_step:
                 tensors |= told
         with torch.no_grad():
             eps_uncond = model.eps(z, t, torch.stack([uncond, uncond]))
             eps_text = model.eps(z, t, torch.stack([c, edited]))
             eps = eps_uncond + GUIDANCE * (eps_text - eps_uncond)
             z = model.scheduler.step(eps, t, z, eta=0.0).prev_sample
-        if i == FIRST_STEP:
+        if i == case.first_step:
             tensors["edited_next"] = z[1:]
     if losses:
         tensors["loss"] = torch.stack(losses)
@@ -310,12 +312,9 @@ def check(tensors: Tensors) -> None:
 
 def save(tensors: Tensors, out: Path) -> None:
     settings = {
-        "steps": STEPS,
         "guidance": GUIDANCE,
         "eta": 0.0,
         "gamma": GAMMA,
-        "first_step": FIRST_STEP,
-        "end_step": END_STEP,
         "step_size": STEP_SIZE,
         "step_decay": STEP_DECAY,
         "erase_weight": ERASE_WEIGHT,

@@ -11,6 +11,8 @@ from PIL import Image
 from minisd import options, parameters
 from minisd.cli import main, word_columns
 
+SMALL = ["--height", "32", "--width", "32"]  # a CPU without half precision takes half a minute for 128 pixels
+
 
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
@@ -63,7 +65,7 @@ def test_params_from_repeats_the_picture(tmp_path):
 
 
 def test_params_from_keeps_the_precision(tmp_path):
-    assert main(["generate", "a cat", "--steps", "2", "--dtype", "bf16", "--out", "a.png"]) == 0
+    assert main(["generate", "a cat", "--steps", "2", *SMALL, "--dtype", "bf16", "--out", "a.png"]) == 0
     assert parameters.read("a.png")[2]["Precision"] == "bf16"
     assert main(["generate", "--params-from", "a.png", "--out", "b.png"]) == 0
     assert (pixels("a.png") == pixels("b.png")).all()
@@ -72,9 +74,9 @@ def test_params_from_keeps_the_precision(tmp_path):
 def test_a_precision_that_is_given_wins_and_one_that_does_not_exist_is_told(tmp_path, capsys):
     from minisd.picture import save
 
-    assert main(["generate", "a cat", "--steps", "2", "--dtype", "bf16", "--out", "a.png"]) == 0
+    assert main(["generate", "a cat", "--steps", "2", *SMALL, "--dtype", "bf16", "--out", "a.png"]) == 0
     assert main(["generate", "--params-from", "a.png", "--dtype", "fp32", "--out", "b.png"]) == 0
-    assert main(["generate", "a cat", "--steps", "2", "--out", "c.png"]) == 0
+    assert main(["generate", "a cat", "--steps", "2", *SMALL, "--out", "c.png"]) == 0
     assert (pixels("b.png") == pixels("c.png")).all() and "Precision" not in parameters.read("b.png")[2]
     save(Image.new("RGB", (64, 64)), tmp_path / "i.png", "a cat\nSteps: 2, Seed: 0, Precision: int8")
     assert main(["generate", "--params-from", "i.png"]) == 2

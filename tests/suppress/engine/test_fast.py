@@ -1,5 +1,6 @@
 """The fast loop draws what the reference loop draws: every preset, every method, every technique, every batch."""
 
+from collections import deque
 from dataclasses import replace
 
 import pytest
@@ -9,100 +10,108 @@ import minisd
 import suppress
 from bench.ladder import ladder
 from suppress.engine import Fast, Plan, find_engine
+from suppress.job import encode
+from suppress.methods import two_branches
 
 PROMPT, LIST = "a man without glasses", "a man with a beard wearing glasses and a hat"
-OFFICIAL = suppress.SuppressEOT.official(steps=8, start=2, stop=5, iterations=2)
-PAPER = suppress.SuppressEOT.paper(steps=6, stop=3, iterations=2)
+OFFICIAL = suppress.SuppressEOT.official(steps=5, start=1, stop=3, iterations=2)
+PAPER = suppress.SuppressEOT.paper(steps=4, stop=2, iterations=2)
 METHODS = {
-    "swr": suppress.SuppressEOT(steps=5, start=2),
+    "swr": suppress.SuppressEOT(steps=4, start=2),
     "official": OFFICIAL,
     "paper": PAPER,
     "paper, SWR after stop": replace(PAPER, after="swr"),
     "official on edited maps": replace(OFFICIAL, reference="edited"),
-    "ITO to the last step": replace(OFFICIAL, steps=5, stop=5),
-    "one step of ITO": replace(OFFICIAL, steps=5, stop=3),
-    "value loss": suppress.SuppressEOT.official(steps=5, start=2, stop=4, iterations=2, loss="value"),
-    "unread": suppress.Unread(steps=5, start=2),
-    "attn2zero": suppress.methods.AttentionToZero(steps=5, start=2),
-    "never": suppress.SuppressEOT(steps=4, start=4),
+    "ITO to the last step": replace(OFFICIAL, steps=3, stop=3),
+    "one step of ITO": replace(OFFICIAL, steps=3, stop=2),
+    "value loss": suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, loss="value"),
+    "unread": suppress.Unread(steps=4, start=1),
+    "attn2zero": suppress.methods.AttentionToZero(steps=4, start=2),
+    "never": suppress.SuppressEOT(steps=3, start=3),
 }
+SEEDS = (2, 5)  # calm ones: the reference repeats itself within 1e-4 where its noise is moved by a millionth
 
 
-def distance(a: suppress.Result, b: suppress.Result) -> float:
-    pairs = (a.latents, b.latents), (a.original_latents, b.original_latents)
-    return max(float((x - y).abs().max()) for x, y in pairs)
+def draw(engine, prompts, z, settings):
+    """(original, edited) latents of an engine's loop, without the VAE."""
+    [latents] = deque(engine.two_branches(prompts, z, settings), maxlen=1)
+    return latents
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_equals_the_reference(sd, name):
-    job = {"prompt": LIST if name in ("unread", "attn2zero") else PROMPT, "remove": "glasses", "seed": [3, 4]}
-    runs = [suppress.run(sd, **job, settings=METHODS[name], engine=e, maps=True) for e in ("reference", "fast")]
-    assert distance(*runs) < 1e-3
-    for kind in ("maps", "original_maps"):
-        assert torch.allclose(getattr(runs[0], kind), getattr(runs[1], kind), atol=1e-4)
-    changed = float((runs[0].latents - runs[0].original_latents).abs().max())
+def test_equals_the_reference(sd, reference, name):
+    prompt = LIST if name in ("unread", "attn2zero") else PROMPT
+    want = reference(prompt, "glasses", SEEDS, METHODS[name])
+    got = suppress.run(sd, prompt, "glasses", seed=SEEDS, settings=METHODS[name], maps=True)
+    assert want.distance(got.original_latents, got.latents) < want.bound
+    for maps, theirs in ((got.maps, want.maps), (got.original_maps, want.original_maps)):
+        assert torch.allclose(maps, theirs, atol=0.1 * want.bound)
+    changed = float((want.edited - want.original).abs().max())
     assert (changed == 0) if name == "never" else (changed > 0.1)
-    plain = suppress.run(sd, **job, settings=METHODS[name])
-    assert distance(plain, runs[0]) < 1e-3  # and watching changes nothing
-
-
-@pytest.fixture(scope="module")
-def reference(sd):
-    return suppress.run(sd, PROMPT, "glasses", settings=OFFICIAL, engine="reference")
+    prompts = [encode(sd, prompt, ["glasses"])] * len(SEEDS)
+    plain = draw(Fast(sd), prompts, sd.noise(SEEDS, 128, 128), METHODS[name])
+    assert want.distance(*plain) < want.bound  # and watching changes nothing
 
 
 @pytest.mark.parametrize(
     "rung", [r for r in ladder("cpu", torch.float32, compiler=False) if r.plan], ids=lambda r: r.name
 )
-def test_every_rung_of_the_ladder(reference, rung):
-    own = minisd.load("tiny", device="cpu")  # `channels_last` is for good
-    result = suppress.run(own, PROMPT, "glasses", settings=OFFICIAL, engine=Fast(own, rung.plan))
-    assert distance(result, reference) < 1e-3
+def test_every_rung_of_the_ladder(sd, reference, rung):
+    want = reference(PROMPT, "glasses", SEEDS[:1], OFFICIAL)
+    got = draw(Fast(sd, rung.plan), [encode(sd, PROMPT, ["glasses"])], sd.noise(SEEDS[:1], 128, 128), OFFICIAL)
+    assert want.distance(*got) < want.bound
 
 
 @pytest.mark.parametrize("plan", [Plan(graph=True), Plan(graph=True, micro=1), Plan(one_batch=False)])
-def test_buffers_and_micro_batches(sd, plan):
+def test_buffers_and_micro_batches(sd, reference, plan):
     """On the CPU the buffers of the CUDA graphs are used without the graphs."""
-    engine = Fast(sd, plan)
-    for seeds in ([0, 1, 2], [5, 6, 7]):  # the second run finds the first one's buffers
-        want = suppress.run(sd, PROMPT, "glasses", seed=seeds, settings=OFFICIAL, engine="reference")
-        assert distance(suppress.run(sd, PROMPT, "glasses", seed=seeds, settings=OFFICIAL, engine=engine), want) < 1e-3
+    engine, settings = Fast(sd, plan), replace(OFFICIAL, steps=4)
+    for seeds in (SEEDS, (6, 3)):  # the second run finds the first one's buffers
+        want = reference(PROMPT, "glasses", seeds, settings)
+        prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
+        assert want.distance(*draw(engine, prompts, sd.noise(seeds, 128, 128), settings)) < want.bound
 
 
 JOBS = [
-    suppress.Job(PROMPT, "glasses", 0),
-    suppress.Job(LIST, ["glasses", "a hat"], 1),
-    suppress.Job(LIST, ["glasses", "a hat"], 2),
+    suppress.Job(PROMPT, "glasses", 3),
+    suppress.Job(LIST, ("glasses", "a hat"), 1),
+    suppress.Job(LIST, ("glasses", "a hat"), 3),
     suppress.Job("a cat with a crown", "crown", 3),
 ]
 
 
-@pytest.mark.parametrize("name", ["official", "unread", "value loss"])
-@pytest.mark.parametrize("engine", ["fast", "reference"])
-def test_prompts_of_one_batch_do_not_mix(sd, name, engine):
+@pytest.mark.parametrize(
+    ("engine", "name"), [("fast", "official"), ("fast", "unread"), ("fast", "value loss"), ("reference", "unread")]
+)
+def test_prompts_of_one_batch_do_not_mix(sd, reference, name, engine):
     """Different targets, different numbers of tokens: each picture is that of the job alone."""
     settings = METHODS[name]
     results = suppress.run_batch(sd, JOBS, settings=settings, engine=engine, batch_size=3)
     for job, result in zip(JOBS, results, strict=True):
-        alone = suppress.run(sd, job.prompt, job.remove, seed=job.seed, settings=settings)
-        assert result.prompt == job.prompt and result.rows == alone.rows
-        assert distance(result, alone) < 1e-3
+        alone = reference(job.prompt, job.remove, (job.seed,), settings)
+        assert result.prompt == job.prompt and result.rows == suppress.find_rows(sd, job.prompt, job.remove)
+        assert alone.distance(result.original_latents, result.latents) < alone.bound
 
 
 def test_half_precision_costs_about_what_it_costs_the_reference(sd):
-    """Rounding of bfloat16 is large and differs by kernel: both loops are about as far from float32, and ITO works."""
+    """Rounding of bfloat16 is large and differs by kernel: both loops are about as far from float32, and ITO works.
+
+    On a quarter of the pixels and without the VAE: a processor that has no bfloat16 takes minutes for a picture.
+    """
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
-    settings = replace(OFFICIAL, steps=5, stop=4)
+    settings = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=2, resolution=4)
+    z = sd.noise([0, 1], 64, 64)
 
-    def latents(sd, **changes):
-        engine = changes.pop("engine", "fast")
-        settings_ = replace(settings, **changes)
-        return suppress.run(sd, PROMPT, "glasses", seed=[0, 1, 2, 3], settings=settings_, engine=engine).latents
+    def latents(sd, engine, settings=settings):
+        prompt = encode(sd, PROMPT, ["glasses"])
+        if engine == "fast":
+            return draw(Fast(sd), [prompt] * len(z), z, settings)[1]
+        return deque(two_branches(sd, prompt, z, settings), maxlen=1)[0][1]
 
-    exact = latents(sd)
-    errors = [(latents(half, engine=engine) - exact).norm() for engine in ("fast", "reference")]
+    exact, fast = latents(sd, "fast"), latents(half, "fast")
+    errors = [(fast - exact).norm(), (latents(half, "reference") - exact).norm()]
     assert errors[0] < 2.5 * errors[1] < 0.25 * exact.norm()
-    assert (latents(half) - latents(half, iterations=0)).norm() > 0.1
+    assert (fast - latents(half, "fast", replace(settings, iterations=0))).norm() > 0.1
 
 
 def test_unknown_engines_and_foreign_ones(sd):

@@ -1,0 +1,65 @@
+"""What the engine's tests share: the reference loop's latents and maps, drawn once, and how exactly it repeats them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache
+
+import pytest
+import torch
+from torch import Tensor
+
+from minisd import AutoencoderKL, Average, UNet, heat_maps, select
+from suppress.job import encode
+from suppress.methods import Method, two_branches
+
+MOVED = 1e-6  # share of the noise: a little more than one rounding of float32
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the reference loop draws of some seeds.
+
+    bound: how far another order of the same sums may be from it, 1e-3 or ten times what the reference itself does with
+    noise moved by a millionth. ITO's steps may overshoot, and then they carry a last digit far; how far depends on the
+    processor's instructions.
+    """
+
+    original: Tensor  # (B,4,h,w)
+    edited: Tensor
+    original_maps: Tensor  # (B,77,h,w)
+    maps: Tensor
+    bound: float
+
+    def distance(self, original: Tensor, edited: Tensor) -> float:
+        return max(float((original - self.original).abs().max()), float((edited - self.edited).abs().max()))
+
+
+@pytest.fixture(scope="session")
+def reference(sd) -> Callable[[str, str | tuple[str, ...], tuple[int, ...], Method], Reference]:
+    """(prompt, targets, seeds, settings) -> Reference"""
+
+    @cache
+    def draw(text: str, targets: str | tuple[str, ...], seeds: tuple[int, ...], settings: Method) -> Reference:
+        prompt = encode(sd, text, [targets] if isinstance(targets, str) else targets)
+        z = sd.noise(seeds, 128, 128)
+        moved = z * (1 + MOVED * torch.randn(z.shape, generator=torch.Generator().manual_seed(0)))
+        watch = Average(select("cross")), Average(select("cross"))
+        *_, latents = two_branches(sd, prompt, torch.cat([z, moved]), settings, watch)
+        (original, original_moved), (edited, edited_moved) = (x.chunk(2) for x in latents)
+        own = max(float((original - original_moved).abs().max()), float((edited - edited_moved).abs().max()))
+        maps = [heat_maps(record.maps, (16, 16))[: len(z)] for record in watch]
+        return Reference(original, edited, *maps, bound=max(1e-3, 10 * own))
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def small(sd):
+    """A UNet and a VAE of random weights with few layers, for what takes its time for each layer: a compiler."""
+    torch.manual_seed(0)
+    unet = replace(sd.config.unet, channels=(32, 64), attention=(True, True), layers=1)
+    vae = replace(sd.config.vae, channels=(32, 32, 32, 32), layers=1)
+    parts = {"unet": UNet(unet), "vae": AutoencoderKL(vae)}
+    for part in parts.values():
+        part.eval().requires_grad_(False)
+    return replace(sd, config=replace(sd.config, unet=unet, vae=vae), **parts)
