@@ -88,3 +88,9 @@ def shown(value: Any) -> str:
     except Exception:  # an integer of 5000 digits, or a fault in somebody's class
         text = f"<{type(value).__name__}>"
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def printable(name: str, longest: int = 200) -> str:
+    """A name out of a stranger's file, for an error: cut, and no sign in it can move the cursor or hide text."""
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[:longest])
+    return text if len(name) <= longest else f"{text}…"

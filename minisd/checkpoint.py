@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from . import compvis
-from .arguments import plain, shown
+from .arguments import plain, printable, shown
 from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
 from .errors import CheckpointError, UserError
 from .family import SD1, SD1_UNET, family, has_ema
@@ -279,7 +279,7 @@ def _listing(what: str, keys: list[str]) -> str:
 def first_keys(keys: list[str]) -> str:
     """The first keys of a list, and how many there are more."""
     more = f", … {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
-    return ", ".join(keys[:_SHOWN]) + more
+    return ", ".join(map(printable, keys[:_SHOWN])) + more
 
 
 def _is_1x1(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:

@@ -7,7 +7,6 @@ diffusers layout carries and refuses what this code does not implement (SD 2, SD
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -141,13 +140,24 @@ class ScheduleConfig:
             rescale_betas_zero_snr=False,
         )
         read = config_reader("scheduler/scheduler_config.json", config)
-        return cls(
+        schedule = cls(
             beta_start=read("beta_start", cls.beta_start),
             beta_end=read("beta_end", cls.beta_end),
             train_steps=read("num_train_timesteps", cls.train_steps),
             offset=read("steps_offset", cls.offset, least=0),
             final_alpha_one=read("set_alpha_to_one", cls.final_alpha_one),
         )
+        if not schedule.beta_start <= schedule.beta_end < 1:
+            raise CheckpointError(
+                f"scheduler/scheduler_config.json: beta runs from {schedule.beta_start} to {schedule.beta_end}; "
+                "expected rising values below 1"
+            )
+        if schedule.offset >= schedule.train_steps:
+            raise CheckpointError(
+                f"scheduler/scheduler_config.json: steps_offset = {schedule.offset}; expected less than the "
+                f"{schedule.train_steps} steps of num_train_timesteps"
+            )
+        return schedule
 
 
 @dataclass(frozen=True)
@@ -265,8 +275,8 @@ def config_reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
         elif isinstance(default, int):
             kind, fits = f"a whole number from {least} to {most}", whole(value)
         else:
-            kind = "a positive number"
-            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+            kind = f"a positive number, at most {MOST}"
+            fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= MOST
         if not fits:
             raise CheckpointError(f"{file}: {name} = {shown(value)}; expected {kind}")
         return tuple(value) if isinstance(default, tuple) else value

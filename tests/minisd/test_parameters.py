@@ -1,7 +1,7 @@
 """What is written into a picture about its making comes back as it was, also from other programs' files."""
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
@@ -96,3 +96,100 @@ def test_files_without_parameters_are_named(tmp_path):
     save(Image.new("RGB", (2, 2)), tmp_path / "other.png", "a man")
     with pytest.raises(UserError, match=r"other\.png': the parameters end without"):
         parameters.read(tmp_path / "other.png")
+
+
+# ---------------------------------------------------------------------- of any length
+
+
+@pytest.mark.parametrize("part", ["a", "a ", "a/", ": ", ":", '"', ':"', ':"\\"', 'a:"', 'a:"b', "a:b,", "\\", ","])
+def test_a_long_line_is_read_in_one_pass(part):
+    """A regular expression took over a minute for 80,000 letters."""
+    line = part * (500_000 // len(part))
+    fields = parameters.from_text(f"a man\nSteps: 5, {line}")[2]
+    assert fields["Steps"] == "5"
+
+
+def test_parameters_beyond_all_measure_are_refused():
+    parameters.from_text("a" * (parameters.LONGEST - 20) + "\nSteps: 5")
+    with pytest.raises(UserError, match=r"have 1,048,585 characters; at most 1,048,576 are read"):
+        parameters.from_text("a" * parameters.LONGEST + "\nSteps: 5")
+
+
+@pytest.mark.parametrize("chunks", [1, 100])
+def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, chunks):
+    """Two megabytes of text in 2 kB; and a hundred times half a megabyte."""
+    info = PngImagePlugin.PngInfo()
+    for k in range(chunks):
+        info.add_text(f"parameters{k}" if k else "parameters", "a" * (2**21 if chunks == 1 else 2**20 - 1), zip=True)
+    Image.new("RGB", (2, 2)).save(tmp_path / "bomb.png", pnginfo=info)
+    with pytest.raises(UserError, match=r"bomb\.png' is not a picture that can be read: .*MAX_TEXT"):
+        parameters.read(tmp_path / "bomb.png")
+
+
+# ---------------------------------------------------------------------- in other files
+
+TEXT = "a man, 眼鏡 ł\nNegative prompt: hat\nSteps: 5, Seed: 3"
+
+
+def commented(path, comment):
+    exif = Image.Exif()
+    exif[0x0131] = "a camera"
+    exif.get_ifd(0x8769)[0x9286] = comment
+    Image.new("RGB", (8, 8)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "webp", "png"])
+@pytest.mark.parametrize(
+    "comment",
+    [
+        b"UNICODE\0" + TEXT.encode("utf-16-be"),
+        b"UNICODE\0" + TEXT.encode("utf-16-le"),
+        b"UNICODE\0" + TEXT.encode("utf-16"),  # with a mark of its byte order
+        b"ASCII\0\0\0" + TEXT.encode(),
+        bytes(8) + TEXT.encode(),
+        TEXT.encode(),
+    ],
+    ids=["big", "little", "marked", "ascii", "unnamed", "bare"],
+)
+def test_an_exif_comment_is_read(tmp_path, ending, comment):
+    commented(tmp_path / f"x.{ending}", comment)
+    assert parameters.read(tmp_path / f"x.{ending}") == ("a man, 眼鏡 ł", "hat", {"Steps": "5", "Seed": "3"})
+
+
+@pytest.mark.parametrize("comment", [b"", b"UNICODE\0", b"UNICODE\0\xd8", b"ASCII\0\0\0a holiday", b"\xff\xfe\xff"])
+def test_other_comments_are_no_parameters(tmp_path, comment):
+    commented(tmp_path / "x.jpg", comment)
+    with pytest.raises(
+        UserError, match=r"x\.jpg' holds no parameters: neither a PNG text chunk .* nor an EXIF comment"
+    ):
+        parameters.read(tmp_path / "x.jpg")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells the damage
+@given(st.integers(0, 400), st.integers(0, 255))
+def test_damaged_exif_is_no_more_than_no_parameters(tmp_path_factory, at, byte):
+    path = tmp_path_factory.getbasetemp() / "exif.jpg"
+    commented(path, b"UNICODE\0" + TEXT.encode("utf-16-be"))
+    whole = bytearray(path.read_bytes())
+    whole[at % len(whole)] = byte
+    path.write_bytes(whole)
+    try:
+        assert "Steps" in parameters.read(path)[2]
+    except UserError as error:
+        assert "exif.jpg" in str(error)
+
+
+# ---------------------------------------------------------------------- whatever the text
+
+
+@settings(max_examples=300)
+@given(prompts)
+def test_any_text_is_parameters_or_a_user_error(text):
+    try:
+        prompt, negative, fields = parameters.from_text(text)
+    except UserError:
+        return
+    assert "Steps" in fields and all(isinstance(v, str) for v in fields.values())
+    assert prompt in text and negative in text
+    again = parameters.from_text(parameters.to_text(prompt, negative, fields))
+    assert again[2].keys() == fields.keys()

@@ -108,6 +108,16 @@ def test_a_whole_model_with_a_learned_word_is_no_embedding():
     assert family(extra) == "a textual-inversion embedding"
 
 
+def test_names_of_tensors_cannot_write_over_the_screen(tmp_path):
+    """An escape sequence in a tensor's name would move the cursor; a name of a megabyte would fill the screen."""
+    folder = tiny_folder(tmp_path / "model")
+    strange = {"\x1b[2Kall is well\r": torch.zeros(1), "x" * 10**6: torch.zeros(1)}
+    put(folder / "unet" / "diffusion_pytorch_model.safetensors", tiny_tensors("unet") | strange)
+    with pytest.raises(CheckpointError) as caught:
+        minisd.load(folder, device="cpu")
+    assert r"\x1b[2Kall is well\r" in str(caught.value) and len(str(caught.value)) < 1000
+
+
 # ---------------------------------------------------------------------- places
 
 
