@@ -272,12 +272,21 @@ def test_shards_that_are_not_there(folder):
     refused(folder, index, files[1].name)
 
 
-@pytest.mark.parametrize("content", ["{", "{}", "[]", '{"weight_map": [1]}', '{"weight_map": {"a": 1}}'])
-def test_damaged_index(folder, content):
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("{", "not valid JSON"),
+        ("[]", "expected a JSON object"),
+        ("{}", "weight_map"),
+        ('{"weight_map": [1]}', "weight_map"),
+        ('{"weight_map": {"a": 1}}', "weight_map"),
+    ],
+)
+def test_damaged_index(folder, content, expected):
     file_of(folder, "unet").unlink()
     index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(content)
-    refused(folder, index, "weight_map")
+    refused(folder, index, expected)
 
 
 # ---------------------------------------------------------------- what does not fit

@@ -146,7 +146,7 @@ def test_all_that_is_wrong_stands_in_one_error(tmp_path, tensors):
         "3 more",
         "wrong shape or dtype (2): ",
         "model.diffusion_model.out.2.bias (3,) for (4,)",
-        "model.diffusion_model.out.0.bias of dtype I8",
+        "model.diffusion_model.out.0.bias of the kind I8",
         "Stable Diffusion v1.x, single file",
     )
     assert not any(name in message for name in EXTRAS)

@@ -213,7 +213,7 @@ def test_no_one_is_told_to_take_the_dtype_in_use(sd, goldens, dtype):
 def test_half_precision_is_close_and_its_latents_stay_float32(sd):
     """A small picture: a CPU without bfloat16 takes half a minute for one of 128 pixels.
 
-    What is compared is one pass of each network: over several steps of so small a picture, rounding becomes another one.
+    What is compared is one pass of each network: over several steps of so small a picture, rounding grows.
     """
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     assert half.dtype == half.encode_text(MAN).dtype == torch.bfloat16

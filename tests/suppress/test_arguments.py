@@ -218,7 +218,7 @@ def test_any_argument_is_used_or_refused(sd):
     calls = {
         "seed": lambda value: pair("a man", value),
         "prompts": lambda value: pair(value, 0),
-        "job": lambda value: _check_job(Job(PROMPT, "glasses", value)),
+        "job": lambda value: _check_job(sd, Job(PROMPT, "glasses", value)),
         "size": lambda value: sd.check_size(value, 64),
         "engine": lambda value: find_engine(sd, value),
         "method": lambda value: suppress.default_settings(sd, value),
