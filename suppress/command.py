@@ -111,9 +111,14 @@ def choose(args: argparse.Namespace) -> list[str]:
     if args.preset and name != "suppress-eot":
         raise UserError(f"--preset {args.preset} is of suppress-eot, not of {name}")
     if args.strengthen:
-        if args.method or args.preset or args.sheet is not None:
-            raise UserError("--strengthen is a method of its own; leave --method, --preset and --sheet away")
-        return ["strengthen"]
+        if args.preset or args.sheet is not None or (args.method and name != "strengthen"):
+            raise UserError(
+                "--strengthen is a method of its own; leave --preset, --sheet and other methods away (its factor: "
+                "--method strengthen:value=2)"
+            )
+        return [args.method or "strengthen"]
+    if args.method and name == "strengthen":
+        raise UserError("--method strengthen draws more of what it is given; name that with --strengthen WORD")
     if args.sheet is not None:
         if args.method or args.preset:
             raise UserError("--sheet names its methods itself; leave --method and --preset away")

@@ -101,7 +101,7 @@ def fill_from(args: argparse.Namespace) -> list[str]:
     chosen = any(value is not None for value in (args.method, args.preset, args.sheet))
     targets = {name: _targets(path, fields[name]) for name in ("Suppress", "Strengthen") if name in fields}
     if args.remove is None and args.strengthen is None:
-        found |= {"remove": targets.get("Suppress"), "strengthen": None if chosen else targets.get("Strengthen")}
+        found |= {"remove": targets.get("Suppress"), "strengthen": targets.get("Strengthen")}
     repeat.fill(args, found)
     repeat.tell_left_aside(path, fields, (*USED, *ABOUT))
     if args.engine not in (None, *ENGINES):

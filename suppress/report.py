@@ -90,7 +90,7 @@ class Report:
     def _ways_out(self, row: Row) -> list[str]:
         ways = [f"an earlier --start (R is step {row.settings.first})"] if row.settings.first else []
         if self.args.strengthen:
-            return [*ways, "another --seed"]
+            return [*ways, "a larger factor, as --method strengthen:value=2", "another --seed"]
         if row.name != "unread":
             ways.append("--method unread")
         if not getattr(row.settings, "iterations", 0):
