@@ -13,6 +13,8 @@ from minisd import UserError, fetch, options
 from minisd.cli import main
 from minisd.picture import save
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module", autouse=True)
 def _stop_before_the_work(tmp_path_factory):

@@ -13,6 +13,8 @@ from minisd import Average, Controller, Part, Record, Replace, Reweight, Tap, Us
 from minisd.arguments import number, output_path, plain, shown, whole_number
 from minisd.checkpoint import _check_dtype
 
+pytestmark = pytest.mark.quick
+
 NUMBERS = [2, np.int64(2), np.uint8(2), np.array(2), torch.tensor(2), Fraction(2), Decimal(2)]
 NO_NUMBERS = [
     None,

@@ -13,6 +13,8 @@ from minisd import (
     compose,
 )
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def full(sd, inputs):

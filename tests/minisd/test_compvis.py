@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from minisd import SD14, AutoencoderKL, Config, UNet, UNetConfig, VAEConfig, compvis
 
+pytestmark = pytest.mark.quick
+
 # keys of sd-v1-4.ckpt, by hand from CompVis' ldm/modules/diffusionmodules/{openaimodel,model}.py
 KNOWN = {
     "unet": {

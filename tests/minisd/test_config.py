@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from minisd import SD14, CheckpointError, Config, ScheduleConfig, UNetConfig, VAEConfig
 
+pytestmark = pytest.mark.quick
+
 KINDS = {"unet": UNetConfig, "vae": VAEConfig, "scheduler": ScheduleConfig}
 
 

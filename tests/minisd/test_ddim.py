@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from minisd import ScheduleConfig, UserError, ddim
 
+pytestmark = pytest.mark.quick
+
 SD = ScheduleConfig()
 alphas = st.floats(0.004, 1.0)  # ᾱ runs from 0.9992 down to 0.0047
 values = st.lists(st.floats(-10, 10), min_size=3, max_size=3).map(lambda v: torch.tensor(v, dtype=torch.float64))

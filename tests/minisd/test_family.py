@@ -9,6 +9,8 @@ from minisd import CheckpointError
 from minisd.family import SD1, SD1_UNET, family, has_ema
 from minisd.files import Header
 
+pytestmark = pytest.mark.quick
+
 UNET, VAE = "model.diffusion_model.", "first_stage_model."
 TEXT = "cond_stage_model.transformer.text_model.encoder.layers.0.self_attn.q_proj.weight"
 

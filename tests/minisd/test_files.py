@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from minisd import CheckpointError, files
 from minisd.files import Header, SafetensorsFile, open_weights, read_header
 
+pytestmark = pytest.mark.quick
+
 CPU = torch.device("cpu")
 STATE = {
     "a": torch.randn(7, 5, generator=torch.Generator().manual_seed(1)),

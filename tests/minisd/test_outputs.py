@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from minisd import UserError, outputs
 
+pytestmark = pytest.mark.quick
+
 # ---------------------------------------------------------------------- names
 
 

@@ -8,6 +8,8 @@ from PIL import Image, PngImagePlugin
 from minisd import UserError, parameters
 from minisd.picture import save
 
+pytestmark = pytest.mark.quick
+
 FIELDS = {"Steps": 50, "Sampler": "DDIM", "CFG scale": 7.5, "Seed": 0, "Size": "128x128", "Model": "tiny"}
 
 # text with what could be taken for the format's own signs

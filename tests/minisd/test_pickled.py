@@ -18,6 +18,8 @@ from checkpoints import lightning, training_state
 from minisd import CheckpointError
 from minisd.files import PickleFile, open_weights
 
+pytestmark = pytest.mark.quick
+
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
 both_formats = pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
 

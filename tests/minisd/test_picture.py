@@ -11,6 +11,8 @@ from PIL import Image
 
 from minisd import UserError, picture
 
+pytestmark = pytest.mark.quick
+
 
 def noise(width, height, seed=0):
     levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)

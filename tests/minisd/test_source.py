@@ -15,6 +15,8 @@ import minisd
 from minisd import CheckpointError, UserError, source
 from minisd.source import PARTS, Source, find
 
+pytestmark = pytest.mark.quick
+
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
 

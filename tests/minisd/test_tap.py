@@ -18,6 +18,8 @@ from minisd import (
 )
 from minisd.tap import check_reached
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def full(sd, inputs):

@@ -15,6 +15,8 @@ from minisd.cli import word_columns
 from minisd.source import data_folder
 from minisd.tokenizer import EOT, SOT, load_tokenizer, piece_labels, pieces_text
 
+pytestmark = pytest.mark.quick
+
 FOLDERS = {"tiny": data_folder() / "tiny" / "tokenizer", "clip": data_folder() / "clip_tokenizer"}
 
 

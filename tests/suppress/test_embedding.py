@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 import minisd
 import suppress
 
+pytestmark = pytest.mark.quick
+
 
 def by_eigenvectors(chi: np.ndarray, gamma: float) -> np.ndarray:
     """SWR without an SVD: χ f(χᵀχ) with f(λ) = e^(-γ√λ), by the eigenvectors of the Gram matrix of the rows."""

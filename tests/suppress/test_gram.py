@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 import suppress
 from suppress.gram import soft_weight_gram, soft_weight_matmul
 
+pytestmark = pytest.mark.quick
+
 FORMS = [soft_weight_gram, soft_weight_matmul]
 PROMPTS = {"a man without glasses": "glasses", "a man with a beard wearing glasses and a hat in a blue shirt": "a hat"}
 

@@ -11,6 +11,8 @@ from minisd.attention import Attention
 from suppress.loss import Weights
 from suppress.optimize import LayerMean, descend, map_grid, map_scale, read_maps, value_loss
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.fixture(scope="module")
 def everywhere(sd):

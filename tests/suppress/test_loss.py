@@ -18,6 +18,8 @@ from suppress.loss import (
     set_target,
 )
 
+pytestmark = pytest.mark.quick
+
 WORDS = 6
 
 

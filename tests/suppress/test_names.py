@@ -11,6 +11,8 @@ from suppress.job import encode
 from suppress.methods import METHODS, describe_methods, parse_method
 from suppress.variants import VARIANTS, attenuate, keep_top, strengthen, wnnm, zero_bottom, zero_top
 
+pytestmark = pytest.mark.quick
+
 PROMPT = "a man without glasses"
 EOT = tuple(range(5, 77))
 ROWS = (4, *EOT)

@@ -7,6 +7,8 @@ import torch
 from minisd import UserError
 from suppress.metrics import psnr, ssim
 
+pytestmark = pytest.mark.quick
+
 
 def test_psnr_of_a_known_error():
     a = torch.zeros(2, 3, 16, 16)

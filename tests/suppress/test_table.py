@@ -12,6 +12,8 @@ from suppress.evaluation.table import interval, summarise
 from suppress.methods import parse_method
 from suppress.metrics import Detector
 
+pytestmark = pytest.mark.quick
+
 CASES = [Case("last", "a man without glasses", "glasses", "a man"), Case("list", "a hat, a cat", "hat", "a cat")]
 
 

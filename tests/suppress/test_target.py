@@ -8,6 +8,8 @@ import minisd
 import suppress
 from suppress.target import Request, Target, eot_rows, find_negated, find_places, read_request, token_table
 
+pytestmark = pytest.mark.quick
+
 
 @pytest.mark.parametrize(
     ("prompt", "remove", "rows"),
