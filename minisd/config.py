@@ -56,7 +56,7 @@ class UNetConfig:
             out_channels=read("out_channels", cls.out_channels),
             channels=read("block_out_channels", cls.channels),
             attention=attention,
-            layers=read("layers_per_block", cls.layers, most=LAYERS),
+            layers=read("layers_per_block", cls.layers, most=BLOCKS),
             heads=read(heads, cls.heads),
             context_dim=read("cross_attention_dim", cls.context_dim),
             groups=read("norm_num_groups", cls.groups),
@@ -110,7 +110,7 @@ class VAEConfig:
             in_channels=read("in_channels", cls.in_channels),
             latent_channels=read("latent_channels", cls.latent_channels),
             channels=read("block_out_channels", cls.channels),
-            layers=read("layers_per_block", cls.layers, most=LAYERS),
+            layers=read("layers_per_block", cls.layers, most=BLOCKS),
             groups=read("norm_num_groups", cls.groups),
             scaling=read("scaling_factor", cls.scaling),
         )
@@ -253,7 +253,8 @@ def _refuse_other_unets(config: Mapping[str, Any]) -> None:
 
 
 MOST = 2**16  # of any size: SD v1.4's largest is the vocabulary, 49408
-LAYERS = 100  # of one kind: a damaged number would otherwise have modules built for hours
+LAYERS = 100  # of a transformer: a damaged number would otherwise have modules built for hours
+BLOCKS = 16  # residual blocks per resolution, and resolutions
 
 
 def config_reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
@@ -268,8 +269,8 @@ def config_reader(file: str, config: Mapping[str, Any]) -> Callable[..., Any]:
             return isinstance(v, int) and not isinstance(v, bool) and least <= v <= most
 
         if isinstance(default, tuple):
-            kind = f"a list of at most {LAYERS} whole numbers from {least} to {most}"
-            fits = isinstance(value, list | tuple) and 0 < len(value) <= LAYERS and all(map(whole, value))
+            kind = f"a list of at most {BLOCKS} whole numbers from {least} to {most}"
+            fits = isinstance(value, list | tuple) and 0 < len(value) <= BLOCKS and all(map(whole, value))
         elif isinstance(default, bool):
             kind, fits = "true or false", isinstance(value, bool)
         elif isinstance(default, int):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from .errors import UserError
-from .source import data_folder, find, is_hub_id, snapshot
+from .source import data_folder, find, is_hub_id, read_json, snapshot
 
 
 def manifest() -> dict[str, dict[str, str]]:
     """name -> {repo, revision, licence, about} and, where it is no checkpoint, the files that are needed."""
-    return json.loads((data_folder() / "manifest.json").read_text())
+    return read_json(data_folder() / "manifest.json")
 
 
 def fetch(

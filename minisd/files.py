@@ -133,11 +133,13 @@ class Shards:
 
 
 def open_weights(path: Path) -> Weights:
-    """A weight file by its ending: .safetensors, an index .json, or a pickle (.bin, .ckpt, .pt)."""
+    """An index (.json) by its name; .safetensors or a pickle (.bin, .ckpt, .pt) by its first bytes, if it is misnamed."""
     _refuse_no_weights(path)
     if ".index." in path.name and path.suffix == ".json":
         return Shards(path)
-    return SafetensorsFile(path) if path.suffix == ".safetensors" else PickleFile(path)
+    with open(path, "rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"  # behind the header's length
+    return SafetensorsFile(path) if is_safetensors or path.suffix == ".safetensors" else PickleFile(path)
 
 
 def _windows(keys: Iterable[str], shapes: Mapping[str, Header]) -> Iterator[list[str]]:
@@ -178,7 +180,8 @@ def read_header(path: Path) -> dict[str, Header]:
     if size != expected:
         what = "incomplete" if size < expected else "damaged"
         raise CheckpointError(
-            f"{path} is {what}: its header promises {expected:,} bytes and the file has {size:,}. Download it again."
+            f"{path} is {what}: its header promises {shown(expected)} bytes and the file has {size:,}. Download it "
+            "again."
         )
     return found
 

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from . import unpickle
+from .arguments import printable
 from .errors import CheckpointError
 from .unpickle import Call, UnknownInstruction
 
@@ -201,8 +202,8 @@ class Checkpoint:
         if refused:
             more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
             raise CheckpointError(
-                f"{self.path} names {', '.join(refused[:5])}{more}, which most programs would run when they load it: "
-                "it is not opened. Use a .safetensors version of the model."
+                f"{self.path} names {', '.join(map(printable, refused[:5]))}{more}, which most programs would run when "
+                "they load it: it is not opened. Use a .safetensors version of the model."
             )
         return found
 
@@ -246,9 +247,10 @@ class _Bytes:
     def _data_offset(self, entry: zipfile.ZipInfo) -> int:
         """Behind the entry's own header: 30 bytes, its name and an extra field (the padding that torch.save adds)."""
         self._file.seek(entry.header_offset)
-        signature, name, extra = struct.unpack("<4s22xHH", self._file.read(30))
-        if signature != _ZIP:
+        header = self._file.read(30)
+        if len(header) < 30 or header[:4] != _ZIP:
             raise ValueError(f"no entry where {entry.filename} should begin")
+        name, extra = struct.unpack("<26xHH", header)
         return entry.header_offset + 30 + name + extra
 
 

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
 
+MOST = 2_000_000  # instructions of a pickle; SD v1.4's file with the trainer's state has some 10^5
+
 
 class UnknownInstruction(ValueError):
     """An instruction that torch.save does not write."""
@@ -138,7 +140,9 @@ def read(file: IO[bytes]) -> Pickle:
     Raises UnknownInstruction, or another ValueError, IndexError or KeyError if the pickle is damaged.
     """
     machine = _Machine()
-    for opcode, argument, _position in pickletools.genops(file):
+    for count, (opcode, argument, _position) in enumerate(pickletools.genops(file)):
+        if count > MOST:
+            raise ValueError(f"a pickle of more than {MOST:,} instructions")
         machine.step(opcode.name, argument)
     return Pickle(machine.stack[-1], machine.names, machine.elsewhere)
 

@@ -118,6 +118,41 @@ def test_names_of_tensors_cannot_write_over_the_screen(tmp_path):
     assert r"\x1b[2Kall is well\r" in str(caught.value) and len(str(caught.value)) < 1000
 
 
+@pytest.mark.usefixtures("single_files_are_tiny")
+@pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.safetensors"])
+def test_a_file_is_what_its_first_bytes_say(tmp_path, sd, name):
+    """People rename files: a .safetensors file called .ckpt is read, and not called damaged."""
+    file = write(tmp_path / "model.safetensors", tiny_compvis()).rename(tmp_path / name)
+    same_model(minisd.load(file, device="cpu"), sd)
+
+
+def test_a_pickle_of_endless_instructions_and_one_that_names_strange_things(tmp_path):
+    import zipfile
+
+    def zipped(pickle):
+        with zipfile.ZipFile(tmp_path / "m.ckpt", "w") as archive:
+            archive.writestr("m/data.pkl", pickle)
+        return tmp_path / "m.ckpt"
+
+    with pytest.raises(CheckpointError, match="more than 2,000,000 instructions"):
+        minisd.load(zipped(b"\x80\x02N" + b"\x85" * 2_000_100 + b"."), device="cpu")
+    with pytest.raises(CheckpointError) as caught:
+        minisd.load(zipped(b"\x80\x02cos\n\x1b[2Ksystem" + b"x" * 5000 + b"\n."), device="cpu")
+    assert "\x1b" not in str(caught.value) and len(str(caught.value)) < 1000
+
+
+def test_a_record_that_lies_behind_the_end_of_the_file(tmp_path):
+    file = write(tmp_path / "m.bin", {"down_blocks.w": torch.zeros(100)})
+    content = bytearray(file.read_bytes())
+    at = content.rfind(b"data/0")  # in the central directory: the offset of the record stands 4 bytes before its name
+    content[at - len(b"m/") - 4 : at - len(b"m/")] = (2**31).to_bytes(4, "little")
+    file.write_bytes(content)
+    from minisd.files import open_weights
+
+    with pytest.raises(CheckpointError):
+        open_weights(file).read(["down_blocks.w"], torch.float32, torch.device("cpu"))
+
+
 # ---------------------------------------------------------------------- places
 
 
