@@ -20,10 +20,10 @@ BATCH = 8  # pictures drawn at once
 
 
 def generate(args: argparse.Namespace) -> None:
-    told = repeat.generate_options(args) if args.params_from else {}
+    told = repeat.generate_options(args) if args.params_from is not None else {}
     if args.prompt is None:
         raise UserError("nothing to draw: give a PROMPT, or --params-from a picture")
-    if args.strength is not None and not args.image:
+    if args.strength is not None and args.image is None:
         raise UserError("--strength needs --image, the picture to start from")
     fill_defaults(args)
     strength = 0.8 if args.strength is None else args.strength
@@ -93,7 +93,7 @@ def _start(
     args: argparse.Namespace, strength: float, told: repeat.Fields
 ) -> tuple[Image.Image | None, dict[str, object]]:
     """The picture to start from, and what is written about it."""
-    if not args.image:
+    if args.image is None:
         return None, {}
     start = to_rgb(open_picture(args.image))
     about = {"Denoising strength": strength} | repeat.image_fields(os.path.basename(args.image), start)

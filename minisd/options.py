@@ -125,7 +125,7 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
         torch.set_num_threads(args.threads)
 
     return load(
-        args.model or "tiny",
+        "tiny" if args.model is None else args.model,
         args.device,
         getattr(torch, DTYPES[args.dtype or "fp32"]),
         variant=args.variant,

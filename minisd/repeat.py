@@ -34,7 +34,7 @@ def generate_options(args: argparse.Namespace) -> Fields:
         )
     found = {"prompt": prompt, "negative": negative, **shared(path, fields)}
     strength = fields.get("Denoising strength")
-    if strength is not None and args.image:
+    if strength is not None and args.image is not None:
         found["strength"] = _number(path, float, strength)
     elif strength is not None and is_own(fields):
         raise UserError(

@@ -208,6 +208,13 @@ def test_mistakes_are_told_before_the_model_is_loaded(no_model, monkeypatch, cap
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--image", "--params-from", "--model"])
+def test_an_empty_value_is_not_one_that_was_left_away(tmp_path, capsys, option):
+    """As a shell gives it for a variable that is not set."""
+    assert main(["generate", "a man", "--steps", "1", option, ""]) == 2
+    assert capsys.readouterr().err.startswith("minisd: error: ") and names(tmp_path) == []
+
+
 @pytest.mark.parametrize("options", [["--steps", "0"], ["--guidance", "nan"], ["--seed", "-1"], ["--out", "x.gif"]])
 def test_maps_too(no_model, capsys, options):
     assert main(["maps", "a man", *options]) == 2
