@@ -97,7 +97,10 @@ class PickleFile:
         }
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-        return {key: _convert(tensor, dtype, device) for key, tensor in self._file.read(keys)}
+        tensors: dict[str, Tensor] = {}
+        for key, tensor in self._file.read(keys):
+            tensors[key] = _convert(tensor, dtype, device, copy=False).contiguous()
+        return tensors
 
 
 class Shards:
@@ -215,5 +218,5 @@ def _dtype_name(dtype: torch.dtype) -> str:
     return _NAMES.get(dtype) or str(dtype).removeprefix("torch.").upper()
 
 
-def _convert(t: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return t.to(device=device, dtype=dtype if t.is_floating_point() else t.dtype, copy=True)
+def _convert(t: Tensor, dtype: torch.dtype, device: torch.device, copy: bool = True) -> Tensor:
+    return t.to(device=device, dtype=dtype if t.is_floating_point() else t.dtype, copy=copy)

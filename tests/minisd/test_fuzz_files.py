@@ -23,8 +23,8 @@ from minisd.source import read_json
 from minisd.tokenizer import load_tokenizer
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
-few = settings(max_examples=60)
-many = settings(max_examples=200)
+few = settings(max_examples=40)
+many = settings(max_examples=100)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ changes = st.lists(
         st.lists(opcodes | st.integers(0, 255), min_size=1, max_size=4).map(bytes),
     ),
     min_size=1,
-    max_size=4,
+    max_size=2,  # more, and hardly any file is still one
 )
 
 

@@ -146,6 +146,12 @@ def test_only_what_is_asked_for_is_read(tmp_path, zipped):
     tracemalloc.stop()
 
 
+def test_a_column_keeps_no_more_than_its_own_numbers(tmp_path):
+    state = {"column": torch.arange(3000.0).view(100, 30)[:, 3]}
+    found = PickleFile(save(tmp_path / "m.bin", state)).read(state, torch.float32, torch.device("cpu"))["column"]
+    assert torch.equal(found, state["column"]) and found.untyped_storage().nbytes() == 400
+
+
 @both_formats
 def test_numbers_are_those_of_torch_load(tmp_path, zipped):
     """Views, shared and empty storages, odd strides, one number, parameters, attributes, newer dtypes."""
