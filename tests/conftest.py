@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from safetensors.torch import load_file
 import minisd
 
 # The embedded model is so small that a second thread gains nothing, and threads that share their cores with other
-# work wait for each other: up to fifty times longer. The variable is for the processes that tests start.
+# work wait for each other: up to fifty times longer. The variables are for the processes that tests start.
 torch.set_num_threads(1)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # no deadline: the first example of a property may load or compile something, and machines are shared
 settings.register_profile("minisd", deadline=None)
@@ -36,3 +38,15 @@ def goldens():
 def inputs(goldens):
     """(z, t, ctx) for the UNet: two samples with different prompts."""
     return goldens["unet.z"], 501, goldens["text.last_hidden"][goldens["unet.ctx_index"]]
+
+
+@pytest.fixture(scope="session")
+def small(sd):
+    """Pictures of 64 pixels by few layers with random weights: for what looks at no picture, and for compilers."""
+    torch.manual_seed(0)
+    unet = replace(sd.config.unet, channels=(32, 64), attention=(True, True), layers=1, sample_size=8)
+    vae = replace(sd.config.vae, channels=(32, 32, 32, 32), layers=1)
+    parts = {"unet": minisd.UNet(unet), "vae": minisd.AutoencoderKL(vae)}
+    for part in parts.values():
+        part.eval().requires_grad_(False)
+    return replace(sd, config=replace(sd.config, unet=unet, vae=vae), **parts)

@@ -17,8 +17,11 @@ from suppress import Plan
 
 
 @pytest.fixture
-def short(monkeypatch):
-    monkeypatch.setitem(JOBS, "bench", suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=1))
+def short(small, monkeypatch):
+    """A short job on a small model."""
+    job = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=1, resolution=4)
+    monkeypatch.setitem(JOBS, "bench", job)
+    monkeypatch.setattr(Scenario, "load", lambda self, dtype: small)
 
 
 def test_the_bench_job_is_the_designs():

@@ -1,14 +1,14 @@
 """What the engine's tests share: the reference loop's latents and maps, drawn once, and how exactly it repeats them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import pytest
 import torch
 from torch import Tensor
 
-from minisd import AutoencoderKL, Average, UNet, heat_maps, select
+from minisd import Average, heat_maps, select
 from suppress.job import encode
 from suppress.methods import Method, two_branches
 
@@ -51,15 +51,3 @@ def reference(sd) -> Callable[[str, str | tuple[str, ...], tuple[int, ...], Meth
         return Reference(original, edited, *maps, bound=max(1e-3, 10 * own))
 
     return draw
-
-
-@pytest.fixture(scope="session")
-def small(sd):
-    """A UNet and a VAE of random weights with few layers, for what takes its time for each layer: a compiler."""
-    torch.manual_seed(0)
-    unet = replace(sd.config.unet, channels=(32, 64), attention=(True, True), layers=1)
-    vae = replace(sd.config.vae, channels=(32, 32, 32, 32), layers=1)
-    parts = {"unet": UNet(unet), "vae": AutoencoderKL(vae)}
-    for part in parts.values():
-        part.eval().requires_grad_(False)
-    return replace(sd, config=replace(sd.config, unet=unet, vae=vae), **parts)

@@ -15,10 +15,11 @@ from suppress.loss import Weights, attention_loss, find_words, set_target
 PROMPT = "a man without glasses"
 
 
+@pytest.mark.slow
 def test_whole_graphs_of_every_pass(small):
     """fullgraph=True raises at a graph break; here with the backend that runs the captured graph as it is."""
     torch._dynamo.reset()
-    settings = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, resolution=8)
+    settings = suppress.SuppressEOT.official(steps=3, start=1, stop=3, iterations=2, resolution=4)
     want = suppress.run(small, PROMPT, "glasses", settings=settings, engine="reference")
     engine = Fast(small, Plan(compile="eager", graph=True))
     got = suppress.run(small, PROMPT, "glasses", settings=settings, engine=engine)
@@ -29,6 +30,7 @@ def test_whole_graphs_of_every_pass(small):
     assert (again.latents - got.latents).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler, which is not here")
 @pytest.mark.parametrize("form", ["cosine", "l2"])
 def test_the_fused_loss_and_its_gradient_by_inductor(form):
