@@ -42,9 +42,9 @@ def inputs(goldens):
 
 @pytest.fixture(scope="session")
 def small(sd):
-    """A UNet and a VAE of few layers with random weights: for what needs no picture, and for compilers."""
+    """Pictures of 64 pixels by few layers with random weights: for what looks at no picture, and for compilers."""
     torch.manual_seed(0)
-    unet = replace(sd.config.unet, channels=(32, 64), attention=(True, True), layers=1)
+    unet = replace(sd.config.unet, channels=(32, 64), attention=(True, True), layers=1, sample_size=8)
     vae = replace(sd.config.vae, channels=(32, 32, 32, 32), layers=1)
     parts = {"unet": minisd.UNet(unet), "vae": minisd.AutoencoderKL(vae)}
     for part in parts.values():

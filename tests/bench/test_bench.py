@@ -19,7 +19,7 @@ from suppress import Plan
 @pytest.fixture
 def short(small, monkeypatch):
     """A short job on a small model."""
-    job = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, resolution=8)
+    job = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=1, resolution=4)
     monkeypatch.setitem(JOBS, "bench", job)
     monkeypatch.setattr(Scenario, "load", lambda self, dtype: small)
 

@@ -19,7 +19,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 
 def test_main_job(tmp_path, capsys):
-    assert main(["a man without glasses", "--remove", "glasses", "--seed", "0", "--steps", "20"]) == 0
+    assert main(["a man without glasses", "--remove", "glasses", "--seed", "0", "--steps", "8"]) == 0
     out = capsys.readouterr().out
     assert "removing 'glasses' (as named)" in out
     assert re.search(r"4  glasses   <- target", out) and "5-76  [EOT]" in out
@@ -32,7 +32,7 @@ def test_main_job(tmp_path, capsys):
     assert file.name == "a-man-without-glasses-s0.png"
     prompt, _negative, fields = parameters.read(file)
     assert prompt == "a man without glasses"
-    assert fields["Suppress"] == "glasses" and fields["Seed"] == "0" and fields["Steps"] == "20"
+    assert fields["Suppress"] == "glasses" and fields["Seed"] == "0" and fields["Steps"] == "8"
     report = json.loads(file.with_suffix(".json").read_text())
     [result] = report["results"]
     assert report["targets"] == ["glasses"] and result["settings"]["start"] < 0.2

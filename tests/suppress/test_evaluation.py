@@ -22,7 +22,7 @@ from suppress.metrics import ClipScore, Detector
 from suppress.target import find_rows
 
 CLASSES = ["glasses", "sunglasses", "hat"]
-JOB = ["--steps", "2", "--seeds", "2", "--kinds", "last", "--only", "SWR", "phrase deleted"]
+JOB = ["--steps", "2", "--seeds", "2", "--kinds", "first", "--only", "SWR", "phrase deleted"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,18 +77,18 @@ def test_passes_with_gradient_are_counted(sd):
 def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     assert main(JOB) == 0
     table = capsys.readouterr().out
-    assert "target last** (4 prompts × 2 seeds)" in table and "| SWR |" in table
+    assert "words after the target** (2 prompts × 2 seeds)" in table and "| SWR |" in table
     file = tmp_path / "suppress-eval.jsonl"
     lines = file.read_text().splitlines()
-    assert len(lines) == 8  # two rows on four prompts
+    assert len(lines) == 4  # two rows on two prompts
     first = json.loads(lines[0])
     assert len(first["ssim"]) == 2 and first["passes"] == 8  # two steps × two branches × two halves of the guidance
     # a run that was killed while it wrote: the torn line is measured again, the others are not
-    marked = [json.dumps(json.loads(line) | {"seconds": 123.0}) for line in lines[:5]]
-    file.write_text("\n".join(marked) + "\n" + lines[5][:40])
+    marked = [json.dumps(json.loads(line) | {"seconds": 123.0}) for line in lines[:2]]
+    file.write_text("\n".join(marked) + "\n" + lines[2][:40])
     assert main(JOB) == 0
     seconds = [json.loads(line)["seconds"] for line in file.read_text().splitlines()]
-    assert len(seconds) == 8 and seconds[:5] == [123.0] * 5 and 123.0 not in seconds[5:]
+    assert len(seconds) == 4 and seconds[:2] == [123.0] * 2 and 123.0 not in seconds[2:]
     heading, _, table = (tmp_path / "suppress-eval.md").read_text().partition("\n\n")
     assert heading == HEADING and table.strip() in capsys.readouterr().out
 

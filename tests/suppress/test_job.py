@@ -55,7 +55,7 @@ def test_the_original_is_what_generate_draws(sd):
 
 
 def test_glasses_disappear(sd):
-    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.SuppressEOT(steps=20, start=0))
+    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.SuppressEOT(steps=8, start=0))
     detector = Detector.of(sd)
     assert (detector.scores(result.original)["glasses"] > 0.9).all()
     assert (detector.scores(result.image)["glasses"] < 0.1).all()

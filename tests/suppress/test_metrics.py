@@ -15,7 +15,7 @@ from suppress.metrics import ClipScore, Detector, Unavailable
 @pytest.fixture(scope="module")
 def pictures(sd):
     prompts = ["a man wearing glasses", "a woman in the rain", "a cat wearing a crown"]
-    return sd.generate(prompts, seed=0, steps=20)
+    return sd.generate(prompts, seed=0, steps=8)
 
 
 @pytest.fixture(scope="module")

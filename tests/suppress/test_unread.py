@@ -75,7 +75,7 @@ def test_sharing_leaves_the_original_branch_alone(sd):
 def test_word_in_the_middle_of_a_list_disappears(sd):
     from suppress.metrics import Detector
 
-    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.Unread(steps=20, start=0.1))
+    result = suppress.run(sd, PROMPT, "glasses", seed=[0, 1], settings=suppress.Unread(steps=8, start=0.1))
     detector = Detector.of(sd)
     before, after = detector.scores(result.original), detector.scores(result.image)
     assert before["glasses"].min() > 0.9 and after["glasses"].max() < 0.1

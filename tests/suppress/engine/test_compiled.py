@@ -19,7 +19,7 @@ PROMPT = "a man without glasses"
 def test_whole_graphs_of_every_pass(small):
     """fullgraph=True raises at a graph break; here with the backend that runs the captured graph as it is."""
     torch._dynamo.reset()
-    settings = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, resolution=8)
+    settings = suppress.SuppressEOT.official(steps=3, start=1, stop=3, iterations=2, resolution=4)
     want = suppress.run(small, PROMPT, "glasses", settings=settings, engine="reference")
     engine = Fast(small, Plan(compile="eager", graph=True))
     got = suppress.run(small, PROMPT, "glasses", settings=settings, engine=engine)
