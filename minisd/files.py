@@ -136,7 +136,7 @@ class Shards:
 
 
 def open_weights(path: Path) -> Weights:
-    """An index (.json) by its name; .safetensors or a pickle (.bin, .ckpt, .pt) by its first bytes, if it is misnamed."""
+    """An index (.json) by its name; .safetensors or a pickle (.bin, .ckpt, .pt) by its first bytes, if misnamed."""
     _refuse_no_weights(path)
     if ".index." in path.name and path.suffix == ".json":
         return Shards(path)
