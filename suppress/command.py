@@ -10,7 +10,7 @@ from pathlib import Path
 
 from minisd import StableDiffusion, UserError, options
 from minisd.outputs import check_out
-from minisd.pipeline import check_prompt, pair
+from minisd.pipeline import pair
 
 from . import repeat
 from .engine import find_engine
@@ -76,7 +76,7 @@ def _find_prompt(args: argparse.Namespace) -> None:
     values = getattr(args, name) or []
     for k, value in enumerate(values):
         others = values[:k] + values[k + 1 :]
-        if others and all(target.places for target in read_request(check_prompt(value), others).found):
+        if others and _names_all(value, others):
             args.prompt = value
             setattr(args, name, others)
             return
@@ -85,21 +85,32 @@ def _find_prompt(args: argparse.Namespace) -> None:
     raise UserError(f"nothing to draw: give a PROMPT, or --params-from a picture{swallowed}")
 
 
+def _names_all(prompt: str, words: list[str]) -> bool:
+    try:
+        return all(target.places for target in read_request(prompt, words).found)
+    except UserError:  # no text, or "hat:2" where there is one hat
+        return False
+
+
 def check_folder(name: str | None) -> None:
     """UserError, before the work, unless pictures can be written into the folder, or it can be made."""
     if name is None:
         return
     folder = Path(name)
+    there = True
     try:
-        there = folder.is_dir()
-        place = folder if there else folder.absolute().parent
-        if not there and (os.path.lexists(folder) or not place.is_dir()):
-            what = "is a file, not a folder" if folder.exists() else f"cannot be made: there is no folder {place}"
-            raise UserError(f"--save-pictures {folder}: it {what}")
-        if not os.access(place, os.W_OK | os.X_OK):
-            raise UserError(f"--save-pictures {folder}: the folder {place} cannot be written to")
-    except (OSError, ValueError) as error:  # a name that is too long, or holds a NUL
+        os.lstat(folder)
+    except FileNotFoundError:
+        there = False
+    except (OSError, ValueError) as error:
         raise UserError(f"--save-pictures {name[:60]!r} cannot be the name of a folder: {error}") from None
+    place = folder if there else folder.absolute().parent
+    if there and not folder.is_dir():
+        raise UserError(f"--save-pictures {folder} is a file; give the name of a folder")
+    if not place.is_dir():
+        raise UserError(f"--save-pictures {folder}: there is no folder {place}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"--save-pictures {folder}: the folder {place} cannot be written to")
 
 
 # ---------------------------------------------------------------------- methods

@@ -213,22 +213,22 @@ def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
 
 
 def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
-    """What tells the rows of a sheet apart: a method's name, or of one with settings of its own these alone, as rows
-    may differ in nothing else and labels are cut. What all rows have is no row's own.
+    """What tells the rows of a sheet apart: a method's name with settings of its own, or where several rows have one
+    method, these alone, as labels are cut. What all rows have in common is no row's own.
     """
     found = []
     for row in rows:
         usual, _origin = default_settings(
             sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
         )
-        found.append({k: getattr(row.settings, k) for k in METHODS[row.name].settings if _differ(row, usual, k)})
-    shared = set.intersection(*(set(own.items()) for own in found)) if len(rows) > 1 else set()
-    own = [[f"{k}={v}" for k, v in settings.items() if (k, v) not in shared] for settings in found]
-    return [",".join(settings) or row.name for row, settings in zip(rows, own, strict=True)]
-
-
-def _differ(row: Row, usual: Method, name: str) -> bool:
-    return getattr(row.settings, name) != getattr(usual, name)
+        pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
+        found.append({f"{name}={value}" for name, value in pairs.items() if value != getattr(usual, name)})
+    shared = set.intersection(*found) if len(rows) > 1 else set()
+    labels, names = [], [row.name for row in rows]
+    for name, settings in zip(names, found, strict=True):
+        own = ",".join(sorted(settings - shared))
+        labels.append(own if own and names.count(name) > 1 else f"{name}:{own}" if own else name)
+    return labels
 
 
 def _scored(label: str, scores: Scores, side: str, count: int) -> list[str]:
