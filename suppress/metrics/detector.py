@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from minisd import StableDiffusion
 from minisd.picture import from_pil
+from minisd.source import check_regular
 
 from .unavailable import Unavailable, reading
 
@@ -102,7 +103,9 @@ class Detector:
 
     def __init__(self, folder: Path):
         with reading(folder):
-            self.names: list[str] = json.loads((folder / "attributes.json").read_text())
+            for file in ("attributes.json", "model.safetensors"):
+                check_regular(folder / file)  # a pipe would be waited for without end
+            self.names: list[str] = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
             if not isinstance(self.names, list) or not all(isinstance(name, str) for name in self.names):
                 raise Unavailable(f"{folder / 'attributes.json'} is no list of names")
             self.network = Network(len(self.names))

@@ -124,6 +124,15 @@ def test_a_damaged_detector_is_unavailable(judges, file, content):
         Detector.of(judges)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+@pytest.mark.parametrize("file", ["attributes.json", "model.safetensors"])
+def test_a_pipe_in_a_detectors_place_is_not_waited_for(judges, file):
+    damage(judges.folder / "detector" / file, None)
+    os.mkfifo(judges.folder / "detector" / file)
+    with pytest.raises(Unavailable, match="pipe"):
+        Detector.of(judges)
+
+
 @pytest.mark.parametrize(
     ("file", "content"),
     [
