@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_SEEDS = 10_000  # of one command: a range such as 0-99999999 is a slip of the hand
 
+SPINS = "1000"  # turns of the loop in which a thread waits; with 10000 a busy machine slows a run noticeably more
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -111,9 +112,12 @@ def before_torch() -> None:
 
     Idle threads of PyTorch's thread pool spin while they wait for work. On a busy machine they take the processor from
     the thread that they wait for, and a run takes several times as long (`python -m bench.busy`). A passive thread
-    sleeps. On idle cores the difference does not show.
+    sleeps, but to wake it up takes long: on idle cores the layers of a small model wait for that. So GNU's OpenMP,
+    which PyTorch has on Linux, is told to spin for a moment, and to sleep then; others have no such number.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
 
 
 def load_model(args: argparse.Namespace) -> StableDiffusion:

@@ -12,7 +12,7 @@ import suppress
 
 def python(code, **env):
     """Standard output of a new process."""
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("OMP_")} | env
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "GOMP_"))} | env
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=clean)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -38,7 +38,14 @@ print(*{name.split(".")[0] for name in sys.modules})
     assert "torch" in loaded and not {"transformers", "diffusers", "sympy", "huggingface_hub"} & set(loaded)
 
 
-@pytest.mark.parametrize(("given", "want"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+@pytest.mark.parametrize(
+    ("given", "want"),
+    [
+        ({}, "PASSIVE 1000"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+    ],
+)
 def test_idle_threads_sleep_unless_the_user_says_otherwise(given, want):
     """Set by the commands before torch is imported; a user's own setting wins."""
     code = """
@@ -46,7 +53,7 @@ import argparse, os, sys
 from minisd import options
 def command(args):
     assert "torch" not in sys.modules
-    print(os.environ["OMP_WAIT_POLICY"])
+    print(os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT"))
 options.run("minisd", command, argparse.Namespace())
 """
     assert python(code, **given).strip() == want
