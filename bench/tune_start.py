@@ -53,7 +53,7 @@ def main() -> None:
                 "mean DetScore by R": {str(k): v for k, v in scores.items()},
             },
         }
-        (sd.folder / "defaults.json").write_text(json.dumps(content, indent=2) + "\n")
+        (sd.folder / "defaults.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

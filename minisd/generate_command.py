@@ -77,16 +77,8 @@ def fill_defaults(args: argparse.Namespace) -> None:
 def fields(
     sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tuple[int, int], start: Mapping[str, object]
 ) -> dict[str, object]:
-    """What repeats a picture, in the field's order and names. start: of the picture that it was drawn over."""
-    return {
-        "Steps": args.steps,
-        "Sampler": "DDIM",
-        "CFG scale": args.guidance,
-        "Seed": seed,
-        "Size": f"{size[0]}x{size[1]}",
-        **start,
-        **options.model_fields(sd, args),
-    }
+    """What repeats a picture. start: of the picture that it was drawn over."""
+    return {**options.drawing_fields(sd, args, args.steps, args.guidance, seed, size), **start}
 
 
 def _start(

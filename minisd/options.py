@@ -138,6 +138,20 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
     )
 
 
+def drawing_fields(
+    sd: StableDiffusion, args: argparse.Namespace, steps: int, guidance: float, seed: int, size: tuple[int, int]
+) -> dict[str, object]:
+    """What a picture's parameters say of how it was drawn, in the field's order and names. size: (width, height)"""
+    return {
+        "Steps": steps,
+        "Sampler": "DDIM",
+        "CFG scale": guidance,
+        "Seed": seed,
+        "Size": f"{size[0]}x{size[1]}",
+        **model_fields(sd, args),
+    }
+
+
 def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, object]:
     """What a picture's parameters say of its model and its making; None where it is the default."""
     return {

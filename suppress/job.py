@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -13,10 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from minisd import Average, StableDiffusion, UserError, compose, heat_maps, select
+from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
 from minisd.arguments import shown
 from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
+from minisd.source import read_json
 
 from .engine import Fast, find_engine
 from .fetched import Fetched
@@ -226,12 +226,9 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
     if not file or not file.is_file():
         return {}
     try:
-        content = json.loads(file.read_text())
-    except ValueError as error:
-        raise UserError(f"{file} is not JSON ({error}); mend it, or remove it for the published settings") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file} holds no settings by the names of methods; remove it for the published ones")
-    return content
+        return read_json(file)
+    except CheckpointError as error:
+        raise UserError(f"{error}; mend it, or remove it for the published settings") from None
 
 
 def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:

@@ -20,7 +20,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from minisd import UserError, options, parameters, repeat
+from minisd import UserError, parameters, repeat
 from minisd.repeat import Fields
 
 from .engine import ENGINES
@@ -28,8 +28,6 @@ from .methods import METHODS, method_spec, parse_method
 from .target import Request
 
 if TYPE_CHECKING:
-    from minisd import StableDiffusion
-
     from .methods import Method
 
 USED = ("Suppress", "Strengthen", "Suppress method", "Suppress sheet", "Suppress seeds", "Suppress engine")
@@ -37,20 +35,6 @@ ABOUT = ("Suppress start",)
 
 
 # ---------------------------------------------------------------------- writing
-
-
-def original_fields(
-    sd: StableDiffusion, args: argparse.Namespace, settings: Method, seed: int, size: tuple[int, int]
-) -> dict[str, object]:
-    """What repeats an original picture: fields of `minisd generate`. size: (width, height)"""
-    return {
-        "Steps": settings.steps,
-        "Sampler": "DDIM",
-        "CFG scale": settings.guidance,
-        "Seed": seed,
-        "Size": f"{size[0]}x{size[1]}",
-        **options.model_fields(sd, args),
-    }
 
 
 def suppress_fields(

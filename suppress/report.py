@@ -20,7 +20,7 @@ from minisd.picture import overlay, png, sheet
 from .job import Result, default_settings, join
 from .judges import STRENGTHENED, SUPPRESSED, Judges, Scores, both, failures, join_scores, table
 from .methods import METHODS, Method
-from .repeat import original_fields, suppress_fields
+from .repeat import suppress_fields
 from .target import Request
 
 
@@ -115,11 +115,16 @@ class Report:
 
     def _parameters(self, rows: Sequence[Row], count: int) -> str:
         size = both(_drawn(rows[0]))[0][0].size
-        fields = original_fields(self.sd, self.args, rows[0].settings, self.seeds[0], size)
+        fields = self._original_fields(rows[0], self.seeds[0], size)
         methods = [(row.name, row.settings) for row in rows]
         sheet = self.args.sheet is not None
         fields |= suppress_fields(self.args, self.request, methods, self.seeds[:count], sheet)
         return parameters.to_text(self.request.prompt, "", fields)
+
+    def _original_fields(self, row: Row, seed: int, size: tuple[int, int]) -> dict[str, object]:
+        """What repeats an original picture: the fields of `minisd generate`."""
+        s = row.settings
+        return options.drawing_fields(self.sd, self.args, s.steps, s.guidance, seed, size)
 
     def _content(self, rows: Sequence[Row]) -> dict[str, object]:
         """Of the JSON: all that repeats the run, and what came out."""
@@ -162,7 +167,7 @@ class Report:
         ending = slug(self.labels[k]) if self.args.sheet is not None else self.side
         stem = slug(self.request.prompt)
         for seed, original, picture in zip(self.seeds[first:], *both(result), strict=False):
-            fields = original_fields(self.sd, self.args, row.settings, seed, picture.size)
+            fields = self._original_fields(row, seed, picture.size)
             if k == 0:
                 text = parameters.to_text(self.request.prompt, "", fields)
                 write_output({".png": png(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)

@@ -15,7 +15,8 @@ from typing import Any
 
 from minisd import StableDiffusion, UserError
 from minisd.arguments import shown
-from minisd.pipeline import CONTEXT, check_prompt
+from minisd.config import CONTEXT
+from minisd.pipeline import check_prompt
 
 from .negation import find_negated, find_negations
 

@@ -138,14 +138,8 @@ def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters:
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:
     from minisd import parameters
 
-    s = study.settings
-    fields = {
-        "Steps": s.steps,
-        "Sampler": "DDIM",
-        "CFG scale": s.guidance,
-        "Seed": study.seeds[0],
-        "Model": sd.name,
-        "Precision": None if args.dtype == "fp32" else args.dtype,
+    s, side = study.settings, sd.config.unet.sample_size * sd.vae.config.factor
+    fields = options.drawing_fields(sd, args, s.steps, s.guidance, study.seeds[0], (side, side)) | {
         "Suppress": ", ".join(study.prompt.request.named),
         "Suppress start": s.first,
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from minisd.pipeline import CONTEXT
+from minisd.config import CONTEXT
 
 from ..embedding import take_rows
 from .findings import Findings

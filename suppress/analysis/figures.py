@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from minisd import UserError
-from minisd.pipeline import CONTEXT
+from minisd.config import CONTEXT
 
 from .findings import NAMES, Findings, Panel
 from .leak import FORMS, summarise, verdict

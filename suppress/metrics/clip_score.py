@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import CheckpointError, StableDiffusion
+from minisd.config import CONTEXT
 from minisd.fetch import fetch
 from minisd.picture import from_pil
-from minisd.pipeline import CONTEXT
 from minisd.source import read_json
 from minisd.tokenizer import Tokenizer, load_tokenizer
 

@@ -72,6 +72,7 @@ def test_command(folder, capsys):
     assert [float(row["original"]) for row in read(made / "leak.csv")[:4]] == [0] * 4
     prompt, _, fields = parameters.read(made / "zeroing.png")
     assert prompt == PROMPT and fields["Suppress"] == "glasses"
+    assert {"Size", "Version", "Torch", "Device", "Date"} <= set(fields)
     assert main([*job[:2], "singular"]) == 0 and (folder / f"{made.name}-2" / "singular.png").is_file()
 
 

@@ -121,9 +121,19 @@ def test_defaults_belong_to_the_checkpoint(sd):
     assert suppress.Unread().start == 0.2
 
 
-@pytest.mark.parametrize("content", ["{broken", "[]", '{"all": {"start": "x"}}', '{"all": {"colour": 1}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{broken",
+        "[]",
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param(b"\xff", id="no UTF-8"),
+        '{"all": {"start": "x"}}',
+        '{"all": {"colour": 1}}',
+    ],
+)
 def test_damaged_defaults_are_an_error(sd, tmp_path, content):
-    (tmp_path / "defaults.json").write_text(content)
+    (tmp_path / "defaults.json").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(minisd.UserError):
         suppress.default_settings(replace(sd, folder=tmp_path))
 
