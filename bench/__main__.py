@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from minisd import UserError, options
+from minisd import UserError
+from minisd.cli import options
 
 from . import report
 from .ladder import Rung, ladder

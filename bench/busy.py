@@ -4,7 +4,7 @@
     python -m bench.busy --runs 5 --busy 2
 
 A busy machine is imitated by processes that compute without end, as many as --busy says. PyTorch's threads wait for
-work by spinning unless OMP_WAIT_POLICY is PASSIVE; the command lines set something in between (minisd/options.py).
+work by spinning unless OMP_WAIT_POLICY is PASSIVE; the command lines set something in between (minisd/cli/options.py).
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from minisd.outputs import free_name, write_text
+from minisd.base.outputs import free_name, write_text
 
 from .scenario import Scenario
 from .timing import Measured, quantile

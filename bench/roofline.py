@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minisd import StableDiffusion
 from suppress import Plan
+from suppress.edits.maps import LayerMean, map_scale
 from suppress.engine.packed import PackedLinear, can_pack
-from suppress.optimize import LayerMean, map_scale
 
 from .ladder import BARE
 from .scenario import Scenario

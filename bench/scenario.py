@@ -9,9 +9,9 @@ import torch
 
 import minisd
 from minisd import StableDiffusion
-from minisd.source import data_folder
+from minisd.loading.source import data_folder
+from minisd.loading.tokenizer import load_tokenizer
 from minisd.text import TextEncoder
-from minisd.tokenizer import load_tokenizer
 from suppress import Job, SuppressEOT
 
 PROMPT, TARGET = "a man without glasses", "glasses"

@@ -9,13 +9,13 @@ In three lines:
 
 from typing import TYPE_CHECKING
 
-from .errors import CheckpointError, UserError
-from .lazy import attributes
+from .base.errors import CheckpointError, UserError
+from .base.lazy import attributes
 
 if TYPE_CHECKING:
     from .attention import Site
-    from .checkpoint import load
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+    from .loading.checkpoint import load
     from .pipeline import StableDiffusion
     from .tap import Average, Controller, Part, Record, Replace, Reweight, Tap, compose, heat_maps, select
     from .text import TextEncoder
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "attention": ("Site",),
-    "checkpoint": ("load",),
+    "loading.checkpoint": ("load",),
     "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
     "pipeline": ("StableDiffusion",),
     "tap": (

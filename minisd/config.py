@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .arguments import shown
-from .errors import CheckpointError
+from .base.arguments import shown
+from .base.errors import CheckpointError
 
 CONTEXT = 77  # tokens of a prompt, [SOT] and [EOT] included
 

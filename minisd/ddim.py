@@ -13,9 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .arguments import is_whole, plain, shown
+from .base.arguments import is_whole, plain, shown
+from .base.errors import UserError
 from .config import ScheduleConfig
-from .errors import UserError
 
 
 def alpha_bar(config: ScheduleConfig) -> Tensor:

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
 from torch import Tensor
 
-from .errors import UserError
-from .outputs import Writer, write_file
+from .base.errors import UserError
+from .base.outputs import Writer, write_file
 
 # a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)

@@ -21,13 +21,13 @@ from PIL import Image
 from torch import Tensor
 
 from . import ddim
-from .arguments import is_number, is_whole, number, plain, shown, whole_number
+from .base.arguments import is_number, is_whole, number, plain, shown, whole_number
+from .base.errors import UserError
 from .config import CONTEXT, Config
-from .errors import UserError
+from .loading.tokenizer import Tokenizer, piece_labels, pieces_text
 from .picture import from_pil, to_pil
 from .tap import Tap, check_tap
 from .text import TextEncoder
-from .tokenizer import Tokenizer, piece_labels, pieces_text
 from .unet import UNet
 from .vae import AutoencoderKL
 
@@ -67,7 +67,7 @@ class StableDiffusion:
     def pieces(self, prompt: str) -> list[str]:
         """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; the last piece of a word ends in </w>.
 
-        The letters of a piece stand for bytes (minisd/tokenizer.py): `pieces_text(pieces)` is what they say.
+        The letters of a piece stand for bytes (minisd/loading/tokenizer.py): `pieces_text(pieces)` is what they say.
         """
         return self.tokenizer.pieces(check_prompt(prompt))
 

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .arguments import is_whole, plain, shown
-from .errors import UserError
+from .base.arguments import is_whole, plain, shown
+from .base.errors import UserError
 
 if TYPE_CHECKING:
     from .attention import Attention, Site

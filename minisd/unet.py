@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Site, SpatialTransformer, tile
+from .base.errors import UserError
 from .config import UNetConfig
-from .errors import UserError
 from .tap import Tap, check_reached
 
 

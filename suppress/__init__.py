@@ -7,21 +7,21 @@ result.image.save("without.png")
 
 from typing import TYPE_CHECKING
 
-from minisd.lazy import attributes
+from minisd.base.lazy import attributes
 
 if TYPE_CHECKING:
-    from .embedding import soft_weight
+    from .edits.spectrum import soft_weight
     from .engine import Fast, Plan
     from .job import Job, Result, default_settings, run, run_batch
     from .methods import METHODS, Method, SuppressEOT, Unread
-    from .target import find_rows
+    from .prompt import find_rows
 
 _MODULES = {
-    "embedding": ("soft_weight",),
+    "edits.spectrum": ("soft_weight",),
     "engine": ("Fast", "Plan"),
     "job": ("Job", "Result", "default_settings", "run", "run_batch"),
     "methods": ("METHODS", "Method", "SuppressEOT", "Unread"),
-    "target": ("find_rows",),
+    "prompt": ("find_rows",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 

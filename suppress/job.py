@@ -13,15 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
-from minisd.arguments import shown
+from minisd.base.arguments import shown
+from minisd.loading.source import read_json
 from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
-from minisd.source import read_json
 
 from .engine import Fast, find_engine
-from .fetched import Fetched
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
-from .target import Request, eot_rows, find_rows, read_request
+from .metrics.fetched import Fetched
+from .prompt import Request, eot_rows, find_rows, read_request
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
@@ -40,8 +40,8 @@ class Result:
     # with maps=True, (B,77,h,w) each, the mean over steps, sites and heads
     maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`: where the pixels looked
     original_maps: Tensor | None = field(default=None, repr=False)  # those of `original`
-    # `maps` weighted by what is fetched there (suppress/fetched.py): 0 for a row of zeros, however much it is looked
-    # at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
+    # `maps` weighted by what is fetched there (suppress/metrics/fetched.py): 0 for a row of zeros, however much it is
+    # looked at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
     fetched: Tensor | None = field(default=None, repr=False)
 
 

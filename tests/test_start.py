@@ -64,7 +64,7 @@ def test_threads(sd, monkeypatch):
 
     import torch
 
-    from minisd import options
+    from minisd.cli import options
 
     counts = []
     monkeypatch.setattr(torch, "set_num_threads", counts.append)
@@ -77,7 +77,7 @@ def test_threads(sd, monkeypatch):
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1.5", "", "99999999999999999999", "²"])
 def test_odd_numbers_of_threads(text, capsys):
-    from minisd.cli import main
+    from minisd.cli.commands import main
 
     with pytest.raises(SystemExit) as stop:
         main(["generate", "a man", "--threads", text])

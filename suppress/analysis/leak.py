@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 
 from minisd import StableDiffusion
-from minisd.tokenizer import pieces_text
+from minisd.loading.tokenizer import pieces_text
 
-from ..embedding import soft_weight
+from ..edits.spectrum import soft_weight
+from ..edits.variants import zero
 from ..metrics import Unavailable
-from ..variants import zero
 from .embeddings import token_names
 from .findings import Findings
 from .study import Study

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..variants import keep_top, zero
+from ..edits.variants import keep_top, zero
 from .findings import Findings, gather, judge
 from .study import Study
 

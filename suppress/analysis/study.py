@@ -20,10 +20,10 @@ from minisd import StableDiffusion
 from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_settings, pair
 
-from ..embedding import soft_weight
+from ..edits.spectrum import soft_weight
 from ..job import default_settings, encode
 from ..methods import Prompt, SuppressEOT
-from ..target import Request, read_request
+from ..prompt import Request, read_request
 from .judge import Judge
 
 # a context this close to the original's is the original's: an SVD and back leaves less, in float64

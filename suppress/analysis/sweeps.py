@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..embedding import soft_weight
+from ..edits.spectrum import soft_weight
+from ..edits.variants import zero_bottom, zero_top
 from ..job import run
 from ..methods import SuppressEOT
-from ..variants import zero_bottom, zero_top
 from .findings import Findings, Panel, gather, judge
 from .study import Study
 

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from minisd.lazy import attributes
+from minisd.base.lazy import attributes
 
 from .plan import ENGINES, Plan, find_engine
 

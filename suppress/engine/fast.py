@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from minisd import StableDiffusion, UserError
-from minisd.arguments import shown
+from minisd.base.arguments import shown
 from minisd.pipeline import check_model
 
 from ..methods import Method, Prompt, Watch

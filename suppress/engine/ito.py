@@ -1,4 +1,4 @@
-"""Inference-time optimisation in the fast loop: suppress/optimize.py for a batch, in passes that end early."""
+"""Inference-time optimisation in the fast loop: suppress/edits/maps.py for a batch, in passes that end early."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..loss import Target, find_words, set_target
+from ..edits.attention_loss import Target, find_words, set_target
+from ..edits.maps import LayerMean, map_grid, map_scale
 from ..methods import Prompt, SuppressEOT
-from ..optimize import LayerMean, map_grid, map_scale
 from . import passes
 from .memory import samples_at_once, saved_bytes
 from .passes import Reader

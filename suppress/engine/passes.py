@@ -14,8 +14,8 @@ from torch import Tensor
 from minisd import Part, Tap, UNet, compose
 from minisd.unet import Head
 
-from ..loss import Maps, Target, attention_loss
-from ..optimize import LayerMean, descend, gradient_scale, map_grid
+from ..edits.attention_loss import Maps, Target, attention_loss
+from ..edits.maps import LayerMean, descend, gradient_scale, map_grid
 
 
 @dataclass(frozen=True)

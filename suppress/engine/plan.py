@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
-from minisd.arguments import plain, shown, whole_number
+from minisd.base.arguments import plain, shown, whole_number
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class Plan:
     shared_maps: bool = True  # the reference maps come out of the original branch's own pass
     ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed
     one_batch: bool = True  # with and without the prompt, original and suppressed: one UNet call
-    gram: bool = True  # SWR once a run, on the Gram matrix (suppress/gram.py), and not an SVD every step
+    gram: bool = True  # SWR once a run, on the Gram matrix (suppress/engine/gram.py), and not an SVD every step
     packed: bool = False  # a CPU's float32 weights arranged once for its vectors, in copies of their own (packed.py)
     sliced: bool = False  # feed-forward layers a slice of the pixels at a time, which stays in a CPU's cache (cpu.py)
     channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once compiled

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from minisd import Part, Tap, compose, ddim
 
-from ..gram import soft_weight_gram
+from ..edits.maps import descend, map_scale, value_loss
 from ..methods import Method, Prompt, SuppressEOT, Watch
-from ..optimize import descend, map_scale, value_loss
 from . import passes
+from .gram import soft_weight_gram
 from .ito import Ito
 
 if TYPE_CHECKING:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.arguments import is_finite, is_number, output_path, shown
-from minisd.outputs import write_file
+from minisd.base.arguments import is_finite, is_number, output_path, shown
+from minisd.base.outputs import write_file
 
 from ..methods import Method
-from .protocol import Case
+from .cases import Case
 
 Cell = dict[str, Any]
 Key = tuple[str, str]  # (row, prompt)

@@ -14,8 +14,8 @@ from ..engine import Fast
 from ..job import run
 from ..methods import Method, Rewrite, parse_method
 from ..metrics import ClipScore, Detector, ssim
-from ..target import eot_rows, find_rows
-from .protocol import Case
+from ..prompt import eot_rows, find_rows
+from .cases import Case
 
 
 class CountingUNet(UNet):

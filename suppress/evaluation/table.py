@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .protocol import IMPLIED
+from .cases import IMPLIED
 
 RESAMPLES = 2000
 

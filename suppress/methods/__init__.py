@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from minisd.lazy import attributes
+from minisd.base.lazy import attributes
 
 from .catalogue import DEFAULT, METHODS, describe_methods
 from .names import method_spec, parse_method

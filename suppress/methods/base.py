@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from minisd import Part, StableDiffusion, Tap, UserError, compose, ddim
-from minisd.arguments import is_number, number, plain, shown, whole_number
+from minisd.base.arguments import is_number, number, plain, shown, whole_number
 
-from ..target import Request
+from ..prompt import Request
 
 # (step i, timestep t, original latents z, suppressed latents ẑ) -> ĉ_i (B,77,D)
 Editor = Callable[[int, int, Tensor, Tensor], Tensor]

@@ -44,7 +44,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Published:
-    """What a variant of suppress/variants.py does, where it stands in the paper, and its constant, if it has one."""
+    """What a variant (suppress/edits/variants.py) does, where it stands in the paper, and its constant, if any."""
 
     about: str
     source: str

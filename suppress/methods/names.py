@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
-from minisd.arguments import shown
+from minisd.base.arguments import shown
 
 from .catalogue import DEFAULT, METHODS
 

@@ -1,9 +1,9 @@
 """SuppressEOT: "Get What You Want, Not What You Don't" (Li et al., ICLR 2024), Algorithm 1 for generated pictures.
 
-    ĉ = SWR(c)                                     eq. 2, suppress/embedding.py
+    ĉ = SWR(c)                                     eq. 2, suppress/edits/spectrum.py
     for step i = R … steps-1, timestep t:
         ĉ_i = ĉ
-        if i < stop, `iterations` times:           ITO, eq. 3-6, suppress/loss.py and suppress/optimize.py
+        if i < stop, `iterations` times:           ITO, eq. 3-6, suppress/edits/attention_loss.py
             ĉ_i <- ĉ_i - η_i ∇ L(maps of UNet(z_t, t, c), maps of UNet(ẑ_t, t, ĉ_i))
         ẑ <- DDIM(ẑ, eps(ẑ, t, ĉ_i))               suppress/methods/base.py
 
@@ -19,11 +19,11 @@ from typing import Any, Literal
 from torch import Tensor
 
 from minisd import StableDiffusion, UserError
-from minisd.arguments import number, shown, whole_number
+from minisd.base.arguments import number, shown, whole_number
 
-from ..embedding import soft_weight
-from ..loss import Weights, loss_reference
-from ..optimize import descend, gradient_scale, map_scale, read_maps, value_loss
+from ..edits.attention_loss import Weights, loss_reference
+from ..edits.maps import descend, gradient_scale, map_scale, read_maps, value_loss
+from ..edits.spectrum import soft_weight
 from .base import Editor, Method, Prompt, step_number
 
 

@@ -33,7 +33,7 @@ from torch import Tensor
 
 from minisd import Site, StableDiffusion, Tap
 
-from ..embedding import soft_weight
+from ..edits.spectrum import soft_weight
 from .base import Method, Prompt, step_number
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from minisd import StableDiffusion, Tap, UserError, compose
-from minisd.arguments import number, shown, whole_number
+from minisd.base.arguments import number, shown, whole_number
 from minisd.pipeline import check_prompt
 
-from ..variants import VARIANTS, ZeroMap
+from ..edits.variants import VARIANTS, ZeroMap
 from .base import Method, Prompt
 
 
 @dataclass(frozen=True)
 class Variant(Method):
-    """One of `VARIANTS` (suppress/variants.py), applied once and used from R on."""
+    """One of `VARIANTS` (suppress/edits/variants.py), applied once and used from R on."""
 
     name: str = "zero"
     value: int | float | None = None  # the variant's constant, e.g. K of top-k; None: the published one

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from minisd.config import LAYERS, TextConfig, config_reader, read_activation
-from minisd.files import open_weights
-from minisd.source import read_json
+from minisd.loading.files import open_weights
+from minisd.loading.source import read_json
 from minisd.text import Encoder, TextEncoder
 
 from .unavailable import Unavailable

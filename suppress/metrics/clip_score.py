@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import CheckpointError, StableDiffusion
+from minisd.cli.fetch import fetch
 from minisd.config import CONTEXT
-from minisd.fetch import fetch
+from minisd.loading.source import read_json
+from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
-from minisd.source import read_json
-from minisd.tokenizer import Tokenizer, load_tokenizer
 
 from .clip import load_clip
 from .unavailable import Unavailable, reading

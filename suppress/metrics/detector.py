@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from minisd import StableDiffusion
+from minisd.loading.source import check_regular
 from minisd.picture import from_pil
-from minisd.source import check_regular
 
 from .unavailable import Unavailable, reading
 

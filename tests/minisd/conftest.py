@@ -1,6 +1,6 @@
-"""Lets the tests beside it import their helpers (checkpoints.py): pytest's importlib mode adds no folder."""
+"""Lets the tests below import their helpers (closeness.py, loading/checkpoints.py): importlib mode adds no folder."""
 
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parent / "loading")]

@@ -8,8 +8,8 @@ import torch
 import minisd
 from minisd import UNet
 from minisd.attention import Attention
-from suppress.loss import Weights
-from suppress.optimize import LayerMean, descend, map_grid, map_scale, read_maps, value_loss
+from suppress.edits.attention_loss import Weights
+from suppress.edits.maps import LayerMean, descend, map_grid, map_scale, read_maps, value_loss
 
 pytestmark = pytest.mark.quick
 

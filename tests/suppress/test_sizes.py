@@ -9,8 +9,8 @@ from PIL import Image
 
 import minisd
 import suppress
-from minisd import options
-from suppress.cli import main
+from minisd.cli import options
+from suppress.cli.commands import main
 
 PROMPT = "a man without glasses"
 METHODS = {

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import minisd
 import suppress
-from suppress.target import Request, Target, eot_rows, find_negated, find_places, read_request, token_table
+from suppress.prompt import Request, Target, eot_rows, find_negated, find_places, read_request, token_table
 
 pytestmark = pytest.mark.quick
 

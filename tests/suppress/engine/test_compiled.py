@@ -8,9 +8,9 @@ import torch
 import torch._dynamo
 
 import suppress
+from suppress.edits.attention_loss import Weights, attention_loss, find_words, set_target
 from suppress.engine import Fast, Plan
-from suppress.gram import soft_weight_gram, soft_weight_matmul
-from suppress.loss import Weights, attention_loss, find_words, set_target
+from suppress.engine.gram import soft_weight_gram, soft_weight_matmul
 
 PROMPT = "a man without glasses"
 

@@ -1,0 +1,1 @@
+"""What every room uses: errors, checks of values, lazy imports, safe writing of files."""

@@ -1,0 +1,5 @@
+"""`python -m minisd.cli` is `minisd`."""
+
+from .commands import main
+
+raise SystemExit(main())

@@ -1,0 +1,150 @@
+"""`minisd generate | maps | info | fetch`"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+from ..config import CONTEXT
+from . import options
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="minisd", description="Stable Diffusion v1.x by hand in pure PyTorch")
+    options.add_version_option(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _generate_parser(commands)
+    _maps_parser(commands)
+    info = commands.add_parser("info", help="what a checkpoint is, without loading it")
+    info.add_argument("source", metavar="SOURCE", help="tiny, a folder, a file, or a hub id that is in the cache")
+    info.add_argument("--variant", help="of a folder's files, e.g. fp16")
+    info.add_argument("--revision", help="of the hub's repository")
+    info.set_defaults(run=_info)
+    fetch = commands.add_parser("fetch", help="bring a public checkpoint into the hub's cache")
+    fetch.add_argument(
+        "name", metavar="NAME", nargs="?", help="of the manifest, or a hub id; without one, the manifest"
+    )
+    fetch.add_argument("--variant", help="of the files, e.g. fp16")
+    fetch.add_argument("--revision", help="of the hub's repository")
+    fetch.set_defaults(run=_fetch)
+    args = options.parse(parser, argv)
+    return options.run("minisd", args.run, args)
+
+
+def _generate_parser(commands: Any) -> None:
+    p = commands.add_parser("generate", help="draw pictures")
+    p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
+    p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
+    options.add_seed_option(p, "one picture a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
+    p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
+    options.add_sampling_options(p)
+    options.add_size_options(p)
+    p.add_argument("--image", metavar="FILE", help="start from this picture (SDEdit)")
+    p.add_argument("--strength", type=float, help="how much of it to redo, above 0 to 1 (default 0.8)")
+    options.add_model_options(p)
+    options.add_output_options(p)
+    p.set_defaults(run=_generate)
+
+
+def _maps_parser(commands: Any) -> None:
+    p = commands.add_parser("maps", help="draw a picture and, for each word, where the model looked for it")
+    p.add_argument("prompt", metavar="PROMPT", help="what to draw")
+    p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
+    p.add_argument("--seed", metavar="N", type=int, default=0, help="default 0")
+    options.add_sampling_options(p)
+    options.add_size_options(p)
+    options.add_model_options(p)
+    options.add_output_options(p)
+    p.set_defaults(run=_maps)
+
+
+# ---------------------------------------------------------------------- generate, maps
+
+
+def _generate(args: argparse.Namespace) -> None:
+    from .generate import generate
+
+    generate(args)
+
+
+def _maps(args: argparse.Namespace) -> None:
+    """One sheet: the picture, then a heat map for [SOT], for each word and for [EOT] with its padding.
+
+    The maps of a word's pieces, and those of [EOT], are summed and not averaged: a pixel's attention is shared out
+    among all tokens, so that a word's share is the sum of its pieces' shares, and those on a sheet add up to 100 %.
+    """
+    from ..base.outputs import check_out, slug, write_output
+    from ..picture import overlay, png, sheet
+    from ..pipeline import pair
+    from ..tap import Average, heat_maps, select
+    from . import parameters
+    from .generate import fields, fill_defaults
+
+    fill_defaults(args)
+    pair(args.prompt, args.seed)
+    out = check_out(args.out, args.overwrite)
+    sd = options.load_model(args)
+    record = Average(select("cross"))
+    [picture] = sd.generate(
+        args.prompt,
+        args.seed,
+        args.steps,
+        args.guidance,
+        args.negative,
+        args.height,
+        args.width,
+        tap=record,
+        progress=options.progress_bar("drawing"),
+    )
+    f = sd.vae.config.factor
+    heat = heat_maps(record.maps, (picture.height // f, picture.width // f))[1]  # the conditional half: (77,h,w)
+    maps = [(name, heat[columns].sum(dim=0)) for name, columns in word_columns(sd.pieces(args.prompt))]
+    cells = [picture, *(overlay(picture, m) for _, m in maps)]
+    labels = ["picture", *(f"{name} {float(m.mean()):.1%}" for name, m in maps)]
+    columns = min(len(cells), 6)
+    rows = [cells[k : k + columns] for k in range(0, len(cells), columns)]
+    texts = [labels[k : k + columns] for k in range(0, len(labels), columns)]
+    text = parameters.to_text(args.prompt, args.negative, fields(sd, args, args.seed, picture.size, {}))
+    stem = f"{slug(args.prompt)}-s{args.seed}-maps"
+    print(write_output({".png": png(sheet(rows, texts), text)}, out, stem, args.overwrite))
+
+
+def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:
+    """A prompt's BPE pieces -> [SOT], its words, [EOT] and its padding, each with its columns in a cross map."""
+    from ..loading.tokenizer import split_words, word_text
+
+    columns, start = [("[SOT]", slice(0, 1))], 1
+    for word in split_words(pieces):
+        stop = min(start + len(word), CONTEXT - 1)  # the last word that the model reads may be cut
+        if start < stop:
+            columns.append((word_text(word), slice(start, stop)))
+        start = stop
+    return [*columns, (f"[EOT] x{CONTEXT - start}", slice(start, CONTEXT))]
+
+
+# ---------------------------------------------------------------------- info, fetch
+
+
+def _info(args: argparse.Namespace) -> None:
+    from .describe import describe
+
+    print("\n".join(describe(args.source, args.variant, args.revision)))
+
+
+def _fetch(args: argparse.Namespace) -> None:
+    from .fetch import fetch, manifest
+
+    if args.name is None:
+        width = max(map(len, manifest()))
+        for name, entry in manifest().items():
+            print(f"{name:<{width}}  {entry['repo']}  ({entry['licence']})\n{'':<{width}}  {entry['about']}")
+        return
+    try:
+        repo, folder = fetch(args.name, args.variant, args.revision)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the same command goes on with what is in the hub's cache") from None
+    print(folder)
+    if "files" not in manifest().get(args.name, {}):
+        given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]
+        print(" ".join(["load it with --model", repo, *given]))

@@ -1,0 +1,108 @@
+"""`minisd generate`: a batch of pictures at a time is drawn and written, so that what is finished is never lost."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ..base.errors import UserError
+from ..base.outputs import check_out, slug, write_output
+from ..picture import open_picture, png, to_rgb
+from ..pipeline import StableDiffusion, check_settings, pair
+from . import options, parameters, repeat
+
+BATCH = 8  # pictures drawn at once
+
+
+def generate(args: argparse.Namespace) -> None:
+    told = repeat.generate_options(args) if args.params_from is not None else {}
+    if args.prompt is None:
+        raise UserError("nothing to draw: give a PROMPT, or --params-from a picture")
+    if args.strength is not None and args.image is None:
+        raise UserError("--strength needs --image, the picture to start from")
+    fill_defaults(args)
+    strength = 0.8 if args.strength is None else args.strength
+    _, seeds = pair(args.prompt, args.seed or [0])
+    check_settings(strength=strength)
+    out = check_out(args.out, args.overwrite)
+    if out and len(seeds) > 1:
+        raise UserError(f"--out names one file and --seed {len(seeds)} pictures; leave --out away for free names")
+    start, start_fields = _start(args, strength, told)
+    sd = options.load_model(args)
+    written: list[Path] = []
+    try:
+        for k in range(0, len(seeds), BATCH):
+            some = seeds[k : k + BATCH]
+            pictures = sd.generate(
+                args.prompt,
+                some,
+                args.steps,
+                args.guidance,
+                args.negative,
+                args.height,
+                args.width,
+                image=start,
+                strength=strength,
+                batch_size=BATCH,
+                progress=options.progress_bar(_label(k, some, len(seeds))),
+            )
+            try:
+                for seed, picture in zip(some, pictures, strict=True):
+                    about = fields(sd, args, seed, picture.size, start_fields)
+                    text = parameters.to_text(args.prompt, args.negative, about)
+                    stem = f"{slug(args.prompt)}-s{seed}"
+                    written.append(write_output({".png": png(picture, text)}, out, stem, args.overwrite))
+            finally:  # also of a batch that found the disk full
+                for path in written[k:]:
+                    print(path)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_progress(written, len(seeds))) from None
+
+
+def fill_defaults(args: argparse.Namespace) -> None:
+    """What neither the user nor a picture's parameters named. UserError for settings nothing can be drawn with."""
+    args.steps = 50 if args.steps is None else args.steps
+    args.guidance = 7.5 if args.guidance is None else args.guidance
+    args.negative = args.negative or ""
+    check_settings(steps=args.steps, guidance=args.guidance)
+    for prompt in (args.prompt, args.negative):
+        options.note_foreign_signs(prompt)
+
+
+def fields(
+    sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tuple[int, int], start: Mapping[str, object]
+) -> dict[str, object]:
+    """What repeats a picture. start: of the picture that it was drawn over."""
+    return {**options.drawing_fields(sd, args, args.steps, args.guidance, seed, size), **start}
+
+
+def _start(
+    args: argparse.Namespace, strength: float, told: repeat.Fields
+) -> tuple[Image.Image | None, dict[str, object]]:
+    """The picture to start from, and what is written about it."""
+    if args.image is None:
+        return None, {}
+    start = to_rgb(open_picture(args.image))
+    about = {"Denoising strength": strength} | repeat.image_fields(os.path.basename(args.image), start)
+    if told.get("Image hash", about["Image hash"]) != about["Image hash"]:
+        warnings.warn(
+            f"--image {args.image} is another picture than {args.params_from} was drawn over ({told.get('Image')})",
+            stacklevel=2,
+        )
+    return start, about
+
+
+def _label(first: int, some: Sequence[int], count: int) -> str:
+    return "drawing" if len(some) == count else f"drawing {first + 1} to {first + len(some)} of {count}"
+
+
+def _progress(written: Sequence[Path], count: int) -> str:
+    if not written:
+        return "nothing was written"
+    where = str(written[0]) if len(written) == 1 else f"{written[0]} to {written[-1]}"
+    return f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {where}"

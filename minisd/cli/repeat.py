@@ -1,0 +1,116 @@
+"""`--params-from`: options that were not given take the values that a picture's parameters name.
+
+What a picture says and this program has no use for is told, so that nothing is left aside in silence.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import warnings
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from PIL import Image
+
+from ..base.errors import UserError
+from . import options, parameters
+
+Fields = Mapping[str, str]
+
+SHARED = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Variant", "Revision", "EMA", "Precision")
+ABOUT = ("Version", "Torch", "Device", "Date", "Model hash")  # say how a picture came about, and change none
+
+
+def generate_options(args: argparse.Namespace) -> Fields:
+    """Fills in the options of `minisd generate` from `args.params_from`, whose fields are returned."""
+    path = args.params_from
+    prompt, negative, fields = parameters.read(path)
+    if any(name == "Strengthen" or name.startswith("Suppress") for name in fields):
+        raise UserError(
+            f"{path} is of `suppress`, and this command would draw it with its target: repeat it with `suppress "
+            f"--params-from`, or give `minisd generate` its prompt, {prompt!r}"
+        )
+    found = {"prompt": prompt, "negative": negative, **shared(path, fields)}
+    strength = fields.get("Denoising strength")
+    if strength is not None and args.image is not None:
+        found["strength"] = _number(path, float, strength)
+    elif strength is not None and is_own(fields):
+        raise UserError(
+            f"{path} was drawn over a picture, which the file does not hold: give it as --image "
+            f"({fields.get('Image', 'its name is not known')})"
+        )
+    elif strength is not None:  # other programs also write it of a second pass, or always
+        warnings.warn(
+            f"{path}: its Denoising strength of {strength} is left aside, and the picture is drawn from text alone; if "
+            "it was drawn over another picture, give that as --image",
+            stacklevel=2,
+        )
+    fill(args, found)
+    tell_left_aside(path, fields, ("Denoising strength", "Image", "Image hash"))
+    return fields
+
+
+def shared(path: str, fields: Fields) -> dict[str, Any]:
+    """Options that several commands have, by their names in `args`; None where the picture does not name them."""
+    if fields.get("Sampler", "DDIM") != "DDIM":
+        raise UserError(f"{path} was drawn with the sampler {fields['Sampler']}; minisd has DDIM")
+    precision = fields.get("Precision")
+    size = re.fullmatch(r"(\d{1,9})x(\d{1,9})", fields.get("Size", "0x0"))
+    if not size:
+        raise UserError(f"{path}: its parameters hold a size that cannot be read ({fields['Size']!r})")
+    width, height = (int(side) if "Size" in fields else None for side in size.groups())
+    return {
+        "steps": _number(path, int, fields.get("Steps")),
+        "guidance": _number(path, float, fields.get("CFG scale")),
+        "seed": [_number(path, int, fields["Seed"])] if "Seed" in fields else None,
+        "width": width,
+        "height": height,
+        "model": fields.get("Model"),
+        "variant": fields.get("Variant"),
+        "revision": fields.get("Revision"),
+        "ema": True if fields.get("EMA") == "yes" else None,
+        "dtype": precision,
+    }
+
+
+def fill(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
+    """Options that were not given take the values found."""
+    other_model = args.model not in (None, found["model"])
+    for name, value in found.items():
+        if other_model and name in ("variant", "revision", "ema"):
+            continue  # another model has other files
+        if getattr(args, name) is None:
+            setattr(args, name, value)
+    if args.dtype not in (None, *options.DTYPES):
+        known = ", ".join(options.DTYPES)
+        raise UserError(
+            f"{args.params_from} was drawn with the precision {args.dtype}; minisd has {known}: give one as --dtype"
+        )
+
+
+def tell_left_aside(path: str, fields: Fields, used: Collection[str] = ()) -> None:
+    """Warns of fields that are neither `SHARED` nor among `used`."""
+    left = [f"{name}: {value}" for name, value in fields.items() if name not in (*SHARED, *ABOUT, *used)]
+    if left:
+        told = ", ".join(left)
+        told = told if len(told) <= 400 else f"{told[:399]}…"
+        warnings.warn(f"{path}: left aside, as minisd has no such settings: {told}", stacklevel=2)
+
+
+def is_own(fields: Fields) -> bool:
+    """Whether this program wrote the parameters."""
+    return fields.get("Version", "").startswith("minisd ")
+
+
+def image_fields(name: str, image: Image.Image) -> dict[str, object]:
+    """What a picture's parameters say of the one that it was drawn over."""
+    return {"Image": name, "Image hash": hashlib.sha256(image.tobytes()).hexdigest()[:16]}
+
+
+def _number(path: str, kind: type, text: str | None) -> Any:
+    try:
+        return None if text is None else kind(text)
+    except ValueError as error:
+        raise UserError(f"{path}: its parameters hold a value that cannot be read ({error})") from None

@@ -1,0 +1,311 @@
+"""Checkpoints -> modules: `load`. A folder in diffusers layout, a CompVis single file, a hub id, or "tiny".
+
+UNet and VAE are laid out on the meta device (no memory, no initialisation) and take the file's tensors as
+their parameters (`assign=True`). Loading is strict: before anything is read, names and shapes in the headers
+must be exactly those of the modules, and one error lists all that is missing, unexpected or of another
+shape.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..base.arguments import plain, printable, shown
+from ..base.errors import CheckpointError, UserError
+from ..config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from ..pipeline import StableDiffusion
+from ..text import TextEncoder
+from ..unet import UNet
+from ..vae import AutoencoderKL
+from . import compvis
+from .family import SD1, SD1_UNET, family, has_ema
+from .files import WEIGHTS, Weights, open_weights
+from .source import Source, data_folder, find, read_json, weight_files
+from .tokenizer import Tokenizer, load_tokenizer
+
+_SHOWN = 12  # keys of each sort in an error
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # the last for exact comparisons
+
+
+@dataclass
+class Part:
+    """A module still without weights and, for each of its keys, the name in the file."""
+
+    weights: Weights
+    module: nn.Module
+    names: dict[str, str]
+
+
+def load(
+    source: str | os.PathLike[str] = "tiny",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    variant: str | None = None,
+    revision: str | None = None,
+    ema: bool = False,
+) -> StableDiffusion:
+    """A Stable Diffusion v1.x model, ready to draw.
+
+    source: "tiny" (the embedded model), a folder in diffusers layout, a CompVis .safetensors or .ckpt file,
+        or a hub id such as "CompVis/stable-diffusion-v1-4".
+    variant: of a folder's or hub id's files, e.g. "fp16"; a part that has none of it gives its plain ones.
+    revision: of the hub's repository.
+    device: None takes cuda, mps or cpu, the first present.
+    dtype: None is float32, so that one seed is one image.
+    ema: from a single file that holds both, the moving average of the UNet's weights.
+
+    Raises CheckpointError for a file that is damaged, incomplete or of another family, UserError for a source
+    that is none of the four.
+    """
+    place = _device(device)
+    dtype = _check_dtype(torch.float32 if dtype is None else dtype, place)
+    for name, value in (("variant", variant), ("revision", revision)):
+        if value is not None and not isinstance(value, str):
+            raise UserError(f"{name} = {shown(value)}; expected a string, such as 'fp16' or 'main', or None")
+    if not isinstance(plain(ema), bool):
+        raise UserError(f"ema = {shown(ema)}; expected True or False")
+    found = find(source, variant, revision)
+    config, parts = read_parts(found, variant, ema)
+    if passed := check(parts):
+        warnings.warn(f"{found.name}: passed over, as no picture depends on it: {first_keys(passed)}", stacklevel=2)
+    tokenizer = _tokenizer(found, config)  # before the weights, whose reading takes the time
+    unet, vae, text_encoder = (_fill(parts[name], dtype, place) for name in ("unet", "vae", "text_encoder"))
+    return StableDiffusion(
+        name=found.name,
+        folder=found.path if found.is_folder else None,
+        config=config,
+        unet=unet,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+    )
+
+
+def _check_dtype(dtype: torch.dtype, place: torch.device) -> torch.dtype:
+    """The dtype; UserError for one that no picture is drawn with on the device."""
+    if not isinstance(dtype, torch.dtype) or dtype not in _DTYPES:
+        raise UserError(f"dtype = {shown(dtype)}; expected torch.float32, torch.float16 or torch.bfloat16")
+    if dtype == torch.float64 and place.type == "mps":
+        raise UserError("dtype = torch.float64: Apple's GPUs (mps) have none; load with torch.float32, or on the CPU")
+    return dtype
+
+
+def _device(device: str | torch.device | None) -> torch.device:
+    """The device; UserError, with those that there are, for one that cannot be used."""
+    there = ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available() + ["cpu"]
+    device = there[0] if device is None else device
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError, TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        reason = (str(error).splitlines() or [""])[0].rstrip(".")
+        raise UserError(f"device {shown(device)} cannot be used here: {reason}. There is {', '.join(there)}") from error
+    if place.type == "meta":
+        raise UserError(
+            f"device {device!r} holds shapes without numbers: nothing to draw with. There is {', '.join(there)}"
+        )
+    return place
+
+
+def read_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """The checkpoint's configuration and its parts, from configs and headers alone: no weights are read."""
+    return (_folder_parts if source.is_folder else _file_parts)(source, variant, ema)
+
+
+def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """A folder in diffusers layout. Its keys are our modules' own but for the VAE attention's old names."""
+    folder = source.path
+    if ema:
+        raise UserError(f"ema=True is for single files with both sets; for {source.name} see its variants (non_ema)")
+    files = weight_files(folder, variant)
+    config = Config(
+        unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
+        vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
+        schedule=ScheduleConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
+        text=TextConfig.from_dict(read_json(folder / "text_encoder" / "config.json")),
+    )
+    width, channels = config.text.dim, config.vae.latent_channels
+    if width != config.unet.context_dim:
+        raise CheckpointError(
+            f"{folder}: the text encoder is {width} wide and the UNet expects {config.unet.context_dim}"
+        )
+    if channels != config.unet.in_channels:
+        raise CheckpointError(
+            f"{folder}: the VAE's latents have {channels} channels, the UNet's {config.unet.in_channels}"
+        )
+    weights = {part: open_weights(file) for part, file in files.items()}
+    rename: dict[str, Callable[[str], str]] = {
+        "unet": str,
+        "vae": _vae_name(weights["vae"]),
+        "text_encoder": _text_name(weights["text_encoder"]),
+    }
+    return config, _parts(config, weights, rename)
+
+
+def _vae_name(weights: Weights) -> Callable[[str], str]:
+    """Files from before 2023 call the VAE attention's layers query, key, value and proj_attn."""
+    if not any(key.endswith("attentions.0.query.weight") for key in weights.shapes):
+        return str
+    old = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    return lambda key: re.sub(r"(attentions\.0)\.(to_q|to_k|to_v|to_out\.0)\.", lambda m: f"{m[1]}.{old[m[2]]}.", key)
+
+
+def _text_name(weights: Weights) -> Callable[[str], str]:
+    """Most files begin every key of the text encoder with `text_model.`; transformers 5 and some others do not."""
+    prefixed = any(key.endswith("text_model.embeddings.token_embedding.weight") for key in weights.shapes)
+    bare = any(key.endswith("embeddings.token_embedding.weight") for key in weights.shapes)
+    return str if bare and not prefixed else lambda key: "text_model." + key
+
+
+def _file_parts(source: Source, _variant: str | None, ema: bool) -> tuple[Config, dict[str, Part]]:
+    """A CompVis single file; it has no config, so it must be of SD v1.4's shape."""
+    weights = open_weights(source.path)
+    kind = family(weights.shapes)
+    if kind != SD1:
+        raise CheckpointError(
+            f"{source.path} looks like {kind}; expected {SD1}. "
+            f"Its first keys: {', '.join(sorted(weights.shapes)[:3])}"
+            + (". Give the folder that holds unet/, vae/ and the rest instead" if kind == SD1_UNET else "")
+        )
+    if ema and not has_ema(weights.shapes):
+        raise CheckpointError(f"{source.path} holds no EMA weights (model_ema.*); load it without ema=True")
+    return SD14, single_file_parts(SD14, weights, ema)
+
+
+def single_file_parts(config: Config, weights: Weights, ema: bool = False) -> dict[str, Part]:
+    """The parts of a CompVis file of any size; `minisd/loading/compvis.py` has the key table."""
+    c = config.unet
+    unet_rules = compvis.unet_rules(c.layers, len(c.channels), c.attention)
+    vae_rules = compvis.vae_rules(len(config.vae.channels))
+    text_name = _text_name(weights)
+
+    def unet_name(key: str) -> str:
+        name = compvis.rename(key, unet_rules)
+        return compvis.ema_key(name) if ema else compvis.UNET + name
+
+    names = {
+        "unet": unet_name,
+        "vae": lambda key: compvis.VAE + compvis.rename(key, vae_rules),
+        "text_encoder": lambda key: compvis.TEXT + text_name(key),
+    }
+    return _parts(config, dict.fromkeys(names, weights), names)
+
+
+def _parts(
+    config: Config, weights: Mapping[str, Weights], names: Mapping[str, Callable[[str], str]]
+) -> dict[str, Part]:
+    with torch.device("meta"):
+        modules = {
+            "unet": UNet(config.unet),
+            "vae": AutoencoderKL(config.vae),
+            "text_encoder": TextEncoder(config.text),
+        }
+    return {
+        part: Part(weights[part], module, {key: names[part](key) for key in module.state_dict()})
+        for part, module in modules.items()
+    }
+
+
+def check(parts: Mapping[str, Part]) -> list[str]:
+    """Strictness: the headers against the modules, before a byte of weights is read.
+
+    Returns the keys that are passed over because no picture depends on them (`compvis.HARMLESS`). CheckpointError, with
+    all that is missing, unexpected or of another shape, if the weights do not fit.
+    """
+    missing, wrong = [], []
+    wanted: dict[str, set[str]] = {}
+    for part in parts.values():
+        expected = part.module.state_dict()
+        wanted.setdefault(part.weights.name, set()).update(part.names.values())
+        for key, name in part.names.items():
+            found, shape = part.weights.shapes.get(name), tuple(expected[key].shape)
+            if found is None:
+                missing.append(name)
+            elif found.dtype not in WEIGHTS:
+                wrong.append(f"{name} of the kind {found.dtype}, quantised or no weight; expected F32, F16 or BF16")
+            elif found.shape != shape and not _is_1x1(found.shape, shape):
+                wrong.append(f"{name} {found.shape} for {shape}")
+    sources = {part.weights.name: part.weights for part in parts.values()}
+    others = [
+        key
+        for name, weights in sources.items()
+        for key in weights.shapes
+        if key not in wanted[name] and not compvis.IGNORED.fullmatch(key) and not _other_set(key, wanted[name])
+    ]
+    passed = [key for key in others if compvis.HARMLESS.fullmatch(key)]
+    unexpected = [key for key in others if not compvis.HARMLESS.fullmatch(key)]
+    if missing or unexpected or wrong:
+        looks = "; ".join(f"{name} looks like {family(w.shapes)}" for name, w in sources.items())
+        raise CheckpointError(
+            "the checkpoint does not fit Stable Diffusion v1.x"
+            + _absent(parts)
+            + _listing("missing", missing)
+            + _listing("unexpected", unexpected)
+            + _listing("wrong shape or dtype", wrong)
+            + f"\n  {looks}"
+        )
+    return passed
+
+
+def _absent(parts: Mapping[str, Part]) -> str:
+    """A sentence for each part of which the files hold nothing at all."""
+    texts = {"unet": "UNet", "vae": "VAE", "text_encoder": "text encoder"}
+    lines = [
+        f"\n  {part.weights.name} holds no {texts[name]}: take a version of the model that has it"
+        for name, part in parts.items()
+        if not any(key in part.weights.shapes for key in part.names.values())
+    ]
+    return "".join(lines)
+
+
+def _other_set(key: str, wanted: set[str]) -> bool:
+    """With ema=True the plain UNet weights are the ones left over."""
+    return key.startswith(compvis.UNET) and not any(name.startswith(compvis.UNET) for name in wanted)
+
+
+def _listing(what: str, keys: list[str]) -> str:
+    return f"\n  {what} ({len(keys)}): {first_keys(keys)}" if keys else ""
+
+
+def first_keys(keys: list[str]) -> str:
+    """The first keys of a list, and how many there are more."""
+    more = f", … {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
+    return ", ".join(map(printable, keys[:_SHOWN])) + more
+
+
+def _is_1x1(found: tuple[int, ...], expected: tuple[int, ...]) -> bool:
+    """CompVis keeps the VAE's attention as 1x1 convolutions, (C,C,1,1) for (C,C)."""
+    return found == (*expected, 1, 1)
+
+
+def _read(part: Part, dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+    tensors = part.weights.read(part.names.values(), dtype, device)
+    expected = part.module.state_dict()
+    return {key: tensors.pop(name).reshape(expected[key].shape) for key, name in part.names.items()}
+
+
+def _fill(part: Part, dtype: torch.dtype, device: torch.device) -> Any:
+    part.module.load_state_dict(_read(part, dtype, device), strict=True, assign=True)
+    return part.module.eval().requires_grad_(False)
+
+
+def _tokenizer(source: Source, config: Config) -> Tokenizer:
+    """The folder's tokenizer; CLIP's vocabulary for a single file, which has none."""
+    if not source.is_folder:
+        return load_tokenizer(data_folder() / "clip_tokenizer")
+    tokenizer = load_tokenizer(source.path / "tokenizer")
+    if tokenizer.size > config.text.vocab_size:
+        raise CheckpointError(
+            f"the tokenizer in {source.path} has ids up to {tokenizer.size - 1}, and its text encoder embeds "
+            f"{config.text.vocab_size} tokens: they are not of one checkpoint"
+        )
+    return tokenizer

@@ -1,0 +1,222 @@
+"""Weight files as mappings that are looked at first and read later: one file, several shards, or a pickle.
+
+`shapes` comes from the headers alone; `read` brings tensors in, converted one by one, so that loading a
+checkpoint takes the memory of the model that results, in its own dtype, and a few hundred megabytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from ..base.arguments import shown
+from ..base.errors import CheckpointError
+from . import pickled
+from .source import check_regular, read_json
+
+_WINDOW = 256 * 2**20  # bytes mapped at a time
+_BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
+_ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+_NAMES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
+WEIGHTS = tuple(_NAMES.values())  # dtypes that turn into any other of them
+
+
+@dataclass(frozen=True)
+class Header:
+    """A tensor before it is read."""
+
+    shape: tuple[int, ...]
+    dtype: str  # as safetensors names it: F32, F16, BF16, I64, …
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        n = 1
+        for side in self.shape:
+            n *= side
+        return n
+
+
+class Weights(Protocol):
+    """A checkpoint's tensors: what there is, and a way to read some of it."""
+
+    name: str
+    shapes: Mapping[str, Header]
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]: ...
+
+
+class SafetensorsFile:
+    def __init__(self, path: Path):
+        self.path, self.name = path, str(path)
+        self.shapes: Mapping[str, Header] = read_header(path)
+        try:
+            with safe_open(path, framework="pt"):
+                pass  # the library checks what read_header does not: each tensor's place against its shape
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} is damaged: {error}. Download it again.") from error
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        """Copies, so that nothing depends on the file afterwards; integers keep their dtype."""
+        tensors: dict[str, Tensor] = {}
+        for window in _windows(keys, self.shapes):
+            # opened anew for each window: what a mapping has touched stays in memory until it is closed
+            with safe_open(self.path, framework="pt") as file:
+                for key in window:
+                    tensors[key] = _convert(file.get_tensor(key), dtype, device)
+        return tensors
+
+
+class PickleFile:
+    """.bin, .ckpt, .pt: what `pickled` reads."""
+
+    def __init__(self, path: Path):
+        self.name = str(path)
+        self._file = pickled.Checkpoint(path)
+        self.shapes: Mapping[str, Header] = {
+            key: Header(
+                stored.shape, stored.odd or _NAMES.get(stored.dtype) or str(stored.dtype).removeprefix("torch.").upper()
+            )
+            for key, stored in self._file.stored.items()
+        }
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        for key, tensor in self._file.read(keys):
+            tensors[key] = _convert(tensor, dtype, device, copy=False).contiguous()
+        return tensors
+
+
+class Shards:
+    """Several files and the index.json that says which tensor is where."""
+
+    def __init__(self, index: Path):
+        self.name = str(index)
+        where = read_json(index).get("weight_map")
+        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
+            raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)")
+        names = sorted(set(where.values()))
+        strange = [name for name in names if Path(name).name != name or Path(name).suffix not in _ENDINGS]
+        if strange:
+            raise CheckpointError(
+                f"{index} names {shown(strange[0])}; expected names of weight files in its own folder"
+            )
+        absent = [name for name in names if not (index.parent / name).exists()]
+        if absent:
+            raise CheckpointError(f"{index} names files that are not beside it: {', '.join(absent)}")
+        self._parts = {name: open_weights(index.parent / name) for name in names}
+        lost = [k for k, f in where.items() if k not in self._parts[f].shapes]
+        if lost:
+            raise CheckpointError(f"{index}: {len(lost)} tensors are not in the files it names, first {lost[0]!r}")
+        self._where: dict[str, str] = where
+        self.shapes: Mapping[str, Header] = {k: self._parts[f].shapes[k] for k, f in where.items()}
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        keys = list(keys)
+        tensors: dict[str, Tensor] = {}
+        for file, part in self._parts.items():
+            tensors |= part.read([k for k in keys if self._where[k] == file], dtype, device)
+        return tensors
+
+
+def open_weights(path: Path) -> Weights:
+    """An index (.json) by its name; .safetensors or a pickle (.bin, .ckpt, .pt) by its first bytes, if misnamed."""
+    _refuse_no_weights(path)
+    if ".index." in path.name and path.suffix == ".json":
+        return Shards(path)
+    with open(path, "rb") as file:
+        is_safetensors = file.read(9)[8:] == b"{"  # behind the header's length
+    return SafetensorsFile(path) if is_safetensors or path.suffix == ".safetensors" else PickleFile(path)
+
+
+def _windows(keys: Iterable[str], shapes: Mapping[str, Header]) -> Iterator[list[str]]:
+    """The keys in groups of about _WINDOW bytes."""
+    window, size = [], 0
+    for key in keys:
+        window.append(key)
+        size += shapes[key].size * _BITS.get(shapes[key].dtype, 64) // 8
+        if size > _WINDOW:
+            yield window
+            window, size = [], 0
+    if window:
+        yield window
+
+
+def read_header(path: Path) -> dict[str, Header]:
+    """Names, shapes and dtypes of a .safetensors file: 8 bytes of length, then that much JSON, then the data.
+
+    Raises CheckpointError, with expected and real size, where the file is cut short or is something else.
+    """
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or length > 100 * 2**20:  # the format's own bound on headers
+            raise CheckpointError(f"{path} ({size:,} bytes) is not a .safetensors file")
+        if size < 8 + length:
+            raise CheckpointError(
+                f"{path} is incomplete: its header alone takes {8 + length:,} bytes, the file has {size:,}. "
+                "Download it again."
+            )
+        try:
+            header = json.loads(file.read(length))
+            tensors = {k: v for k, v in header.items() if k != "__metadata__"}
+            expected = 8 + length + max((v["data_offsets"][1] for v in tensors.values()), default=0)
+            found = {k: Header(tuple(v["shape"]), v["dtype"]) for k, v in tensors.items()}
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            raise CheckpointError(f"{path} is damaged: its header is not that of a .safetensors file") from error
+    if size != expected:
+        what = "incomplete" if size < expected else "damaged"
+        raise CheckpointError(
+            f"{path} is {what}: its header promises {shown(expected)} bytes and the file has {size:,}. Download it "
+            "again."
+        )
+    return found
+
+
+def _refuse_no_weights(path: Path) -> None:
+    """CheckpointError for what a failed download leaves in the weights' place, whatever the ending."""
+    check_regular(path)
+    try:
+        size = path.stat().st_size
+        with open(path, "rb") as file:
+            start = file.read(512)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if not size:
+        raise CheckpointError(f"{path} is empty (0 bytes). Download it again.")
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise CheckpointError(
+            f"{path} ({size:,} bytes) is a web page and not the weights: the download was answered with an "
+            "error or a login page. Download it again."
+        )
+    if start.startswith(b"version https://git-lfs"):
+        expected = re.search(rb"^size (\d+)$", start, re.MULTILINE)
+        raise CheckpointError(
+            f"{path} is a Git LFS pointer and not the weights: expected "
+            f"{format(int(expected[1]), ',') if expected else 'unknown many'} bytes, the file has {size:,}. "
+            "Run `git lfs pull` in its repository."
+        )
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return _NAMES.get(dtype) or str(dtype).removeprefix("torch.").upper()
+
+
+def _convert(t: Tensor, dtype: torch.dtype, device: torch.device, copy: bool = True) -> Tensor:
+    return t.to(device=device, dtype=dtype if t.is_floating_point() else t.dtype, copy=copy)

@@ -1,0 +1,5 @@
+"""`python -m suppress.cli` is `suppress`."""
+
+from .commands import main
+
+raise SystemExit(main())

@@ -1,0 +1,143 @@
+"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept: a stopped run goes on."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from minisd import StableDiffusion, UserError
+from minisd.base.arguments import whole_number
+from minisd.base.outputs import write_text
+from minisd.cli import options
+
+from ..evaluation import cases as protocol
+from ..evaluation import cells
+from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..methods import Method
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
+    p.add_argument("--rows", choices=("methods", "variants"), default="methods", help="which table (default methods)")
+    p.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which kinds of prompts (default all)")
+    p.add_argument("--only", metavar="ROW", nargs="+", help="these rows alone, by their names in the table")
+    p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"a prompt (default {protocol.SEEDS})")
+    p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
+    p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
+    p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl of cells, one a line; kept and added to")
+    return options.run("suppress eval", _evaluate, options.parse(p, argv))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from minisd import ddim, load
+
+    from ..evaluation.measure import measure, method_of
+    from ..metrics import ClipScore, Detector
+
+    _check(args)
+    rows = _rows(args)
+    cases = [case for case in CASES if case.kind in args.kinds]
+    out = cells.check_out(args.out)
+    settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
+    done = cells.read(out, settings)
+    sd: StableDiffusion = load("tiny", device="cpu")
+    ddim.timesteps(args.steps, sd.config.schedule)  # not a UserError a cell
+    detector, clip = Detector.of(sd), ClipScore.of(sd)
+    jobs = [
+        (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
+    ]
+    todo = [
+        (row, case, method)
+        for row, case, method in jobs
+        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, detector.names)
+    ]
+    stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
+    if stale:
+        print(
+            f"measured again, as method, case or detector were others then: {'; '.join(stale)}",
+            file=sys.stderr,
+        )
+    try:
+        for row, case, method in tqdm(todo, desc="measuring", unit="cell", disable=None):
+            try:
+                cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
+            except UserError as error:  # what the method cannot do on this prompt
+                cell = {"reason": str(error)}
+            cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings} | cell
+            cells.keep(out, cell, replace=(row, case.prompt) in done)
+            done[row, case.prompt] = cell
+    except KeyboardInterrupt:
+        print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
+    text = report(done, rows, cases, detector)
+    print(text)
+    write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
+
+
+def _check(args: argparse.Namespace) -> None:
+    """UserError for settings that no row could be measured with."""
+    whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
+    Method(steps=args.steps, start=args.start)
+
+
+def _rows(args: argparse.Namespace) -> dict[str, str]:
+    rows = ROWS if args.rows == "methods" else VARIANT_ROWS
+    unknown = sorted(set(args.only or ()) - set(rows))
+    if unknown:
+        raise UserError(f"no row {', '.join(unknown)}; there is {', '.join(rows)}")
+    return {name: spec for name, spec in rows.items() if not args.only or name in args.only}
+
+
+def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar."""
+    from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
+
+    parts: list[str] = []
+    for title, kinds in (("words after the target", {"first", "list", "long"}), ("target last", {"last"})):
+        chosen = [case for case in cases if case.kind in kinds]
+        table: dict[str, Summary] = {}
+        for row in rows:
+            measured = [
+                (detector.match(case.target).name, done[row, case.prompt])
+                for case in chosen
+                if "after" in done.get((row, case.prompt), {})
+            ]
+            if not measured:
+                continue
+            if not table:
+                table["original"] = summarise(measured, "before")
+            table[row] = summarise(measured)
+        if not table:
+            continue
+        seeds = table["original"].pictures // len(chosen)
+        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}\n\n{by_prompt(table)}")
+        if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
+            verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
+            lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
+            parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
+    parts.append(by_kind(done, rows, cases, detector))
+    return "\n\n".join(parts)
+
+
+def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: mean DetScore of the target, a column a kind of prompt."""
+    kinds = [kind for kind in KINDS if any(case.kind == kind for case in cases)]
+    lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for row in rows:
+        means = []
+        for kind in kinds:
+            found = [(c, done.get((row, c.prompt), {})) for c in cases if c.kind == kind]
+            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
+            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
+        lines.append(f"| {row} | {' | '.join(means)} |")
+    return "**by kind of prompt**\n\n" + "\n".join(lines)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

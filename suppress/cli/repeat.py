@@ -1,0 +1,125 @@
+"""What a picture's `parameters` say of a suppression, and `suppress --params-from`, which draws it again.
+
+Beside the fields that `minisd generate` writes (minisd/cli/repeat.py):
+
+    Suppress: hat                              the targets, as `remove` takes them; several as a JSON list.
+                                               "Strengthen" where they were to be strengthened
+    Suppress method: zero:start=3              its name, and every setting that is not the method's own default.
+                                               "Suppress sheet" of a sheet; its methods are parted by "; "
+    Suppress seeds: 0 1 2                      where there are several
+    Suppress engine: fast
+    Suppress start: 3                          R as a step, for the reader; it is among the method's settings
+
+A method is read with its own defaults alone: what a checkpoint's defaults.json says by then does not matter.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from minisd import UserError
+from minisd.cli import parameters, repeat
+from minisd.cli.repeat import Fields
+
+from ..engine import ENGINES
+from ..methods import METHODS, method_spec, parse_method
+from ..prompt import Request
+
+if TYPE_CHECKING:
+    from ..methods import Method
+
+USED = ("Suppress", "Strengthen", "Suppress method", "Suppress sheet", "Suppress seeds", "Suppress engine")
+ABOUT = ("Suppress start",)
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def suppress_fields(
+    args: argparse.Namespace,
+    request: Request,
+    methods: Sequence[tuple[str, Method]],
+    seeds: Sequence[int],
+    sheet: bool = False,
+) -> dict[str, object]:
+    """What repeats the suppression. methods: (name, settings); the first's steps and guidance stand in fields of their
+    own."""
+    first = methods[0][1]
+    specs = [
+        method_spec(name, s, METHODS[name].make(steps=first.steps, guidance=first.guidance)) for name, s in methods
+    ]
+    return {
+        "Strengthen" if args.strengthen else "Suppress": _as_text(request.named),
+        "Suppress sheet" if sheet else "Suppress method": "; ".join(specs),
+        "Suppress start": first.first,
+        "Suppress seeds": " ".join(map(str, seeds)) if len(seeds) > 1 else None,
+        "Suppress engine": args.engine or "fast",
+    }
+
+
+def _as_text(targets: Sequence[str]) -> str:
+    plain = len(targets) == 1 and not targets[0].startswith("[")
+    return targets[0] if plain else json.dumps(list(targets), ensure_ascii=False)
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def fill_from(args: argparse.Namespace) -> list[str]:
+    """Options that were not given take the values of the picture `args.params_from`.
+
+    Returns the picture's methods with all their settings (`parse_method`), none where the user chose others.
+    """
+    path = args.params_from
+    prompt, negative, fields = parameters.read(path)
+    if negative:
+        raise UserError(f"{path} was drawn with a negative prompt, which suppress does not have: {negative!r}")
+    if "Image" in fields:
+        raise UserError(f"{path} was drawn over another picture ({fields['Image']}), which suppress cannot start from")
+    found: dict[str, Any] = {"prompt": prompt, **repeat.shared(path, fields)}
+    found["engine"] = fields.get("Suppress engine")
+    if "Suppress seeds" in fields:
+        found["seed"] = _seeds(path, fields["Suppress seeds"])
+    chosen = any(value is not None for value in (args.method, args.preset, args.sheet))
+    targets = {name: _targets(path, fields[name]) for name in ("Suppress", "Strengthen") if name in fields}
+    if args.remove is None and args.strengthen is None:
+        found |= {"remove": targets.get("Suppress"), "strengthen": targets.get("Strengthen")}
+    repeat.fill(args, found)
+    repeat.tell_left_aside(path, fields, (*USED, *ABOUT))
+    if args.engine not in (None, *ENGINES):
+        raise UserError(f"{path} was drawn with the engine {args.engine!r}; there is {', '.join(ENGINES)}: --engine")
+    same = bool(args.strengthen) == ("Strengthen" in targets)
+    return [] if chosen or not same else _methods(args, fields)
+
+
+def _methods(args: argparse.Namespace, fields: Fields) -> list[str]:
+    if "Suppress sheet" in fields:
+        args.sheet = fields["Suppress sheet"].split("; ")
+    specs = args.sheet or ([fields["Suppress method"]] if "Suppress method" in fields else [])
+    if specs and str(parse_method(specs[0], steps=args.steps).first) != fields.get("Suppress start"):
+        raise UserError(
+            f"{args.params_from} names its method, {specs[0]!r}, without all settings, as older versions wrote it; "
+            f"give --method and --start (R was step {fields.get('Suppress start', 'unknown')})"
+        )
+    return specs
+
+
+def _seeds(path: str, text: str) -> list[int]:
+    if not all(part.isascii() and part.isdecimal() for part in text.split()):
+        raise UserError(f"{path}: its parameters hold seeds that cannot be read ({text[:100]!r})")
+    return [int(part) for part in text.split()]
+
+
+def _targets(path: str, text: str) -> list[str]:
+    if not text.startswith("["):
+        return [text]
+    try:
+        targets = json.loads(text)
+    except (ValueError, RecursionError):
+        targets = None
+    if not isinstance(targets, list) or not targets or not all(isinstance(target, str) for target in targets):
+        raise UserError(f"{path}: its parameters hold targets that cannot be read ({text[:100]!r})")
+    return targets

@@ -1,0 +1,1 @@
+"""Tools that several methods share, one equation each."""

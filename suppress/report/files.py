@@ -1,0 +1,243 @@
+"""What `suppress` leaves behind: a picture, a JSON file beside it, single pictures, and scores on the terminal.
+
+All files are written before anything is printed of them, and again whenever more is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from minisd import StableDiffusion, UserError
+from minisd.base.outputs import slug, utf8, write_output
+from minisd.cli import options, parameters
+from minisd.picture import overlay, png, sheet
+
+from ..cli.repeat import suppress_fields
+from ..job import Result, default_settings, join
+from ..methods import METHODS, Method
+from ..metrics.judges import STRENGTHENED, SUPPRESSED, Judges, Scores, both, failures, join_scores, table
+from ..prompt import Request
+
+
+@dataclass
+class Row:
+    """A method of the report, and what is drawn of it so far."""
+
+    spec: str  # as the user wrote it
+    settings: Method
+    origin: str  # where its R comes from
+    result: Result | None = None
+    scores: Scores = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.spec.partition(":")[0]
+
+    @property
+    def drawn(self) -> int:
+        """How many seeds."""
+        return len(both(self.result)[1]) if self.result else 0
+
+
+class Report:
+    """The files of one command. Everything is written when it is drawn, so that nothing is lost when it is stopped."""
+
+    def __init__(
+        self,
+        sd: StableDiffusion,
+        args: argparse.Namespace,
+        request: Request,
+        seeds: Sequence[int],
+        rows: Sequence[Row],
+        out: Path | None,
+    ):
+        self.sd, self.args, self.request, self.seeds, self.rows, self.out = sd, args, request, seeds, rows, out
+        self.side = STRENGTHENED if args.strengthen else SUPPRESSED
+        self.path: Path | None = None  # once there is something to write
+        self.judges: Judges | None = None
+        self.labels = row_labels(sd, rows)
+        self.written = 0  # single pictures
+
+    def add(self, row: Row, result: Result) -> None:
+        """More seeds of a row, in order: written first, judged then, and written with the scores."""
+        before, row.result = row.result, result if row.result is None else join([row.result, result])
+        self._write()
+        self._save_pictures(row, result, first=row.drawn - len(both(result)[1]))
+        self.judges = self.judges or Judges(self.sd)
+        row.scores = join_scores(row.scores if before else {}, self.judges.scores(result, self.side))
+        self._write()
+
+    def progress(self) -> str:
+        """What is written so far, for the end of a command that was stopped."""
+        if self.path is None:
+            return "nothing was written"
+        done = sum(row.drawn for row in self.rows)
+        return f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
+
+    def print_scores(self, row: Row) -> None:
+        print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.side))
+        failed = failures(row.scores, self.request.targets, self.seeds, self.side)
+        for line in failed:
+            print(line)
+        if failed and self.args.sheet is None:
+            print(f"what may help: {'; '.join(self._ways_out(row))}", flush=True)
+
+    def _ways_out(self, row: Row) -> list[str]:
+        ways = [f"an earlier --start (R is step {row.settings.first})"] if row.settings.first else []
+        if self.args.strengthen:
+            return [*ways, "a larger factor, as --method strengthen:value=2", "another --seed"]
+        if row.name != "unread":
+            ways.append("--method unread")
+        if not getattr(row.settings, "iterations", 0):
+            ways.append("--method suppress-eot --iterations 10")
+        return [*ways, "naming as well what belongs to it, as red of 'a red scarf'"]
+
+    # ------------------------------------------------------------------ files
+
+    def _write(self) -> None:
+        done = [row for row in self.rows if row.result]
+        first = done[0].result
+        assert first is not None
+        picture = draw(first, self.side) if self.args.sheet is None else self._draw_sheet(done)
+        content = json.dumps(self._content(done), indent=2, ensure_ascii=False) + "\n"
+        stem = f"{slug(self.request.prompt)}-s{'-'.join(map(str, self.seeds[:LISTED]))}"
+        stem += ("-and-more" if len(self.seeds) > LISTED else "") + ("-sheet" if self.args.sheet is not None else "")
+        text = self._parameters(done, done[0].drawn)
+        # from the second time on, the name is our own
+        overwrite = self.args.overwrite or self.path is not None
+        files = {".png": png(picture, text), ".json": utf8(content)}
+        self.path = write_output(files, self.path or self.out, stem, overwrite)
+
+    def _parameters(self, rows: Sequence[Row], count: int) -> str:
+        size = both(_drawn(rows[0]))[0][0].size
+        fields = self._original_fields(rows[0], self.seeds[0], size)
+        methods = [(row.name, row.settings) for row in rows]
+        sheet = self.args.sheet is not None
+        fields |= suppress_fields(self.args, self.request, methods, self.seeds[:count], sheet)
+        return parameters.to_text(self.request.prompt, "", fields)
+
+    def _original_fields(self, row: Row, seed: int, size: tuple[int, int]) -> dict[str, object]:
+        """What repeats an original picture: the fields of `minisd generate`."""
+        s = row.settings
+        return options.drawing_fields(self.sd, self.args, s.steps, s.guidance, seed, size)
+
+    def _content(self, rows: Sequence[Row]) -> dict[str, object]:
+        """Of the JSON: all that repeats the run, and what came out."""
+        args, size = self.args, both(_drawn(rows[0]))[0][0].size
+        making = {name.lower(): value for name, value in options.making_fields(self.sd).items()}
+        return {
+            "prompt": self.request.prompt,
+            "targets": self.request.targets,
+            "remove": self.request.named,  # as --remove takes them: with the number of the place where one is meant
+            "strengthen": bool(args.strengthen),
+            "model": self.sd.name,
+            "variant": args.variant,
+            "revision": args.revision,
+            "ema": bool(args.ema),
+            "precision": args.dtype or "fp32",
+            "engine": args.engine or "fast",
+            "width": size[0],
+            "height": size[1],
+            "seeds": self.seeds[: rows[0].drawn],
+            **making,
+            "parameters": self._parameters(rows, rows[0].drawn),
+            "results": [
+                {
+                    "method": row.spec,
+                    "settings": asdict(row.settings),
+                    "scores": row.scores,
+                    "seconds": _drawn(row).timings,
+                }
+                for row in rows
+            ],
+        }
+
+    def _save_pictures(self, row: Row, result: Result, first: int) -> None:
+        """The new pictures by themselves; the originals with the first row alone, as they are the same in all."""
+        if self.args.save_pictures is None:
+            return
+        folder = Path(self.args.save_pictures)
+        folder.mkdir(exist_ok=True)
+        k = self.rows.index(row)
+        ending = slug(self.labels[k]) if self.args.sheet is not None else self.side
+        stem = slug(self.request.prompt)
+        for seed, original, picture in zip(self.seeds[first:], *both(result), strict=False):
+            fields = self._original_fields(row, seed, picture.size)
+            if k == 0:
+                text = parameters.to_text(self.request.prompt, "", fields)
+                write_output({".png": png(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
+            fields |= suppress_fields(self.args, self.request, [(row.name, row.settings)], [seed])
+            text = parameters.to_text(self.request.prompt, "", fields)
+            write_output({".png": png(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
+
+    def _draw_sheet(self, rows: Sequence[Row]) -> Image.Image:
+        """A row a method, a column a seed; the originals on top. Labels: the first target's DetScore, and the row's."""
+        originals = both(_drawn(rows[0]))[0]
+        cells, labels = [originals], [_scored("original", rows[0].scores, "original", len(originals))]
+        for label, row in zip(self.labels, rows, strict=False):
+            pictures = both(_drawn(row))[1]
+            cells.append(pictures)
+            labels.append(_scored(label, row.scores, SUPPRESSED, len(pictures)))
+        return sheet(cells, labels)
+
+
+LISTED = 8  # seeds in a file's name
+
+
+def _drawn(row: Row) -> Result:
+    assert row.result is not None
+    return row.result
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
+    """Two rows a seed: the original and the suppressed picture, under each what it fetched of the targets, and where.
+
+    Both maps of a seed share one scale, so that a target that is gone is dark. The original's is its cross map, the
+    suppressed one's weighted to be compared with it (suppress/metrics/fetched.py).
+    """
+    maps = result.maps if result.fetched is None else result.fetched
+    if maps is None or result.original_maps is None:
+        raise UserError("this result has no maps; run with maps=True")
+    name, rows = ", ".join(result.targets), list(result.rows)
+    cells: list[list[Image.Image]] = []
+    labels: list[list[str]] = []
+    for k, pictures in enumerate(zip(*both(result), strict=True)):
+        heats = [part[k, rows].sum(dim=0) for part in (result.original_maps, maps)]
+        span = (float(heats[0].min()), float(heats[0].max()))
+        cells += [list(pictures), [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]]
+        labels += [["original", side], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
+    return sheet(cells, labels)
+
+
+def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
+    """What tells the rows of a sheet apart: a method's name with settings of its own, or where several rows have one
+    method, these alone, as labels are cut. What all rows have in common is no row's own.
+    """
+    found = []
+    for row in rows:
+        usual, _origin = default_settings(
+            sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
+        )
+        pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
+        found.append({f"{name}={value}" for name, value in pairs.items() if value != getattr(usual, name)})
+    shared = set.intersection(*found) if len(rows) > 1 else set()
+    labels, names = [], [row.name for row in rows]
+    for name, settings in zip(names, found, strict=True):
+        own = ",".join(sorted(settings - shared))
+        labels.append(own if own and names.count(name) > 1 else f"{name}:{own}" if own else name)
+    return labels
+
+
+def _scored(label: str, scores: Scores, side: str, count: int) -> list[str]:
+    values = next(iter(scores.values()), {}).get(side, [])
+    known = values if isinstance(values, list) else []
+    return [f"{known[k]:.2f} {label}" if k < len(known) else label for k in range(count)]

@@ -1,0 +1,47 @@
+"""The catalogue of methods, and specs of methods written and read."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from suppress.edits.variants import VARIANTS
+from suppress.methods import METHODS, Method, method_spec, parse_method
+from suppress.methods.catalogue import PUBLISHED
+
+pytestmark = pytest.mark.quick
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_name_gives_its_method(name):
+    entry = METHODS[name]
+    settings = entry.make(steps=7)
+    assert type(settings) is entry.kind and isinstance(settings, Method) and settings.steps == 7
+    for field, value in entry.bound.items():
+        assert getattr(settings, field) == value and field not in entry.settings
+
+
+def test_variants_have_the_words_of_the_catalogue():
+    assert list(VARIANTS) == list(PUBLISHED) and set(VARIANTS) < set(METHODS)
+    assert VARIANTS["top-k"].published == 2 and VARIANTS["top-k"].constant == "K"
+
+
+shares = st.floats(0, 1, exclude_max=True) | st.integers(0, 3)
+changes = {
+    "start": shares,
+    "stop": shares,
+    "share": shares,
+    "gamma": st.floats(0, 1e6),
+    "iterations": st.integers(0, 20),
+    "loss": st.sampled_from(["cosine", "l2", "value"]),
+    "heads": st.none() | st.integers(1, 8),
+    "value": st.none() | st.integers(0, 70),
+}
+
+
+@given(st.sampled_from(sorted(METHODS)), st.integers(3, 60), st.floats(-50, 50), st.data())
+def test_a_spec_holds_all_settings(name, steps, guidance, data):
+    usable = [f for f in METHODS[name].settings if f in changes and (f != "value" or PUBLISHED[name].constant)]
+    chosen = {f: data.draw(changes[f], label=f) for f in usable if data.draw(st.booleans())}
+    settings = METHODS[name].make(steps=steps, guidance=guidance, **chosen)
+    spec = method_spec(name, settings, METHODS[name].make(steps=9))
+    assert parse_method(spec, steps=9) == settings
