@@ -1,4 +1,4 @@
-"""The ladder: from the loop as the authors' code has it, one technique a rung, each on top of those before it."""
+"""The ladder: from the loop as the authors' code has it, one technique per rung, each on top of those before it."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ import torch
 
 from suppress import Plan
 
-# none of the techniques: the reference's passes, the losses as tensor operations
+# none of the techniques: the baseline's passes, the losses as tensor operations
 BARE = Plan(
     sdpa=False,
     early_exit=False,
-    one_head=False,
+    prefix_once=False,
     one_branch=False,
     shared_maps=False,
     ahead=False,
     one_batch=False,
     gram=False,
-    micro=1_000_000,
+    ito_samples=1_000_000,
 )
 
 
 @dataclass(frozen=True)
 class Rung:
     name: str
-    plan: Plan | None  # None: the reference loop
+    plan: Plan | None  # None: the reference loop with maps at every site, as the authors' code has them
     dtype: torch.dtype = torch.float32
 
 
@@ -38,7 +38,7 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         ("losses as tensors", {}),
         ("fused attention", {"sdpa": True}),
         ("early exit", {"early_exit": True}),
-        ("head once a step", {"one_head": True}),
+        ("text-independent part once a step", {"prefix_once": True}),
         ("one branch before R", {"one_branch": True}),
         ("reference maps shared", {"shared_maps": True}),
         ("one batch", {"one_batch": True}),

@@ -10,8 +10,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from minisd import StableDiffusion
 from suppress import Plan
-from suppress.edits.maps import LayerMean, map_scale
+from suppress.edits.maps import map_spec
 from suppress.engine.packed import PackedLinear, can_pack
+from suppress.engine.passes import last_site, read
 
 from .ladder import BARE
 from .scenario import Scenario
@@ -33,12 +34,12 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
 def job_flops(sd: StableDiffusion, scenario: Scenario, plan: Plan | None) -> float:
     """FLOPs of a job's UNet passes, counted by PyTorch on one pass of each kind. plan None: the reference.
 
-    A head that several passes share is counted with each of them.
+    The text-independent part, which several passes share, is counted with each of them.
     """
     s, plan = scenario.settings, plan or BARE
     whole, forward, backward = pass_flops(sd, scenario, plan.early_exit)
-    forwards = 2 * s.first + 4 * (s.steps - s.first) if plan.one_branch else 4 * s.steps
-    ito = max(s.last - s.first, 0) if s.iterations else 0
+    forwards = 2 * s.start_step + 4 * (s.steps - s.start_step) if plan.one_branch else 4 * s.steps
+    ito = max(s.ito_end - s.start_step, 0) if s.iterations else 0
     extra = 0 if plan.shared_maps else ito * forward
     return scenario.batch * (forwards * whole + extra + ito * s.iterations * (forward + backward))
 
@@ -48,20 +49,19 @@ def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tup
     side = sd.config.unet.sample_size
     z = torch.randn(1, 4, side, side, device=sd.device)
     ctx = torch.randn(1, 77, sd.config.unet.context_dim, device=sd.device)
-    scale = map_scale(sd, z, scenario.settings.resolution)
-    tap = LayerMean(scale, None)
-    last = [site for site in sd.unet.sites if tap.wants(site)][-1]
+    t = torch.tensor(501, device=sd.device)
+    maps = map_spec(sd, z, scenario.settings.resolution)
+    last = last_site(sd.unet, maps)
 
     with torch.no_grad():
         whole = _counted(lambda: sd.unet(z, 501, ctx))
-        forward = _counted(lambda: sd.unet(z, 501, ctx, tap=LayerMean(scale, None), stop_after=last))
+        forward = _counted(lambda: read(sd.unet, z, t, ctx, maps, last, fused=True))
 
     leaf = ctx.requires_grad_()
 
     def both() -> None:
-        maps = LayerMean(scale, None)
-        sd.unet(z, 501, leaf, tap=maps, stop_after=last)
-        (maps.sums["cross"].square().sum() + maps.sums["self"].square().sum()).backward()
+        cross, self_ = read(sd.unet, z, t, leaf, maps, last, fused=True)
+        (cross.square().sum() + self_.square().sum()).backward()
 
     backward = _counted(both) - forward
     return whole, forward if early_exit else whole, backward

@@ -14,8 +14,8 @@ from torch import Tensor
 import minisd
 import suppress
 from minisd import StableDiffusion
-from suppress.job import encode
-from suppress.methods import two_branches
+from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 from .report import machine, measured_on
 from .scenario import JOBS, PROMPT, TARGET
@@ -39,9 +39,10 @@ def main() -> None:
 
 
 def reference(sd: StableDiffusion, z: Tensor) -> Tensor:
-    """The suppressed latents (1,4,h,w) that the reference loop makes of the noise z."""
-    *_, (_, suppressed) = two_branches(sd, encode(sd, PROMPT, [TARGET]), z, JOBS["bench"])
-    return suppressed
+    """The edited latents (1,4,h,w) that the reference loop makes of the noise z."""
+    prompts = [encode(sd, PROMPT, [TARGET])] * len(z)
+    *_, (_, edited) = suppress.Reference(sd).two_branches(prompts, from_noise(prompts, z), JOBS["bench"])
+    return edited
 
 
 if __name__ == "__main__":

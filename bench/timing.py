@@ -12,7 +12,7 @@ import torch
 
 from minisd import StableDiffusion
 from minisd.picture import from_pil
-from suppress import Fast, Result, run_batch
+from suppress import Fast, Reference, Result, run_batch
 from suppress.metrics import psnr
 
 from .ladder import Rung
@@ -71,7 +71,7 @@ class Runner:
 
     def __init__(self, sd: StableDiffusion, scenario: Scenario, rung: Rung):
         self.sd, self.scenario, self.rung = sd, scenario, rung
-        self.engine: Fast | str = Fast(sd, rung.plan) if rung.plan else "reference"
+        self.engine = Fast(sd, rung.plan) if rung.plan else Reference(sd, maps_everywhere=True)
         self.seconds: list[float] = []  # of whole jobs
         self.sampling: list[float] = []  # of their sampling
         self.plain: list[float] = []  # of sampling without ITO
@@ -111,12 +111,12 @@ class Runner:
         """Samples through the UNet in a job without ITO."""
         s = self.scenario.settings
         shared = self.rung.plan is not None and self.rung.plan.one_branch
-        return self.scenario.batch * (2 * s.first + 4 * (s.steps - s.first) if shared else 4 * s.steps)
+        return self.scenario.batch * (2 * s.start_step + 4 * (s.steps - s.start_step) if shared else 4 * s.steps)
 
     def figures(self, reference: list[Result], results: list[Result]) -> Measured:
         """reference, results: of the first rung and of this one."""
         s = self.scenario.settings
-        count = s.iterations * max(s.last - s.first, 0)
+        count = s.iterations * max(s.ito_end - s.start_step, 0)
         sampling, plain = quantile(self.sampling, 0.5), quantile(self.plain, 0.5)
         worst, relative, decibel = compare(reference, results)
         return Measured(

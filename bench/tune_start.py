@@ -35,7 +35,7 @@ def main() -> None:
         result = suppress.run(sd, PROMPT, TARGET, seed=list(range(SEEDS)), settings=settings)
         assert isinstance(result.image, list)  # one a seed
         scores[share] = round(float(detector.scores(result.image)[name].mean()), 4)
-        print(f"R = {share:<5} step {settings.first:<3} mean DetScore {scores[share]:.4f}", flush=True)
+        print(f"R = {share:<5} step {settings.start_step:<3} mean DetScore {scores[share]:.4f}", flush=True)
     fitting = [share for share, score in scores.items() if score <= BOUND]
     if not fitting:
         raise SystemExit(f"no R reaches a mean DetScore of {BOUND}")

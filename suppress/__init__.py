@@ -11,31 +11,38 @@ from minisd.base.lazy import attributes
 
 if TYPE_CHECKING:
     from .edits.spectrum import soft_weight
-    from .engine import Fast, Plan
+    from .engine import Fast, Plan, Reference
     from .job import Job, Result, default_settings, run, run_batch
-    from .methods import METHODS, Method, SuppressEOT, Unread
+    from .methods import METHODS, SuppressEOT, Unread, register
     from .prompt import find_rows
+    from .protocol import Edit, Inputs, Method, Start
 
 _MODULES = {
     "edits.spectrum": ("soft_weight",),
-    "engine": ("Fast", "Plan"),
+    "engine": ("Fast", "Plan", "Reference"),
     "job": ("Job", "Result", "default_settings", "run", "run_batch"),
-    "methods": ("METHODS", "Method", "SuppressEOT", "Unread"),
+    "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
     "prompt": ("find_rows",),
+    "protocol": ("Edit", "Inputs", "Method", "Start"),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
 __all__ = [
     "METHODS",
+    "Edit",
     "Fast",
+    "Inputs",
     "Job",
     "Method",
     "Plan",
+    "Reference",
     "Result",
+    "Start",
     "SuppressEOT",
     "Unread",
     "default_settings",
     "find_rows",
+    "register",
     "run",
     "run_batch",
     "soft_weight",

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -18,10 +18,15 @@ from minisd.loading.source import read_json
 from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
 
-from .engine import Fast, find_engine
-from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
+from .engine import find_engine
+from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched
-from .prompt import Request, eot_rows, find_rows, read_request
+from .prompt import Prompt, Request, encode, read_request
+from .protocol import Method
+from .start.noise import from_noise
+
+if TYPE_CHECKING:
+    from .engine import Engine
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
@@ -52,7 +57,7 @@ def run(
     method: str | None = None,
     seed: int | Sequence[int] = 0,
     settings: Method | None = None,
-    engine: str | Fast | None = None,
+    engine: str | Engine | None = None,
     *,
     maps: bool = False,
     batch_size: int = 8,
@@ -97,7 +102,7 @@ def run_batch(
     jobs: Sequence[Job],
     method: str | None = None,
     settings: Method | None = None,
-    engine: str | Fast | None = None,
+    engine: str | Engine | None = None,
     *,
     maps: bool = False,
     batch_size: int = 8,
@@ -124,12 +129,11 @@ def run_batch(
     drawn: dict[int, list[Tensor]] = {}
     for batch in _batches([size for _, size in drawings], batch_size):
         z = sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1])
-        samples = _sample(sd, [prompts[k] for k in batch], z, settings, runner, maps, progress)
+        samples = _sample([prompts[k] for k in batch], z, settings, runner, maps, progress)
         drawn |= zip(batch, samples, strict=True)
     clock.stop("sample")
-    decode = runner.decode if runner else sd.decode
     tensors = [drawn[k] for k in range(len(jobs))]
-    pictures = [[to_pil(decode(z))[0] for z in parts[:2]] for parts in tensors]
+    pictures = [[to_pil(runner.decode(z))[0] for z in parts[:2]] for parts in tensors]
     clock.stop("decode")
     return [
         Result(
@@ -231,45 +235,24 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
         raise UserError(f"{error}; mend it, or remove it for the published settings") from None
 
 
-def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:
-    """A prompt as the methods get it: its embeddings, and where the targets and [EOT] stand in them."""
-    request = read_request(prompt, remove)
-    text = request.prompt
-    rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
-    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
-
-
 def _sample(
-    sd: StableDiffusion,
     prompts: Sequence[Prompt],
     z: Tensor,
     method: Method,
-    engine: Fast | None,
+    engine: Engine,
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Of a batch of noises z (B,4,h,w), sample by sample: [original latents, latents], and with maps [original's maps,
-    maps, what is fetched] besides, (1,…) each.
-
-    The reference draws one prompt at a time, with all its seeds.
+    """Draws a batch from noises z (B,4,h,w). Returns for each sample [original latents, latents], and with maps
+    [original's maps, maps, what is fetched] besides, (1,…) each.
     """
-    if engine is None and any(prompt is not prompts[0] for prompt in prompts):
-        return [
-            drawn
-            for prompt, noise in zip(prompts, z.split(1), strict=True)
-            for drawn in _sample(sd, [prompt], noise, method, engine, maps, progress)
-        ]
     records: tuple[Average, ...] = ()
     if maps:
         untouched = torch.cat([prompt.ctx for prompt in prompts])
         records = Average(select("cross")), Average(select("cross")), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
-    steps: Iterable
-    if engine is None:
-        steps = two_branches(sd, prompts[0], z, method, watch)
-    else:
-        steps = engine.two_branches(prompts, z, method, watch)
-    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # the last
+    steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
+    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step
     heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 

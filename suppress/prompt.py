@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from torch import Tensor
+
 from minisd import StableDiffusion, UserError
 from minisd.base.arguments import shown
 from minisd.config import CONTEXT
@@ -20,7 +22,18 @@ from minisd.pipeline import check_prompt
 
 from .negation import find_negated, find_negations
 
-__all__ = ["Request", "Target", "eot_rows", "find_negated", "find_places", "find_rows", "read_request", "token_table"]
+__all__ = [
+    "Prompt",
+    "Request",
+    "Target",
+    "encode",
+    "eot_rows",
+    "find_negated",
+    "find_places",
+    "find_rows",
+    "read_request",
+    "token_table",
+]
 
 Place = tuple[int, int]  # characters of the prompt: prompt[start:end]
 
@@ -249,3 +262,39 @@ def _part_of(sd: StableDiffusion, prompt: str, place: Place) -> str:
         f"the prompt has no {part!r} by itself: it stands inside {word!r}, which is one word. Name the whole word, "
         f"or put spaces around {part!r}. The tokens:\n{token_table(sd, prompt)}"
     )
+
+
+# ---------------------------------------------------------------------- embeddings
+
+
+@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a prompt equals itself alone
+class Prompt:
+    """A prompt as the methods get it."""
+
+    request: Request  # its text, and what is to be removed from it
+    ctx: Tensor  # (1,77,D)
+    uncond: Tensor  # (1,77,D), of the empty prompt
+    target: tuple[int, ...]  # rows of the phrases to remove
+    eot: tuple[int, ...]  # rows of the first [EOT] and the padding: n-1 … 76
+    words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
+
+    @property
+    def text(self) -> str:
+        return self.request.prompt
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return self.request.targets
+
+    @property
+    def others(self) -> tuple[int, ...]:
+        """The rows of the words to keep: no [SOT], no [EOT], no target."""
+        return tuple(i for i in range(1, self.eot[0]) if i not in self.target)
+
+
+def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:
+    """A prompt as the methods get it: its embeddings, and the rows of the targets and of [EOT]."""
+    request = read_request(prompt, remove)
+    text = request.prompt
+    rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
+    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)

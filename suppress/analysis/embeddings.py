@@ -12,7 +12,7 @@ import torch
 
 from minisd.config import CONTEXT
 
-from ..edits.spectrum import take_rows
+from ..edits.rows import take_rows
 from .findings import Findings
 from .study import Study
 

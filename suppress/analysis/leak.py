@@ -24,8 +24,8 @@ from torch import Tensor
 from minisd import StableDiffusion
 from minisd.loading.tokenizer import pieces_text
 
+from ..edits.rows import zero
 from ..edits.spectrum import soft_weight
-from ..edits.variants import zero
 from ..metrics import Unavailable
 from .embeddings import token_names
 from .findings import Findings

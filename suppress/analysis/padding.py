@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..edits.variants import keep_top, zero
+from ..edits.rows import zero
+from ..edits.spectrum import keep_top
 from .findings import Findings, gather, judge
 from .study import Study
 

@@ -41,14 +41,14 @@ def phrasing(study: Study) -> Findings:
     weighted: list[Panel] = []
     for name, text in phrased.items():
         own = study.of(text, targets)
-        [drawn] = own.draw([own.weighted], own.settings.first)
+        [drawn] = own.draw([own.weighted], own.settings.start_step)
         for panels, method, pictures in ((plain, "original", own.originals), (weighted, "swr", drawn)):
             psnr, ssim = own.judge.likeness(pictures, own.originals)
             scores = {"det_score": own.judge.presence(pictures), "psnr": psnr, "ssim": ssim}
             label = name if method == "original" else f"{name}, SWR"
             setting = {"phrasing": name, "prompt": text, "method": method}
             panels.append(Panel(label, setting, pictures, scores))
-    note = f"from step R = {study.settings.first} of {study.settings.steps}"
+    note = f"from step R = {study.settings.start_step} of {study.settings.steps}"
     return gather(study, [*plain, *weighted], [note, ", ".join(repr(text) for text in phrased.values())])
 
 

@@ -21,9 +21,9 @@ from minisd.picture import to_pil
 from minisd.pipeline import check_model, check_progress, check_settings, pair
 
 from ..edits.spectrum import soft_weight
-from ..job import default_settings, encode
-from ..methods import Prompt, SuppressEOT
-from ..prompt import Request, read_request
+from ..job import default_settings
+from ..methods import SuppressEOT
+from ..prompt import Prompt, Request, encode, read_request
 from .judge import Judge
 
 # a context this close to the original's is the original's: an SVD and back leaves less, in float64

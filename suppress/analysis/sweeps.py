@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..edits.spectrum import soft_weight
-from ..edits.variants import zero_bottom, zero_top
+from ..edits.spectrum import soft_weight, zero_bottom, zero_top
 from ..job import run
 from ..methods import SuppressEOT
 from .findings import Findings, Panel, gather, judge
@@ -23,7 +22,7 @@ ITO = ((0.4, 5), (0.4, 10), (0.4, 20), (0.6, 10), (1, 10))
 def gamma(study: Study, gammas: Sequence[float] = GAMMAS) -> Findings:
     """SWR with σ̂ = σ e^(-γσ) for several γ (Fig. 16): 0 is the original, a large one zeroes the rows."""
     ctxs = [soft_weight(study.prompt.ctx, study.rows, value) for value in gammas]
-    drawn = study.draw(ctxs, study.settings.first)
+    drawn = study.draw(ctxs, study.settings.start_step)
     panels = [judge(study, f"γ = {g:g}", {"gamma": g}, p) for g, p in zip(gammas, drawn, strict=True)]
     return gather(study, panels, [_from(study)])
 
@@ -37,7 +36,7 @@ def spectrum(study: Study, top: Sequence[int] = TOP, left: Sequence[int] = LEFT)
     settings = [("nothing", 0), *zeroed]
     panels = [
         judge(study, f"{end} {k} zeroed" if k else "original", {"zeroed": end, "k": k, "of": count}, pictures)
-        for (end, k), pictures in zip(settings, study.draw(ctxs, study.settings.first), strict=True)
+        for (end, k), pictures in zip(settings, study.draw(ctxs, study.settings.start_step), strict=True)
     ]
     return gather(study, panels, [_from(study), f"χ has {count} singular values"])
 
@@ -45,11 +44,11 @@ def spectrum(study: Study, top: Sequence[int] = TOP, left: Sequence[int] = LEFT)
 def start(study: Study, starts: Sequence[float] = STARTS) -> Findings:
     """SWR from several steps R on, the checkpoint's own among them; R after the last step is the original."""
     steps = study.settings.steps
-    firsts = sorted({round(share * steps) for share in starts} | {study.settings.first})
+    firsts = sorted({round(share * steps) for share in starts} | {study.settings.start_step})
     panels = []
     for first in firsts:
         [pictures] = study.draw([study.weighted], first)
-        own = " (default)" if first == study.settings.first else ""
+        own = " (default)" if first == study.settings.start_step else ""
         panels.append(judge(study, f"R = {first}{own}", {"start": first, "steps": steps}, pictures))
     return gather(study, panels, [f"SWR with γ = {study.settings.gamma:g}"])
 
@@ -61,7 +60,7 @@ def stop(study: Study, settings: Sequence[tuple[float, int]] = ITO) -> Findings:
     original's there (`SuppressEOT(after="original")`).
     """
     s = study.settings
-    swr, own = study.weighted, s.first
+    swr, own = study.weighted, s.start_step
     panels = [
         judge(study, "original", {"stop": 0, "iterations": 0, "method": "original"}, study.originals),
         judge(study, "SWR", {"stop": own, "iterations": 0, "method": "swr"}, study.draw([swr], own)[0]),
@@ -77,7 +76,7 @@ def stop(study: Study, settings: Sequence[tuple[float, int]] = ITO) -> Findings:
 def _ito(study: Study, last: int, iterations: int) -> Panel:
     s = study.settings
     official = SuppressEOT.official(
-        steps=s.steps, guidance=s.guidance, gamma=s.gamma, start=s.first, stop=last, iterations=iterations
+        steps=s.steps, guidance=s.guidance, gamma=s.gamma, start=s.start_step, stop=last, iterations=iterations
     )
     result = run(
         study.sd,
@@ -94,4 +93,4 @@ def _ito(study: Study, last: int, iterations: int) -> Panel:
 
 
 def _from(study: Study) -> str:
-    return f"from step R = {study.settings.first} of {study.settings.steps}"
+    return f"from step R = {study.settings.start_step} of {study.settings.steps}"

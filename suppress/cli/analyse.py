@@ -72,7 +72,7 @@ def _analyse(args: argparse.Namespace) -> None:
     s = study.settings
     print(f"target: {request.describe()}")
     print(token_table(sd, request.prompt, study.prompt.target))
-    print(f"{sd.name}: γ = {s.gamma:g}, R = {s.first} of {s.steps} ({study.origin})")
+    print(f"{sd.name}: γ = {s.gamma:g}, R = {s.start_step} of {s.steps} ({study.origin})")
     if not can_draw():
         print(f"no figures, tables alone: {MISSING}", flush=True)
     _run_all(names, study, folder, _parameters(sd, args, study))
@@ -142,7 +142,7 @@ def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> 
     s, side = study.settings, sd.config.unet.sample_size * sd.vae.config.factor
     fields = options.drawing_fields(sd, args, s.steps, s.guidance, study.seeds[0], (side, side)) | {
         "Suppress": ", ".join(study.prompt.request.named),
-        "Suppress start": s.first,
+        "Suppress start": s.start_step,
     }
     return parameters.to_text(study.prompt.text, "", fields)
 

@@ -14,9 +14,10 @@ from minisd.cli import options
 from minisd.pipeline import pair
 
 from ..engine import find_engine
-from ..job import default_settings, encode, run
-from ..methods import DEFAULT, METHODS, Method, Prompt, SuppressEOT, parse_method
-from ..prompt import read_request, token_table
+from ..job import default_settings, run
+from ..methods import DEFAULT, METHODS, SuppressEOT, parse_method
+from ..prompt import Prompt, encode, read_request, token_table
+from ..protocol import Method
 from ..report.files import Report, Row
 from . import repeat
 
@@ -166,10 +167,10 @@ def describe(row: Row, prompt: Prompt) -> str:
     settings, parts = row.settings, [row.spec]
     if isinstance(settings, SuppressEOT):
         parts.append(f"γ = {settings.gamma:g}")
-        if settings.iterations and settings.first >= settings.last:
-            parts.append(f"no ITO, which ends before step {settings.last}")
+        if settings.iterations and settings.start_step >= settings.ito_end:
+            parts.append(f"no ITO, which ends before step {settings.ito_end}")
         elif settings.iterations:
-            parts.append(f"ITO × {settings.iterations} before step {settings.last}")
+            parts.append(f"ITO × {settings.iterations} before step {settings.ito_end}")
     remark = settings.remark(prompt)
     parts += [remark] if remark else []
-    return ", ".join([*parts, f"from step R = {settings.first} of {settings.steps}"]) + f" ({row.origin})"
+    return ", ".join([*parts, f"from step R = {settings.start_step} of {settings.steps}"]) + f" ({row.origin})"

@@ -17,7 +17,7 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import cells
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
-from ..methods import Method
+from ..protocol import Method
 
 
 def main(argv: Sequence[str] | None = None) -> int:

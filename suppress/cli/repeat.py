@@ -29,7 +29,7 @@ from ..methods import METHODS, method_spec, parse_method
 from ..prompt import Request
 
 if TYPE_CHECKING:
-    from ..methods import Method
+    from ..protocol import Method
 
 USED = ("Suppress", "Strengthen", "Suppress method", "Suppress sheet", "Suppress seeds", "Suppress engine")
 ABOUT = ("Suppress start",)
@@ -54,7 +54,7 @@ def suppress_fields(
     return {
         "Strengthen" if args.strengthen else "Suppress": _as_text(request.named),
         "Suppress sheet" if sheet else "Suppress method": "; ".join(specs),
-        "Suppress start": first.first,
+        "Suppress start": first.start_step,
         "Suppress seeds": " ".join(map(str, seeds)) if len(seeds) > 1 else None,
         "Suppress engine": args.engine or "fast",
     }
@@ -99,7 +99,7 @@ def _methods(args: argparse.Namespace, fields: Fields) -> list[str]:
     if "Suppress sheet" in fields:
         args.sheet = fields["Suppress sheet"].split("; ")
     specs = args.sheet or ([fields["Suppress method"]] if "Suppress method" in fields else [])
-    if specs and str(parse_method(specs[0], steps=args.steps).first) != fields.get("Suppress start"):
+    if specs and str(parse_method(specs[0], steps=args.steps).start_step) != fields.get("Suppress start"):
         raise UserError(
             f"{args.params_from} names its method, {specs[0]!r}, without all settings, as older versions wrote it; "
             f"give --method and --start (R was step {fields.get('Suppress start', 'unknown')})"

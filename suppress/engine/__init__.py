@@ -1,4 +1,4 @@
-"""How the loop of two branches is executed: the reference as the paper has it, or fast. Never what it computes."""
+"""How the loop of two branches is executed: as the reference has it, or fast. Never what it computes."""
 
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,9 @@ from .plan import ENGINES, Plan, find_engine
 
 if TYPE_CHECKING:
     from .fast import Fast
+    from .plan import Engine
+    from .reference import Reference
 
-__getattr__ = attributes(__name__, {"Fast": "fast"})
+__getattr__ = attributes(__name__, {"Fast": "fast", "Reference": "reference"})
 
-__all__ = ["ENGINES", "Fast", "Plan", "find_engine"]
+__all__ = ["ENGINES", "Engine", "Fast", "Plan", "Reference", "find_engine"]

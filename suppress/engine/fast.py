@@ -1,4 +1,4 @@
-"""The loop of two branches (suppress/methods/base.py), fast: the same pictures from fewer and shorter passes.
+"""The loop of two branches (suppress/loop.py), fast: the same pictures from fewer and shorter passes.
 
     step                before R            R … stop, with ITO on maps            else
     UNet calls          [u, c] of one       iterations × (c̃ → maps → loss → ∇)    [u, u, c, ĉ]
@@ -21,12 +21,14 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import shown
 from minisd.pipeline import check_model
 
-from ..methods import Method, Prompt, Watch
-from . import passes
+from ..loop import Watch
+from ..prompt import Prompt
+from ..protocol import Method, Start
+from . import ito, passes, short_passes
 from .captured import Captured
 from .cpu import for_cpu
 from .plan import Plan, fast_plan
-from .run import Run
+from .run import FastRun
 
 
 class Fast:
@@ -49,11 +51,13 @@ class Fast:
         if self.plan.channels_last:
             sd.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.unet = for_cpu(sd.unet, self.plan.packed, self.plan.sliced)
-        self.guided = self._compiled(passes.guided)
-        self.guided_with_maps = self._compiled(passes.guided_with_maps)
+        self.predict = self._compiled(passes.predict)
+        self.predict_with_maps = self._compiled(passes.predict_with_maps)
         self.read = self._compiled(passes.read)
-        self.map_loss = self._compiled(passes.map_loss)
-        self.head = self._compiled(passes.head)
+        self.map_loss = self._compiled(ito.map_loss)
+        self.before_text = self._compiled(short_passes.before_text)
+        # samples that went through the UNet since the engine was made, and those whose gradient was taken
+        self.passes = self.gradient_passes = 0
         self._decode = self._compiled(sd.vae.decode)
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"
@@ -63,13 +67,16 @@ class Fast:
         return Fast, (self.sd, self.plan)  # CUDA graphs and packed weights are of this process and these addresses
 
     def two_branches(
-        self, prompts: Sequence[Prompt], z: Tensor, method: Method, watch: Watch | None = None
+        self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (z, ẑ) after each step, (B,4,h,w) each, as the reference loop does; sample k is drawn of prompts[k].
 
-        z: the noise. watch: taps that look at the maps of the original and of the suppressed branch.
+        watch: taps that look at the maps of the original and of the edited branch.
         """
-        return Run(self, prompts, z, method, watch).steps()
+        run = FastRun(self, prompts, start, settings, watch)
+        with torch.no_grad():
+            edit = settings.edit(run)
+        return run.steps(edit)
 
     def decode(self, z: Tensor) -> Tensor:
         """`sd.decode`, compiled where the plan compiles."""

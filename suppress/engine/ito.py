@@ -1,87 +1,144 @@
-"""Inference-time optimisation in the fast loop: suppress/edits/maps.py for a batch, in passes that end early."""
+"""Inference-time optimisation, fast: the loss of suppress/edits/ito.py in a few tensor operations, and its iterations.
+
+All samples of a batch are optimised at once, by passes that start behind what they have in common and end at the last
+layer whose maps the loss reads. `iterate` is one function of tensors: all iterations of a step can be one CUDA graph.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..edits.attention_loss import Target, find_words, set_target
-from ..edits.maps import LayerMean, map_grid, map_scale
-from ..methods import Prompt, SuppressEOT
-from . import passes
-from .memory import samples_at_once, saved_bytes
-from .passes import Reader
+from minisd import UNet
 
-if TYPE_CHECKING:
-    from .fast import Fast
+from ..edits.ito import DROP_THRESHOLD, KEEP_THRESHOLD, MASK_UP, AttentionLoss, descend, gradient_scale, loss_dtype
+from ..edits.maps import Maps, MapSpec
+from .passes import read
+from .short_passes import Prefix
+
+# ---------------------------------------------------------------------- the fused loss
 
 
-class Ito:
-    """Called once a step. All steps start from the same context; samples have words of their own."""
+class Words(NamedTuple):
+    """The words of each sample with their λ and thresholds; samples with fewer words are filled up at weight 0."""
 
-    def __init__(
-        self,
-        engine: Fast,
-        method: SuppressEOT,
-        prompts: Sequence[Prompt],
-        z: Tensor,
-        times: Tensor,
-        weighted: Tensor,
-    ):
-        self.engine, self.method, self.times = engine, method, times
-        unet = engine.unet
-        scale = map_scale(engine.sd, z, method.resolution, method.heads)
-        wanted = LayerMean(scale, method.heads).wants
-        last = [site.name for site in unet.sites if wanted(site)][-1]
-        self.whole = Reader(scale, method.heads, None, engine.plan.sdpa)
-        self.early = replace(self.whole, stop=last) if engine.plan.early_exit else self.whole
-        self.grid = map_grid(z, scale)
-        attends, shown = unet.config.attention[0], wanted(unet.sites[0]) or not engine.plan.sdpa
-        self.one_head = engine.plan.one_head and attends and not shown
-        self.words = find_words([p.others for p in prompts], [p.target for p in prompts], method.weights, z.device)
-        self.micro = engine.plan.micro
-        self.eta = torch.tensor([method.step_length(i) for i in range(method.steps)], device=z.device)
-        # float32 whatever the weights are: half a step of gradient would round away
-        self.start = weighted.float()
+    rows: Tensor  # (B,K) int64
+    at_cross: Tensor  # (B,K), ±λ
+    at_self: Tensor  # (B,K), ±λ_self
+    thresholds: Tensor  # (B,K), of the mask
 
-    @property
-    def last(self) -> int:
-        """The step before which it ends."""
-        return self.method.last
 
-    @property
-    def of_original(self) -> bool:
-        """Whose latents make the reference maps."""
-        return self.method.reference == "original"
+class Target(NamedTuple):
+    """What a step's maps are compared with: all of the loss that depends on the reference alone."""
 
-    def read(self, i: int, z: Tensor, ctx: Tensor) -> tuple[Tensor, Tensor]:
-        """Reference maps by a pass of their own."""
-        f = partial(self.engine.read, self.engine.unet, reader=self.early)
-        return self.engine.call("read", f, z, self.times[i], ctx, self.words.columns)
+    cross: Tensor  # (B,N,K), columns of length 1 for the cosine
+    self_: Tensor  # (B,N,N), likewise
+    rows: Tensor  # (B,K)
+    at_cross: Tensor  # (B,K)
+    at_self: Tensor  # (B,N): Σ_i ±λ_i [j ∈ M_i]
 
-    def __call__(self, i: int, edited: Tensor, cross: Tensor, self_: Tensor) -> Tensor:
-        """The context (B,77,D), float32, after step i's iterations; cross (B,N,K), self_ (B,N,N): reference maps."""
-        engine, method = self.engine, self.method
-        target = set_target(self.words, cross, self_, self.grid, method.loss)
-        functions = engine.map_loss, engine.head if self.one_head else None
-        f = partial(passes.iterate, *functions, engine.unet, self.early, method.loss, method.iterations)
-        self.micro = self.micro or samples_at_once(edited.device, len(edited), lambda: self._bytes_each(edited, target))
-        done = []
-        for k in range(0, len(edited), self.micro):
-            rows = slice(k, k + self.micro)
-            mine = (self.start[rows], edited[rows], self.times[i], self.eta[i], self.words.columns[rows])
-            done.append(engine.call("ito", f, *mine, *(x[rows] for x in target)))
-        return torch.cat(done)
 
-    def _bytes_each(self, edited: Tensor, target: Target) -> int:
-        """What an iteration keeps of a sample for its gradient."""
-        unet, one = self.engine.unet, slice(0, 1)
-        leaf = self.start[one].detach().requires_grad_()
-        inputs = edited[one], self.times[0], self.words.columns[one], Target(*(x[one] for x in target))
-        loss = partial(passes.map_loss, unet, leaf, *inputs, self.early, self.method.loss, None)
-        return saved_bytes(loss, unet.parameters())
+def find_words(loss: AttentionLoss, device: torch.device) -> Words:
+    """The loss's words as tensors. Made once per job: tensors that are made from lists wait for a GPU."""
+    weights, table = loss.weights, []
+    most = max(len(keep) + len(drop) for keep, drop in zip(loss.keep, loss.drop, strict=True))
+    for keep, drop in zip(loss.keep, loss.drop, strict=True):
+        words: list[tuple[float, float, float, float]] = []
+        words += [(i, weights.pl, weights.self_pl, KEEP_THRESHOLD) for i in keep]
+        words += [(i, -weights.nl, -weights.self_nl, DROP_THRESHOLD) for i in drop]
+        table.append([*words, *[(0, 0.0, 0.0, KEEP_THRESHOLD)] * (most - len(words))])
+    columns = torch.tensor(table, dtype=loss_dtype(device), device=device)
+    return Words(columns[..., 0].long(), *columns[..., 1:].unbind(-1))
+
+
+def set_target(words: Words, reference: Maps, form: str) -> Target:
+    """The reference's maps as `attention_loss` wants them."""
+    cross = _columns(reference.cross, words.rows)
+    masked = masks(cross, reference.grid, words.thresholds).to(words.at_self)
+    at_self = torch.einsum("bk,bkn->bn", words.at_self, masked)
+    return Target(_scaled(cross, form), _scaled(reference.self_, form), words.rows, words.at_cross, at_self)
+
+
+def masks(cross: Tensor, grid: tuple[int, int], thresholds: Tensor) -> Tensor:
+    """M for all words at once: cross (B,N,K), thresholds (B,K) or (K,) -> bool (B,K,N)."""
+    maps = cross.transpose(1, 2).unflatten(2, grid)  # (B,K,h,w)
+    large = F.interpolate(maps, scale_factor=MASK_UP, mode="bilinear")
+    binary = large >= thresholds.to(large)[..., None, None] * large.amax(dim=(2, 3), keepdim=True)
+    return (F.interpolate(binary.to(cross.dtype), size=grid, mode="bilinear") > 0).flatten(2)
+
+
+def attention_loss(target: Target, cross: Tensor, self_: Tensor, form: str) -> Tensor:
+    """L of suppress/edits/ito.py, one value per sample: (B,). cross (B,N,77), self_ (B,N,N).
+
+    Σ_i λ_i Σ_{j∈M_i} d(S_j, Ŝ_j) = Σ_j (Σ_i λ_i [j∈M_i]) d(S_j, Ŝ_j): one distance per column, however many words.
+    The cosine is written 1 - cos(a,b) = ½ |a/|a| - b/|b||², which loses no digits if a and b are nearly equal.
+    """
+    half = 0.5 if form == "cosine" else 1.0
+    cross = _scaled(_columns(cross, target.rows), form)
+    d_cross = half * (target.cross - cross).square().sum(dim=1)  # (B,K)
+    d_self = half * (target.self_ - _scaled(self_, form)).square().sum(dim=1)  # (B,N)
+    return (target.at_cross * d_cross).sum(dim=1) + (target.at_self * d_self).sum(dim=1)
+
+
+def _columns(cross: Tensor, rows: Tensor) -> Tensor:
+    """The words' columns of cross maps: (B,N,77), (B,K) -> (B,N,K)."""
+    return cross.gather(2, rows[:, None].expand(-1, cross.shape[1], -1))
+
+
+def _scaled(maps: Tensor, form: str) -> Tensor:
+    """The columns of (B,N,K), of length 1 for the cosine, in the precision of the loss."""
+    maps = maps.to(loss_dtype(maps.device))
+    return maps / maps.norm(dim=1, keepdim=True) if form == "cosine" else maps
+
+
+# ---------------------------------------------------------------------- the iterations
+
+
+class Reading(NamedTuple):
+    """How the passes of an optimisation read their maps."""
+
+    maps: MapSpec
+    last: str | None  # the site after which a pass ends; None: whole passes
+    fused: bool  # fused attention at the other sites
+
+
+def map_loss(
+    unet: UNet,
+    ctx: Tensor,
+    z: Tensor,
+    t: Tensor,
+    target: Target,
+    reading: Reading,
+    form: str,
+    prefix: Prefix | None,
+) -> Tensor:
+    """The loss of a pass with ctx, summed over samples: a scalar. Each sample's gradient is its own."""
+    cross, self_ = read(unet, z, t, ctx, *reading, prefix=prefix)
+    return attention_loss(target, cross, self_, form).sum()
+
+
+def iterate(
+    loss: Callable[..., Tensor],
+    before_text: Callable[..., Prefix] | None,
+    unet: UNet,
+    reading: Reading,
+    form: str,
+    iterations: int,
+    ctx: Tensor,
+    z: Tensor,
+    t: Tensor,
+    eta: Tensor,
+    *target: Tensor,
+) -> Tensor:
+    """All iterations of one step, from ctx (B,77,D) on.
+
+    loss, before_text: `map_loss` and short_passes' function, or what a compiler made of them; before_text None: every
+    pass begins at the latents.
+    """
+    prefix = before_text(unet, z, t) if before_text is not None else None
+    words, scale = Target(*target), gradient_scale(unet.conv_in.weight.dtype)
+    return descend(ctx, lambda c: loss(unet, c, z, t, words, reading, form, prefix), iterations, eta, scale)

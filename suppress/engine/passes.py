@@ -1,134 +1,79 @@
 """The UNet passes of the loop as functions of tensors, which a compiler can take whole and a CUDA graph can record.
 
-Shapes: B samples; n branches beside each other, nB latents; N pixels of the maps' grid; K words.
+Shapes: n latents z; m contexts, each of which belongs to one of the latents.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import torch
 from torch import Tensor
 
 from minisd import Part, Tap, UNet, compose
-from minisd.unet import Head
 
-from ..edits.attention_loss import Maps, Target, attention_loss
-from ..edits.maps import LayerMean, descend, gradient_scale, map_grid
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Which maps are read, and how."""
-
-    scale: int  # of the sites
-    heads: int | None  # how many, from the first
-    stop: str | None  # the site after which a pass may end
-    sdpa: bool  # fused attention at the other sites
+from ..edits.maps import LayerMean, MapSpec, map_grid
+from . import short_passes
 
 
-@dataclass(frozen=True)
-class Guidance:
-    scale: float
-    one_batch: bool  # with and without the prompt in one call
-    sdpa: bool  # fused attention where no tap looks
+def predict(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, fused: bool) -> Tensor:
+    """eps (m,4,h,w) of z (n,4,h,w) at t () or (n,), under ctx (m,77,D). latents (m,): which of z each context is for.
 
-
-def guided(
-    unet: UNet, z: Tensor, t: Tensor, uncond: Tensor, ctx: Tensor, guidance: Guidance, tap: Tap | None
-) -> Tensor:
-    """Classifier-free guidance: eps (nB,4,h,w) of z (nB,4,h,w), uncond (1,77,D), ctx (nB,77,D).
-
-    The tap sees the samples with the prompt, not those without.
+    What does not depend on the text is computed once per latent. fused: fused attention if no tap looks.
     """
-    uncond = uncond.expand_as(ctx)
-    if guidance.one_batch:
-        seen = Part(tap, slice(len(z), None)) if tap is not None else None
-        eps = unet(z, t, torch.cat([uncond, ctx]), tap=_explicit(seen, guidance.sdpa))
-        eps_u, eps_c = eps.chunk(2)
-    else:
-        eps_u = unet(z, t, uncond, tap=_explicit(None, guidance.sdpa))
-        eps_c = unet(z, t, ctx, tap=_explicit(tap, guidance.sdpa))
-    return eps_u + guidance.scale * (eps_c - eps_u)
+    shown = explicit(tap, fused)
+    if short_passes.has_prefix(unet, shown):
+        prefix = short_passes.expand(short_passes.before_text(unet, z, t), latents)
+        return short_passes.finish(unet, prefix, ctx, tap=shown).to(z.dtype)
+    return unet(z[latents], t if t.dim() == 0 else t[latents], ctx, tap=shown)
 
 
-def guided_with_maps(
+def predict_with_maps(
     unet: UNet,
     z: Tensor,
     t: Tensor,
-    uncond: Tensor,
     ctx: Tensor,
-    columns: Tensor,
-    guidance: Guidance,
-    reader: Reader,
+    latents: Tensor,
     tap: Tap | None,
+    fused: bool,
+    maps: MapSpec,
+    at: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`guided`, and maps of its last B samples with the prompt: (eps (nB,4,h,w), cross (B,N,K), self (B,N,N)).
-
-    columns (B,K): the tokens whose columns of the cross maps are kept.
-    """
-    means = LayerMean(reader.scale, reader.heads, columns)
-    seen: Tap = Part(means, slice(len(z) - len(columns), None))
-    eps = guided(unet, z, t, uncond, ctx, guidance, compose(seen, tap) if tap is not None else seen)
-    maps = means.maps(map_grid(z, reader.scale))
-    return eps, maps.cross, maps.self_
-
-
-def head(unet: UNet, z: Tensor, t: Tensor) -> Head:
-    return unet.head(z, t)
+    """`predict`, and the maps of the samples at[0] … at[1] - 1: (eps (m,4,h,w), cross (B,N,77), self (B,N,N))."""
+    means = LayerMean(maps)
+    reader: Tap = Part(means, slice(*at))
+    eps = predict(unet, z, t, ctx, latents, reader if tap is None else compose(reader, tap), fused)
+    found = means.maps(map_grid(z, maps.scale))
+    return eps, found.cross, found.self_
 
 
 def read(
-    unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader, head: Head | None = None
+    unet: UNet,
+    z: Tensor,
+    t: Tensor,
+    ctx: Tensor,
+    maps: MapSpec,
+    last: str | None,
+    fused: bool,
+    prefix: short_passes.Prefix | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N)."""
-    means = LayerMean(reader.scale, reader.heads, columns)
-    unet(z, t, ctx, tap=_explicit(means, reader.sdpa), stop_after=reader.stop, head=head)
-    maps: Maps = means.maps(map_grid(z, reader.scale))
-    return maps.cross, maps.self_
+    """The maps of a pass of z (B,4,h,w) with ctx (B,77,D): cross (B,N,77), self (B,N,N).
 
-
-def map_loss(
-    unet: UNet,
-    ctx: Tensor,
-    z: Tensor,
-    t: Tensor,
-    columns: Tensor,
-    target: Target,
-    reader: Reader,
-    form: str,
-    head: Head | None,
-) -> Tensor:
-    """ITO's loss, summed over samples: a scalar. Each sample's gradient is its own."""
-    cross, self_ = read(unet, z, t, ctx, columns, reader, head)
-    return attention_loss(target, cross, self_, form).sum()
-
-
-def iterate(
-    loss: Callable[..., Tensor],
-    head: Callable[..., Head] | None,
-    unet: UNet,
-    reader: Reader,
-    form: str,
-    iterations: int,
-    ctx: Tensor,
-    z: Tensor,
-    t: Tensor,
-    eta: Tensor,
-    columns: Tensor,
-    *target: Tensor,
-) -> Tensor:
-    """All iterations of a step's ITO from ctx (B,77,D) on.
-
-    loss, head: the functions above or what a compiler made of them; head None: every pass begins at the latents.
+    last: the site after which the pass may end; None: a whole pass. prefix: what z and t have made of it before.
     """
-    start = head(unet, z, t) if head is not None else None
-    words = Target(*target)
-    scale = gradient_scale(unet.conv_in.weight.dtype)
-    return descend(ctx, lambda c: loss(unet, c, z, t, columns, words, reader, form, start), iterations, eta, scale)
+    means = LayerMean(maps)
+    shown = explicit(means, fused)
+    if last is None or not short_passes.has_prefix(unet, shown):
+        unet(z, t, ctx, tap=shown)
+    else:
+        short_passes.read_until(unet, prefix or short_passes.before_text(unet, z, t), ctx, means, last)
+    found = means.maps(map_grid(z, maps.scale))
+    return found.cross, found.self_
 
 
-def _explicit(tap: Tap | None, sdpa: bool) -> Tap | None:
-    """The tap, or where fused attention is not to run, one that has every site compute its maps besides."""
-    return tap if sdpa else compose(Tap(), *[tap] if tap is not None else [])
+def explicit(tap: Tap | None, fused: bool) -> Tap | None:
+    """The tap; without fused attention, one that has every site compute its maps besides."""
+    return tap if fused else compose(Tap(), *[tap] if tap is not None else [])
+
+
+def last_site(unet: UNet, maps: MapSpec) -> str:
+    """The name of the last site whose maps are read."""
+    means = LayerMean(maps)
+    return [site.name for site in unet.sites if means.wants(site)][-1]

@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minisd import UserError
 from minisd.base.arguments import plain, shown, whole_number
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from minisd import StableDiffusion
 
-    from .fast import Fast
+    from ..loop import Watch
+    from ..prompt import Prompt
+    from ..protocol import Method, Start
 
 ENGINES = ("reference", "fast", "compiled")
 # backends that every PyTorch has; the list of all takes seconds to import
@@ -34,7 +37,7 @@ class Plan:
 
     sdpa: bool = True  # fused attention at every site whose maps nobody reads
     early_exit: bool = True  # ITO's passes, forward and so backward, end at the last layer whose maps the loss reads
-    one_head: bool = True  # what ITO's passes of a step do before they meet the text: once
+    prefix_once: bool = True  # the text-independent part of ITO's passes: once a step
     one_branch: bool = True  # before step R the branches are equal: one of them is drawn
     shared_maps: bool = True  # the reference maps come out of the original branch's own pass
     ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed
@@ -47,7 +50,7 @@ class Plan:
     compile: str | Callable[..., Any] | None = (
         None  # torch.compile's backend, e.g. "inductor", or a function that is one
     )
-    micro: int | None = None  # samples in ITO at once; None: what fits into the GPU's free memory, 4 on a CPU
+    ito_samples: int | None = None  # samples in ITO at once; None: what fits into the GPU's free memory, 4 on a CPU
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -55,8 +58,8 @@ class Plan:
             object.__setattr__(self, field.name, value)
             if isinstance(field.default, bool) and not isinstance(value, bool):
                 raise UserError(f"{field.name} = {shown(value)}; expected True or False")
-        if self.micro is not None:
-            whole_number("micro", self.micro, 1)
+        if self.ito_samples is not None:
+            whole_number("ito_samples", self.ito_samples, 1)
         check_backend(self.compile)
         if self.packed and self.compile:
             raise UserError(
@@ -85,19 +88,32 @@ def compiled_plan(device: torch.device) -> Plan:
     return Plan(graph=device.type == "cuda", channels_last=True, compile="inductor")
 
 
-def find_engine(sd: StableDiffusion, engine: str | Fast | None) -> Fast | None:
-    """An engine by name, None standing for "fast"; the reference is no engine, but the plain loop: None."""
+class Engine(Protocol):
+    """What `Fast` and `Reference` have in common."""
+
+    sd: StableDiffusion
+
+    def two_branches(
+        self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]: ...
+
+    def decode(self, z: Tensor) -> Tensor: ...
+
+
+def find_engine(sd: StableDiffusion, engine: str | Engine | None) -> Engine:
+    """An engine by its name, None standing for "fast"; an engine of this model stays what it is."""
     from minisd.pipeline import check_model
 
     from .fast import Fast
+    from .reference import Reference
 
     check_model(sd)
-    if isinstance(engine, Fast):
+    if isinstance(engine, Fast | Reference):
         if engine.sd is not sd:
             raise UserError("this engine was made for another model; make one with Fast(sd)")
         return engine
     if engine is not None and not (isinstance(engine, str) and engine in ENGINES):
         raise UserError(f"engine = {shown(engine)}; expected one of {', '.join(ENGINES)}, or a suppress.Fast")
     if engine == "reference":
-        return None
+        return Reference(sd)
     return Fast(sd, (compiled_plan if engine == "compiled" else fast_plan)(sd.device))

@@ -1,173 +1,247 @@
-"""One run of the fast loop: what stays the same in it, and its steps."""
+"""One batch in the fast loop: `Run`'s primitives and its loop from fewer and shorter passes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
-from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from minisd import Part, Tap, compose, ddim
+from minisd import Part, Tap, UNet, compose
 
-from ..edits.maps import descend, map_scale, value_loss
-from ..methods import Method, Prompt, SuppressEOT, Watch
-from . import passes
+from ..edits.ito import AttentionLoss, MapLoss
+from ..edits.maps import LayerMean, Maps, MapSpec, map_grid
+from ..loop import Run, Watch
+from ..prompt import Prompt
+from ..protocol import Edit, Inputs, Method, Start
+from . import ito, passes
+from .batch import Layout
 from .gram import soft_weight_gram
-from .ito import Ito
+from .memory import samples_at_once, saved_bytes
+from .short_passes import has_prefix
 
 if TYPE_CHECKING:
     from .fast import Fast
 
-# (step i, original latents, suppressed latents) -> ĉ_i (B,77,D), where no UNet pass is needed for it
-Contexts = Callable[[int, Tensor, Tensor], Tensor]
-BOTH, ORIGINAL, SUPPRESSED = "both", "original", "suppressed"  # branches in a batch; BOTH: before R, when they are one
+# the branches of a UNet call; BOTH: before R, when the two are one; UNSEEN: shown to a tap, its noise is not used
+ORIGINAL, EDITED, BOTH, UNSEEN = "original", "edited", "both", "unseen"
+Noise = dict[str, tuple[Tensor, ...]]  # one prediction (B,4,h,w) per context, by branch
 
 
-class Run:
+class FastRun(Run):
     """Tensors that are made of Python's numbers are made here, once: making them waits for a GPU."""
 
-    def __init__(self, engine: Fast, prompts: Sequence[Prompt], z: Tensor, method: Method, watch: Watch | None):
-        self.engine, self.sd, self.plan = engine, engine.sd, engine.plan
-        self.prompts, self.z, self.method = prompts, z, method
-        self.watch = dict(zip((ORIGINAL, SUPPRESSED), watch, strict=True)) if watch else {}
-        self.schedule = ddim.Schedule(method.steps, self.sd.config.schedule)
-        self.times = torch.tensor(self.schedule.t, device=z.device)
-        self.ctx = torch.cat([prompt.ctx for prompt in prompts])  # (B,77,D)
-        self.uncond = prompts[0].uncond
-        self.guidance = passes.Guidance(method.guidance, self.plan.one_batch, self.plan.sdpa)
-        if isinstance(method, SuppressEOT):
-            fixed = self._weighted(method)
-            self.contexts = self._suppress_eot(method, fixed)
-            self.ito = Ito(engine, method, prompts, z, self.times, fixed) if method.reads_maps else None
-        else:
-            self.contexts, self.ito = self._edited(), None
+    def __init__(
+        self, engine: Fast, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
+    ):
+        super().__init__(engine.sd, prompts, start, settings, watch)
+        self.engine, self.plan, self.unet = engine, engine.plan, engine.unet
+        self.times = torch.tensor(self.schedule.t, device=start.z.device)
+        self._latents: dict[Layout, Tensor] = {}
+        self._words: dict[AttentionLoss, ito.Words] = {}
+        self._at_once = self.plan.ito_samples
+
+    # ------------------------------------------------------------------ the loop
 
     @torch.no_grad()
-    def steps(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (z, ẑ) after each step."""
-        z = edited = self.z
-        ahead = None  # (eps, cross, self) of the original at step i, if step i - 1 has found them
-        for i in range(self.method.steps):
-            if i < self.method.first and self.plan.one_branch:
-                z = edited = self._step(i, z, self._guided(i, {BOTH: (z, self.ctx)}))
-            elif self.ito and self._shares_maps(i):
-                eps, *maps = ahead or self._guided_with_maps(i, {ORIGINAL: (z, self.ctx)})
-                z = self._step(i, z, eps)
-                suppressed = {SUPPRESSED: (edited, self.ito(i, edited, *maps))}
-                if self.plan.ahead and self._shares_maps(i + 1):
-                    eps, *maps = self._guided_with_maps(i, suppressed | {ORIGINAL: (z, self.ctx)}, ahead=True)
-                    eps, eps_ahead = eps.chunk(2)
-                    ahead = eps_ahead, *maps
-                else:
-                    eps, ahead = self._guided(i, suppressed), None
-                edited = self._step(i, edited, eps)
+    def steps(self, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields (z, ẑ) after each step: `two_branches` (suppress/loop.py), and nothing in it is computed twice."""
+        z = z_hat = self.start.z
+        plain = Edit(self)
+        ahead: tuple[tuple[Tensor, ...], Maps] | None = None  # the original's noise and maps, if step i - 1 found them
+        for i in range(len(self.schedule)):
+            original, begun = self.original(i, z), i >= self.settings.start_step
+            at_work = edit if begun else plain
+            if not begun and self.plan.one_branch:
+                eps = self._predict(i, {BOTH: original})[BOTH]
+                z = z_hat = plain.step(i, z, plain.combine(i, eps))
+                yield z, z_hat
+                continue
+            maps: Maps | None = None
+            if self._shares_maps(at_work, i):
+                eps, maps = ahead or self._original_with_maps(i, original, at_work)
+                edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
+                z = plain.step(i, z, plain.combine(i, eps))
+                eps_hat, ahead = self._edited_and_ahead(i, original, edited, z, at_work)
             else:
-                branches = {ORIGINAL: (z, self.ctx), SUPPRESSED: (edited, self._context(i, z, edited))}
-                eps, eps_edited = self._guided(i, branches).chunk(2)
-                z, edited = self._step(i, z, eps), self._step(i, edited, eps_edited)
-            yield z, edited
+                if at_work.maps is not None and at_work.reads_maps(i):
+                    maps = self.read_maps(i, z, self.ctx, at_work.maps)
+                edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
+                eps, eps_hat = self.predict(i, original, edited, at_work.unet)
+                z = plain.step(i, z, plain.combine(i, eps))
+            z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
+            yield z, z_hat
 
-    def _optimises(self, i: int) -> bool:
-        return self.ito is not None and self.method.first <= i < self.ito.last
+    def _shares_maps(self, edit: Edit, i: int) -> bool:
+        """Whether step i's maps come out of the original's own pass."""
+        return self.plan.shared_maps and i < len(self.schedule) and edit.maps is not None and edit.reads_maps(i)
 
-    def _shares_maps(self, i: int) -> bool:
-        """Whether step i's reference maps come out of the original's own pass."""
-        return self.plan.shared_maps and self._optimises(i) and self.ito is not None and self.ito.of_original
+    def _edited_and_ahead(
+        self, i: int, original: Inputs, edited: Inputs, z_next: Tensor, edit: Edit
+    ) -> tuple[tuple[Tensor, ...], tuple[tuple[Tensor, ...], Maps] | None]:
+        """The edited branch's noise at step i, and in the same batch the original's at step i + 1 with its maps."""
+        apart = edit.unet is not None or edited.tap is not None or edited.tap_uncond is not None
+        if apart or not self.plan.ahead or not self._shares_maps(edit, i + 1):
+            return self._edited_alone(i, original, edited, edit.unet), None
+        branches = {EDITED: edited, ORIGINAL: self.original(i + 1, z_next)}
+        assert edit.maps is not None
+        noise, maps = self._predict_with_maps(i, branches, edit.maps, ahead=True)
+        return noise[EDITED], (noise[ORIGINAL], maps)
 
-    def _context(self, i: int, z: Tensor, edited: Tensor) -> Tensor:
-        """ĉ_i, where the original's own pass is not needed for it; c before R."""
-        if i < self.method.first:
-            return self.ctx
-        if self.ito is None or not self._optimises(i):
-            return self.contexts(i, z, edited)
-        source = z if self.ito.of_original else edited
-        return self.ito(i, edited, *self.ito.read(i, source, self.ctx))
+    def _edited_alone(self, i: int, original: Inputs, edited: Inputs, unet: UNet | None) -> tuple[Tensor, ...]:
+        """The edited branch's noise. A tap of its inputs sees the original's samples beside it."""
+        seen = {UNSEEN: original} if edited.tap is not None or edited.tap_uncond is not None else {}
+        return self._predict(i, seen | {EDITED: edited}, unet)[EDITED]
 
-    def _step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
-        return ddim.step(z, eps, self.schedule.alpha[i], self.schedule.alpha[i + 1])
+    def _original_with_maps(self, i: int, original: Inputs, edit: Edit) -> tuple[tuple[Tensor, ...], Maps]:
+        assert edit.maps is not None
+        noise, maps = self._predict_with_maps(i, {ORIGINAL: original}, edit.maps)
+        return noise[ORIGINAL], maps
 
-    # ------------------------------------------------------------------ passes
+    # ------------------------------------------------------------------ the primitives
 
-    def _guided(self, i: int, branches: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
-        """eps of the branches' (latents, context), one after the other."""
-        z, ctx = (torch.cat(parts) for parts in zip(*branches.values(), strict=True))
-        tap = self._tap(i, *branches)
-        if tap is not None:  # it has a memory of its own: neither compiled nor recorded
-            return passes.guided(self.engine.unet, z, self.times[i], self.uncond, ctx, self.guidance, tap)
-        f = partial(self.engine.guided, self.engine.unet, guidance=self.guidance, tap=None)
-        return self.engine.call("guided", f, z, self.times[i], self.uncond, ctx)
+    def predict(
+        self, i: int, original: Inputs, edited: Inputs, unet: UNet | None = None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        if unet is None:
+            noise = self._predict(i, {ORIGINAL: original, EDITED: edited})
+            return noise[ORIGINAL], noise[EDITED]
+        eps = self._predict(i, {ORIGINAL: original})[ORIGINAL]
+        return eps, self._edited_alone(i, original, edited, unet)
 
-    def _guided_with_maps(
-        self, i: int, branches: dict[str, tuple[Tensor, Tensor]], ahead: bool = False
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """(eps, cross maps, self maps): the maps of the last branch, the original; ahead: that is at step i + 1."""
-        assert self.ito is not None
-        z, ctx = (torch.cat(parts) for parts in zip(*branches.values(), strict=True))
-        t = self.times[i : i + 2, None].expand(-1, len(self.z)).reshape(-1) if ahead else self.times[i]
-        inputs = (z, t, self.uncond, ctx, self.ito.words.columns)
-        tap = self._tap(i, *branches)
-        if tap is not None:
-            return passes.guided_with_maps(self.engine.unet, *inputs, self.guidance, self.ito.whole, tap)
-        f = partial(
-            self.engine.guided_with_maps, self.engine.unet, guidance=self.guidance, reader=self.ito.whole, tap=None
-        )
-        return self.engine.call("guided with maps", f, *inputs)
+    def read_maps(self, i: int, z: Tensor, ctx: Tensor, maps: MapSpec) -> Maps:
+        self._count(len(ctx), gradient=torch.is_grad_enabled())
+        reading = self._reading(maps)
+        if torch.is_grad_enabled():  # a method's own inner loop: its tensors carry gradients, which no graph records
+            cross, self_ = passes.read(self.unet, z, self.times[i], ctx, *reading)
+        else:
+            f = partial(self.engine.read, self.unet, **reading._asdict())
+            cross, self_ = self.engine.call("read maps", f, z, self.times[i], ctx)
+        return Maps(cross, self_, map_grid(z, maps.scale))
 
-    def _tap(self, i: int, *branches: str) -> Tap | None:
-        """The method's own tap where it sees both branches, and the watching ones behind it."""
-        taps = (
-            [self.method.tap(self.prompts, i)] if branches == (ORIGINAL, SUPPRESSED) and i >= self.method.first else []
-        )
-        for k, name in enumerate(branches):
-            at = slice(k * len(self.z), (k + 1) * len(self.z))
-            taps += [Part(tap, at) for branch, tap in self.watch.items() if name in (branch, BOTH)]
-        found = [tap for tap in taps if tap is not None]
-        return compose(*found) if found else None
+    def descend(
+        self, i: int, z: Tensor, ctx: Tensor, loss: MapLoss, reference: Maps, iterations: int, eta: float
+    ) -> Tensor:
+        if not isinstance(loss, AttentionLoss):  # a loss that has no fused form here
+            return super().descend(i, z, ctx, loss, reference, iterations, eta)
+        self._count(iterations * len(z), gradient=True)
+        if loss not in self._words:
+            self._words[loss] = ito.find_words(loss, z.device)
+        target = ito.set_target(self._words[loss], reference, loss.form)
+        reading = self._reading(loss.maps)
+        before_text = self.engine.before_text if self.plan.prefix_once and self._has_prefix(loss.maps) else None
+        f = partial(ito.iterate, self.engine.map_loss, before_text, self.unet, reading, loss.form, iterations)
+        step = torch.full((), eta, device=z.device)
+        self._at_once = self._at_once or self._samples_at_once(i, z, ctx, target, reading, loss.form)
+        done = []
+        for k in range(0, len(z), self._at_once):
+            some = slice(k, k + self._at_once)
+            inputs = ctx[some], z[some], self.times[i], step, *(x[some] for x in target)
+            done.append(self.engine.call("ito", f, *inputs))
+        return torch.cat(done)
 
-    # ------------------------------------------------------------------ contexts
-
-    def _edited(self) -> Contexts:
-        """A method's own, prompt by prompt."""
-        parts = [(rows, self.method.editor(self.sd, prompt, self.z[rows])) for prompt, rows in self._groups()]
-
-        def contexts(i: int, z: Tensor, edited: Tensor) -> Tensor:
-            return torch.cat([edit(i, self.schedule.t[i], z[rows], edited[rows]) for rows, edit in parts])
-
-        return contexts
-
-    def _weighted(self, method: SuppressEOT) -> Tensor:
-        """SWR of all samples, (B,77,D)."""
+    def soft_weight(self, gamma: float) -> Tensor:
         if not self.plan.gram:
-            return torch.cat([method.context(self.sd, prompt) for prompt in self.prompts])
-        rows = [[i in p.target or i >= p.eot[0] for i in range(self.ctx.shape[1])] for p in self.prompts]
-        return soft_weight_gram(self.ctx, torch.tensor(rows, device=self.ctx.device), method.gamma)
+            return super().soft_weight(gamma)
+        rows = [[j in p.target or j >= p.eot[0] for j in range(self.ctx.shape[1])] for p in self.prompts]
+        return soft_weight_gram(self.ctx, torch.tensor(rows, device=self.ctx.device), gamma)
 
-    def _suppress_eot(self, method: SuppressEOT, weighted: Tensor) -> Contexts:
-        """SWR(c), after the value loss where that is asked for, and what comes after `stop`."""
-        losses = []
-        if method.iterations and method.loss == "value":
-            scale = map_scale(self.sd, self.z, method.resolution)
-            for p, rows in self._groups():
-                loss = value_loss(self.sd, self.ctx[rows], p.others, p.target, method.weights, scale)
-                losses.append((rows, loss))
+    def _reading(self, maps: MapSpec) -> ito.Reading:
+        last = passes.last_site(self.unet, maps) if self.plan.early_exit else None
+        return ito.Reading(maps, last, self.plan.sdpa)
 
-        def contexts(i: int, z: Tensor, edited: Tensor) -> Tensor:
-            if i >= method.last and method.after == "original":
-                return self.ctx
-            if i >= method.last or not losses:
-                return weighted
-            eta = method.step_length(i)
-            return torch.cat([descend(weighted[rows].float(), f, method.iterations, eta) for rows, f in losses])
+    def _has_prefix(self, maps: MapSpec) -> bool:
+        return has_prefix(self.unet, passes.explicit(LayerMean(maps), self.plan.sdpa))
 
-        return contexts
+    def _samples_at_once(
+        self, i: int, z: Tensor, ctx: Tensor, target: ito.Target, reading: ito.Reading, form: str
+    ) -> int:
+        """As many samples as fit into the memory, counting the activations that backward keeps of one."""
 
-    def _groups(self) -> Iterator[tuple[Prompt, slice]]:
-        """Neighbouring samples of one prompt."""
-        first = 0
-        for _, group in groupby(self.prompts, key=id):
-            same = list(group)
-            yield same[0], slice(first, first + len(same))
-            first += len(same)
+        def bytes_each() -> int:
+            leaf = ctx[:1].detach().requires_grad_()
+            one = ito.Target(*(x[:1] for x in target))
+            loss = partial(ito.map_loss, self.unet, leaf, z[:1], self.times[i], one, reading, form, None)
+            return saved_bytes(loss, self.unet.parameters())
+
+        return samples_at_once(z.device, len(z), bytes_each)
+
+    # ------------------------------------------------------------------ UNet calls
+
+    def _predict(self, i: int, branches: Mapping[str, Inputs], unet: UNet | None = None) -> Noise:
+        """The noise of the branches at step i, each with all its contexts."""
+        whole = self._layout(branches)
+        noise: dict[tuple[int, int], Tensor] = {}
+        for layout in [whole] if self.plan.one_batch else whole.by_context():
+            z, ctx, latents = self._tensors(branches, layout)
+            net, tap = unet or self.unet, self._tap(branches, layout)
+            if tap is None:
+                f = partial(self.engine.predict, net, tap=None, fused=self.plan.sdpa)
+                eps = self.engine.call("predict", f, z, self.times[i], ctx, latents)
+            else:  # it has a memory of its own: neither compiled nor recorded
+                eps = passes.predict(net, z, self.times[i], ctx, latents, tap, self.plan.sdpa)
+            self._count(len(ctx))
+            noise |= {block: eps[layout.at(block)] for block in layout.blocks}
+        return _by_branch(branches, noise)
+
+    def _predict_with_maps(
+        self, i: int, branches: Mapping[str, Inputs], maps: MapSpec, ahead: bool = False
+    ) -> tuple[Noise, Maps]:
+        """The same, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
+        layout, original = self._layout(branches), list(branches).index(ORIGINAL)
+        z, ctx, latents = self._tensors(branches, layout)
+        t = self.times[i : i + 2, None].expand(-1, self.batch).reshape(-1) if ahead else self.times[i]
+        span, tap = layout.at((original, 1)), self._tap(branches, layout)
+        settings: dict[str, Any] = {"fused": self.plan.sdpa, "maps": maps, "at": (span.start, span.stop)}
+        if tap is None:
+            f = partial(self.engine.predict_with_maps, self.unet, tap=None, **settings)
+            eps, cross, self_ = self.engine.call("predict with maps", f, z, t, ctx, latents)
+        else:
+            eps, cross, self_ = passes.predict_with_maps(self.unet, z, t, ctx, latents, tap, **settings)
+        self._count(len(ctx))
+        noise = {block: eps[layout.at(block)] for block in layout.blocks}
+        return _by_branch(branches, noise), Maps(cross, self_, map_grid(z, maps.scale))
+
+    def _layout(self, branches: Mapping[str, Inputs]) -> Layout:
+        return Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
+
+    def _tensors(self, branches: Mapping[str, Inputs], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
+        """(z (n,4,h,w), ctx (m,77,D), latents (m,)) of a UNet call."""
+        shown = list(branches.values())
+        if layout not in self._latents:
+            self._latents[layout] = layout.latents(self.times.device)
+        z = torch.cat([shown[b].z for b in layout.branches])
+        return z, torch.cat([shown[b].contexts[j] for b, j in layout.blocks]), self._latents[layout]
+
+    def _tap(self, branches: Mapping[str, Inputs], layout: Layout) -> Tap | None:
+        """The method's taps where they see both branches, and the watching ones behind them."""
+        taps: list[Tap] = []
+        edited = branches.get(EDITED)
+        for j, tap in enumerate((edited.tap_uncond, edited.tap) if edited else ()):
+            at = layout.context(j)
+            if tap is not None and at.stop:
+                taps.append(Part(tap, at))
+        for b, name in enumerate(branches):
+            if self.watch and (b, 1) in layout.blocks:
+                at = layout.at((b, 1))
+                taps += [
+                    Part(tap, at)
+                    for own, tap in zip((ORIGINAL, EDITED), self.watch, strict=True)
+                    if name in (own, BOTH)
+                ]
+        return compose(*taps) if taps else None
+
+    def _count(self, samples: int, gradient: bool = False) -> None:
+        """Samples that go through the UNet, told by the engine."""
+        self.engine.passes += samples
+        self.engine.gradient_passes += samples if gradient else 0
+
+
+def _by_branch(branches: Mapping[str, Inputs], noise: Mapping[tuple[int, int], Tensor]) -> Noise:
+    return {
+        name: tuple(noise[b, j] for j in range(len(inputs.contexts)))
+        for b, (name, inputs) in enumerate(branches.items())
+    }

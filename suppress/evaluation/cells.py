@@ -17,7 +17,7 @@ from minisd import UserError
 from minisd.base.arguments import is_finite, is_number, output_path, shown
 from minisd.base.outputs import write_file
 
-from ..methods import Method
+from ..protocol import Method
 from .cases import Case
 
 Cell = dict[str, Any]

@@ -5,40 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from minisd import StableDiffusion, UNet
+from minisd import StableDiffusion
 from minisd.picture import from_pil
 
 from ..engine import Fast
 from ..job import run
-from ..methods import Method, Rewrite, parse_method
+from ..methods import Rewrite, parse_method
 from ..metrics import ClipScore, Detector, ssim
 from ..prompt import eot_rows, find_rows
+from ..protocol import Method
 from .cases import Case
-
-
-class CountingUNet(UNet):
-    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet.
-
-    with_gradient: those of the passes whose gradient was taken, each dearer by its way back.
-    """
-
-    def __init__(self, unet: UNet):
-        nn.Module.__init__(self)  # no weights of its own
-        self.unet = unet
-        self.passes = self.with_gradient = 0
-
-    def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
-        self.passes += len(ctx)  # of which latents may have several each
-        self.with_gradient += len(ctx) if torch.is_grad_enabled() else 0
-        return self.unet(z, t, ctx, *args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("unet"), name)
 
 
 def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
@@ -64,7 +42,6 @@ def measure(
     whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
     """
     engine = Fast(sd)
-    engine.unet = counting = CountingUNet(engine.unet)
     result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
     originals, pictures = result.original, result.image
     assert isinstance(originals, list) and isinstance(pictures, list)
@@ -75,8 +52,8 @@ def measure(
         "clip before": _rounded(clip(originals, case.target)),
         "clip after": _rounded(clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
-        "passes": counting.passes / len(seeds),
-        "gradient passes": counting.with_gradient / len(seeds),
+        "passes": engine.passes / len(seeds),
+        "gradient passes": engine.gradient_passes / len(seeds),
         "seconds": result.timings["sample"] / len(seeds),
     }
 

@@ -4,20 +4,22 @@ from typing import TYPE_CHECKING
 
 from minisd.base.lazy import attributes
 
-from .catalogue import DEFAULT, METHODS, describe_methods
+from .catalogue import DEFAULT, METHODS, describe_methods, register
 from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
-    from .base import Method, Prompt, Watch, two_branches
+    from .attention_to_zero import AttentionToZero
+    from .fixed import Rewrite
     from .suppress_eot import SuppressEOT
     from .unread import Unread
-    from .variant import AttentionToZero, Rewrite, Variant
+    from .variant import Variant
 
 _MODULES = {
-    "base": ("Method", "Prompt", "Watch", "two_branches"),
+    "attention_to_zero": ("AttentionToZero",),
+    "fixed": ("Rewrite",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
-    "variant": ("AttentionToZero", "Rewrite", "Variant"),
+    "variant": ("Variant",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
@@ -25,15 +27,12 @@ __all__ = [
     "DEFAULT",
     "METHODS",
     "AttentionToZero",
-    "Method",
-    "Prompt",
     "Rewrite",
     "SuppressEOT",
     "Unread",
     "Variant",
-    "Watch",
     "describe_methods",
     "method_spec",
     "parse_method",
-    "two_branches",
+    "register",
 ]

@@ -1,39 +1,49 @@
 """The methods' names and what each does, without PyTorch: `suppress methods` answers at once.
 
-The file of a method is imported when somebody asks for its class (`Entry.kind`, `Entry.make`).
+The file of a method is imported when somebody asks for its class (`Entry.kind`, `Entry.make`). `register` adds a
+user's own method.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from minisd import UserError
+from minisd.base.arguments import shown
+
 if TYPE_CHECKING:
-    from .base import Method
+    from ..protocol import Method
 
 DEFAULT = "unread"  # it meets the bar of suppress/evaluation/table.py
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 @dataclass(frozen=True)
 class Entry:
     """A method by its name."""
 
-    file: str  # in this folder
-    factory: str  # its class, or "Class.preset": a class method that gives an instance
+    # "file.Class" in this folder, or "file.Class.preset": a class method that makes an instance; or a registered class
+    factory: str | type[Method]
     about: str
     preset: bool = False  # published settings as a whole: what a checkpoint brings for all methods does not change them
     own: bool = False  # this project's own: its settings are published nowhere else
     bound: Mapping[str, Any] = field(default_factory=dict)  # settings that make it what its name says
+    takes: str = ""  # the one field that the whole text behind "name:" sets, as in "delta:PATH"
 
     @property
     def kind(self) -> type[Method]:
-        return getattr(import_module(f"{__package__}.{self.file}"), self.factory.partition(".")[0])
+        if not isinstance(self.factory, str):
+            return self.factory
+        file, name = self.factory.split(".")[:2]
+        return getattr(import_module(f"{__package__}.{file}"), name)
 
     def make(self, **settings: Any) -> Method:
-        preset = self.factory.partition(".")[2]
-        make = getattr(self.kind, preset) if preset else self.kind
+        preset = self.factory.split(".")[2:] if isinstance(self.factory, str) else []
+        make = getattr(self.kind, preset[0]) if preset else self.kind
         return make(**self.bound, **settings)
 
     @property
@@ -42,9 +52,27 @@ class Entry:
         return [f.name for f in fields(self.kind) if f.name not in self.bound]
 
 
+def register(name: str, method: type[Method], about: str = "") -> None:
+    """Adds a method of your own under a name: `suppress.run(method=…)`, --method, --sheet and `suppress eval` know it.
+
+    method: a subclass of `suppress.Method`, a frozen dataclass. about: one line for the list of methods; default: the
+    first line of its docstring. A name that you registered may be registered again, as a notebook's cell does when it
+    runs twice. UserError for a name of this project's methods, or one with other signs than a-z, 0-9 and "-".
+    """
+    from ..protocol import Method
+
+    if not (isinstance(name, str) and _NAME.fullmatch(name)):
+        raise UserError(f"name = {shown(name)}; expected small letters, digits and '-', such as 'my-method'")
+    if name in METHODS and isinstance(METHODS[name].factory, str):
+        raise UserError(f"there is a method {name!r} already; give yours another name")
+    if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
+        raise UserError(f"method = {shown(method)}; expected a subclass of suppress.Method, the class and no instance")
+    METHODS[name] = Entry(method, about or (method.__doc__ or name).strip().splitlines()[0], own=True)
+
+
 @dataclass(frozen=True)
 class Published:
-    """What a variant (suppress/edits/variants.py) does, where it stands in the paper, and its constant, if any."""
+    """What a variant (suppress/methods/variant.py) does, where it stands in the paper, and its constant, if any."""
 
     about: str
     source: str
@@ -80,26 +108,24 @@ PUBLISHED: dict[str, Published] = {
 }
 
 METHODS: dict[str, Entry] = {
-    "suppress-eot": Entry("suppress_eot", "SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"),
+    "suppress-eot": Entry("suppress_eot.SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"),
     "official": Entry(
-        "suppress_eot", "SuppressEOT.official", "suppress-eot with the settings of its authors' code", preset=True
+        "suppress_eot.SuppressEOT.official", "suppress-eot with the settings of its authors' code", preset=True
     ),
-    "paper": Entry("suppress_eot", "SuppressEOT.paper", "suppress-eot as its text has it", preset=True),
+    "paper": Entry("suppress_eot.SuppressEOT.paper", "suppress-eot as its text has it", preset=True),
     "value-loss": Entry(
-        "suppress_eot",
-        "SuppressEOT.official",
+        "suppress_eot.SuppressEOT.official",
         "ITO on values instead of maps (appendix D)",
         preset=True,
         bound={"loss": "value"},
     ),
     "unread": Entry(
-        "unread",
-        "Unread",
+        "unread.Unread",
         "the text encoder run again with the target hidden from every word; SWR where it is the last",
         own=True,
     ),
-    "attn2zero": Entry("variant", "AttentionToZero", "the target's cross maps become 0 (appendix D)"),
-} | {name: Entry("variant", "Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
+    "attn2zero": Entry("attention_to_zero.AttentionToZero", "the target's cross maps become 0 (appendix D)"),
+} | {name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
 
 
 def describe_methods() -> list[str]:

@@ -13,7 +13,7 @@ from minisd.base.arguments import shown
 from .catalogue import DEFAULT, METHODS
 
 if TYPE_CHECKING:
-    from .base import Method
+    from ..protocol import Method
 
 
 def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Method:

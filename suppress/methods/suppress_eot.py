@@ -3,28 +3,30 @@
     ĉ = SWR(c)                                     eq. 2, suppress/edits/spectrum.py
     for step i = R … steps-1, timestep t:
         ĉ_i = ĉ
-        if i < stop, `iterations` times:           ITO, eq. 3-6, suppress/edits/attention_loss.py
+        if i < stop, `iterations` times:           ITO, eq. 3-6, suppress/edits/ito.py
             ĉ_i <- ĉ_i - η_i ∇ L(maps of UNet(z_t, t, c), maps of UNet(ẑ_t, t, ĉ_i))
-        ẑ <- DDIM(ẑ, eps(ẑ, t, ĉ_i))               suppress/methods/base.py
+        ẑ <- DDIM(ẑ, eps(ẑ, t, ĉ_i))               suppress/loop.py
 
 The context is reset to SWR(c) at every step; nothing that ITO finds is carried on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from minisd import StableDiffusion, UserError
+from minisd import UserError
 from minisd.base.arguments import number, shown, whole_number
 
-from ..edits.attention_loss import Weights, loss_reference
-from ..edits.maps import descend, gradient_scale, map_scale, read_maps, value_loss
-from ..edits.spectrum import soft_weight
-from .base import Editor, Method, Prompt, step_number
+from ..edits.ito import AttentionLoss, LossWeights, descend, value_loss
+from ..edits.maps import Maps, map_spec
+from ..protocol import Edit, Inputs, Method
+from ..steps import step_number
+
+if TYPE_CHECKING:
+    from ..loop import Run
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class SuppressEOT(Method):
     # side of the query grid whose maps are read; None: a quarter of the latents', as in the code (16 for SD at 512²)
     resolution: int | None = None
     heads: int | None = None  # how many heads, from the first, are read; None: all. The code has read half since 2024
-    reference: Literal["original", "edited"] = "original"  # whose latents make the reference maps; from the code
+    maps_of: Literal["original", "edited"] = "original"  # whose latents make the reference maps; from the code
     after: Literal["swr", "original"] = "swr"  # the context after `stop`: SWR(c), from the code, or c, appendix A
 
     @classmethod
@@ -63,7 +65,7 @@ class SuppressEOT(Method):
         guidance, step size, resolution, layers or heads: those are the code's. `after="swr"` is the other reading.
         """
         text: dict[str, Any] = {"iterations": 10, "start": 0, "stop": 0.4, "loss": "l2", "after": "original"}
-        text |= {"lambda_self_pl": 0.0, "lambda_self_nl": 0.0, "reference": "edited"}
+        text |= {"lambda_self_pl": 0.0, "lambda_self_nl": 0.0, "maps_of": "edited"}
         return cls(**(text | changes))
 
     def __post_init__(self) -> None:
@@ -74,7 +76,7 @@ class SuppressEOT(Method):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         for name, choices in (
             ("loss", ("cosine", "l2", "value")),
-            ("reference", ("original", "edited")),
+            ("maps_of", ("original", "edited")),
             ("after", ("swr", "original")),
         ):
             value = getattr(self, name)
@@ -85,46 +87,58 @@ class SuppressEOT(Method):
                 whole_number(name, getattr(self, name), 1)
 
     @property
-    def last(self) -> int:
-        """The step before which ITO ends."""
+    def ito_end(self) -> int:
+        """The first step without ITO."""
         return step_number("stop", self.stop, self.steps)
 
     def step_length(self, i: int) -> float:
-        """η_i = step_size · √f_i, f = 1 … decay; the value loss has a scale of its own, where η_i = √f_i."""
+        """η_i = step_size · √f_i, f = 1 … decay; the value loss has a scale of its own: there η_i = √f_i."""
         f = 1 + (self.decay - 1) * i / (self.steps - 1) if self.steps > 1 else 1.0
         return f**0.5 * (1.0 if self.loss == "value" else self.step_size)
 
     @property
-    def reads_maps(self) -> bool:
-        """Whether there is an ITO whose loss needs the UNet."""
-        return self.iterations > 0 and self.loss != "value" and self.first < self.last
+    def weights(self) -> LossWeights:
+        return LossWeights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
 
-    @property
-    def weights(self) -> Weights:
-        return Weights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
+    def edit(self, run: Run) -> Edit:
+        return SuppressEOTEdit(self, run)
 
-    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
-        return soft_weight(prompt.ctx, (*prompt.target, *prompt.eot), self.gamma)
 
-    def editor(self, sd: StableDiffusion, prompt: Prompt, z: Tensor) -> Editor:
-        original = prompt.ctx.expand(len(z), -1, -1)
-        scale = map_scale(sd, z, self.resolution, self.heads) if self.iterations else 0
+class SuppressEOTEdit(Edit):
+    def __init__(self, settings: SuppressEOT, run: Run):
+        super().__init__(run)
+        self.settings = settings
+        self.swr = run.soft_weight(settings.gamma)  # ĉ (B,77,D)
+        if settings.iterations:
+            self.maps = map_spec(run.sd, run.start.z, settings.resolution, settings.heads)
+            self.keep = tuple(p.others for p in run.prompts)
+            self.drop = tuple(p.target for p in run.prompts)
 
-        def loss_at(t: int, z: Tensor, edited: Tensor) -> Callable[[Tensor], Tensor]:
-            words = prompt.others, prompt.target, self.weights
-            if self.loss == "value":
-                return value_loss(sd, original, *words, scale)
-            ref = read_maps(sd, z if self.reference == "original" else edited, t, original, scale, self.heads)
-            return lambda ctx: loss_reference(ref, read_maps(sd, edited, t, ctx, scale, self.heads), *words, self.loss)
+    def _optimises(self, i: int) -> bool:
+        return self.settings.iterations > 0 and i < self.settings.ito_end
 
-        def edit(i: int, t: int, z: Tensor, edited: Tensor) -> Tensor:
-            if i >= self.last and self.after == "original":
-                return original
-            weighted = self.context(sd, prompt).expand(len(z), -1, -1)  # reset at every step
-            if i >= self.last or not self.iterations:
-                return weighted
-            # float32 whatever the weights are: half a step of gradient would round away
-            loss, eta = loss_at(t, z, edited), self.step_length(i)
-            return descend(weighted.float(), loss, self.iterations, eta, gradient_scale(sd.dtype))
+    def reads_maps(self, i: int) -> bool:
+        return self._optimises(i) and self.settings.loss != "value" and self.settings.maps_of == "original"
 
-        return edit
+    def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
+        settings, (uncond, ctx) = self.settings, same.contexts
+        if self._optimises(i):
+            new = self._descend_on_values(i) if settings.loss == "value" else self._descend_on_maps(i, same, maps)
+        else:
+            new = ctx if i >= settings.ito_end and settings.after == "original" else self.swr
+        return replace(same, contexts=(uncond, new))
+
+    def _descend_on_maps(self, i: int, same: Inputs, maps: Maps | None) -> Tensor:
+        settings, run = self.settings, self.run
+        assert self.maps is not None
+        if maps is None:  # the text's form: the reference maps are those of the edited latents with the prompt
+            maps = run.read_maps(i, same.z, run.ctx, self.maps)
+        loss = AttentionLoss(self.maps, self.keep, self.drop, settings.weights, settings.loss)
+        # float32 whatever the weights are: half a step of gradient would round away
+        return run.descend(i, same.z, self.swr.float(), loss, maps, settings.iterations, settings.step_length(i))
+
+    def _descend_on_values(self, i: int) -> Tensor:
+        settings, run = self.settings, self.run
+        assert self.maps is not None
+        loss = value_loss(run.sd, run.ctx, self.keep, self.drop, settings.weights, self.maps.scale)
+        return descend(self.swr.float(), loss, settings.iterations, settings.step_length(i))

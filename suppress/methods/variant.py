@@ -1,23 +1,64 @@
-"""The variants that the authors of SuppressEOT compare, as methods: a fixed edit of the context, or of the maps."""
+"""The variants that the authors of SuppressEOT compare with soft weighting, as methods: a fixed edit of the context.
+
+Li et al., ICLR 2024, arrive at soft weighting by way of these, and find in each what it lacks. The equations stand in
+suppress/edits/spectrum.py and suppress/edits/rows.py; χ are the rows of target and [EOT], Ψ those of [EOT] alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from minisd import StableDiffusion, Tap, UserError, compose
+from minisd import UserError
 from minisd.base.arguments import number, shown, whole_number
-from minisd.pipeline import check_prompt
 
-from ..edits.variants import VARIANTS, ZeroMap
-from .base import Method, Prompt
+from ..edits.rows import Rows, attenuate, mpe, zero
+from ..edits.spectrum import keep_top, soft_weight, strengthen, wnnm, zero_bottom, zero_top
+from ..prompt import Prompt
+from ..protocol import Edit, Method
+from .catalogue import PUBLISHED, Published
+from .fixed import FixedContext
+
+if TYPE_CHECKING:
+    from ..loop import Run
+
+Change = Callable[[Tensor, Rows, Rows, Any], Tensor]  # (ctx, rows of the target, rows of [EOT], constant) -> ctx
+
+
+@dataclass(frozen=True)
+class ContextEdit(Published):
+    """A way to edit the context: what is published of it, and what it does."""
+
+    change: Change = field(kw_only=True)
+
+    def edit(self, ctx: Tensor, target: Rows, eot: Rows, constant: float | None = None) -> Tensor:
+        """`VARIANTS["top-k"].edit(ctx, target, eot)`, or with another constant than the published one."""
+        return self.change(ctx, target, eot, self.published if constant is None else constant)
+
+
+_CHANGES: dict[str, Change] = {
+    "swr": lambda ctx, target, eot, gamma: soft_weight(ctx, (*target, *eot), gamma),
+    "top-k": lambda ctx, target, eot, k: zero_top(ctx, (*target, *eot), k),
+    "bottom-k": lambda ctx, target, eot, k: zero_bottom(ctx, (*target, *eot), k),
+    "attenuate": lambda ctx, target, eot, factor: attenuate(ctx, (*target, *eot), factor),
+    "zero-target": lambda ctx, target, eot, _: zero(ctx, target),
+    "zero-eot": lambda ctx, target, eot, _: zero(ctx, eot),
+    "zero": lambda ctx, target, eot, _: zero(ctx, (*target, *eot)),
+    "wnnm": lambda ctx, target, eot, c: wnnm(ctx, eot, c),
+    "rank-cut": lambda ctx, target, eot, k: keep_top(ctx, eot, k),
+    "mpe": lambda ctx, target, eot, _: mpe(ctx, target, eot),
+    "mpe-zero": lambda ctx, target, eot, _: mpe(ctx, target, eot, zero_target=True),
+    "strengthen": lambda ctx, target, eot, beta: strengthen(ctx, (*target, *eot), beta, alpha=0.001),
+}
+VARIANTS = {name: ContextEdit(**vars(words), change=_CHANGES[name]) for name, words in PUBLISHED.items()}
 
 
 @dataclass(frozen=True)
 class Variant(Method):
-    """One of `VARIANTS` (suppress/edits/variants.py), applied once and used from R on."""
+    """One of `VARIANTS`, applied once and used from R on."""
 
     name: str = "zero"
     value: int | float | None = None  # the variant's constant, e.g. K of top-k; None: the published one
@@ -33,36 +74,14 @@ class Variant(Method):
         check: Callable[..., float] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
         object.__setattr__(self, "value", check("value", self.value, 0))
 
-    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
+    def edit(self, run: Run) -> Edit:
+        return FixedContext(run, run.per_prompt(self.context))
+
+    def context(self, prompt: Prompt) -> Tensor:
+        """ĉ (1,77,D)"""
         variant = VARIANTS[self.name]
         try:
             return variant.edit(prompt.ctx, prompt.target, prompt.eot, self.value)
         except UserError as error:  # e.g. bottom-k's K on a long prompt
             hint = f"; {self.name}:value=… gives another {variant.constant}" if variant.constant else ""
             raise UserError(f"{error}{hint}") from None
-
-
-@dataclass(frozen=True)
-class AttentionToZero(Method):
-    """attn2zero: the context stays, the target's columns of the suppressed branch's cross maps become 0."""
-
-    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
-        return prompt.ctx
-
-    def tap(self, prompts: Sequence[Prompt], step: int) -> Tap:
-        first = len(prompts)  # of the suppressed samples
-        return compose(*(ZeroMap(p.target, slice(first + k, first + k + 1)) for k, p in enumerate(prompts)))
-
-
-@dataclass(frozen=True)
-class Rewrite(Method):
-    """A control, not a method: from R on the prompt is another one, written by hand, e.g. without the phrase."""
-
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_prompt(self.text)
-
-    def context(self, sd: StableDiffusion, prompt: Prompt) -> Tensor:
-        return sd.encode_text(self.text)

@@ -20,9 +20,10 @@ from minisd.picture import overlay, png, sheet
 
 from ..cli.repeat import suppress_fields
 from ..job import Result, default_settings, join
-from ..methods import METHODS, Method
+from ..methods import METHODS
 from ..metrics.judges import STRENGTHENED, SUPPRESSED, Judges, Scores, both, failures, join_scores, table
 from ..prompt import Request
+from ..protocol import Method
 
 
 @dataclass
@@ -89,7 +90,7 @@ class Report:
             print(f"what may help: {'; '.join(self._ways_out(row))}", flush=True)
 
     def _ways_out(self, row: Row) -> list[str]:
-        ways = [f"an earlier --start (R is step {row.settings.first})"] if row.settings.first else []
+        ways = [f"an earlier --start (R is step {row.settings.start_step})"] if row.settings.start_step else []
         if self.args.strengthen:
             return [*ways, "a larger factor, as --method strengthen:value=2", "another --seed"]
         if row.name != "unread":

@@ -19,11 +19,12 @@ from minisd import UserError
 from minisd.pipeline import check_settings, pair
 from suppress import Fast, Job, Plan, SuppressEOT, Unread
 from suppress.analysis import open_study
-from suppress.edits.variants import VARIANTS
 from suppress.engine.plan import find_engine
 from suppress.job import _check_job
-from suppress.methods import Method, Rewrite, Variant, parse_method
+from suppress.methods import Rewrite, Variant, parse_method
+from suppress.methods.variant import VARIANTS
 from suppress.prompt import read_request
+from suppress.protocol import Method
 
 PROMPT = "a man without glasses"
 SHORT = Unread(steps=2, start=0)

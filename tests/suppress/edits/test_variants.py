@@ -10,21 +10,11 @@ from hypothesis import strategies as st
 
 import suppress
 from minisd import Record, Site, Tap, UserError, compose, select
-from suppress.edits.variants import (
-    VARIANTS,
-    ZeroMap,
-    attenuate,
-    keep_top,
-    mpe,
-    strengthen,
-    wnnm,
-    zero,
-    zero_bottom,
-    zero_top,
-)
-from suppress.job import encode
+from suppress.edits.rows import attenuate, mpe, zero
+from suppress.edits.spectrum import ZeroMap, keep_top, strengthen, wnnm, zero_bottom, zero_top
 from suppress.methods import parse_method
-from suppress.prompt import eot_rows
+from suppress.methods.variant import VARIANTS
+from suppress.prompt import encode, eot_rows
 
 PROMPT = "a man without glasses"
 TARGET, EOT = (4,), tuple(range(5, 77))

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from minisd import Average, heat_maps, select
-from suppress.job import encode
-from suppress.methods import Method, two_branches
+from suppress.methods import two_branches
+from suppress.prompt import encode
+from suppress.protocol import Method
 
 MOVED = 1e-6  # share of the noise: a little more than one rounding of float32
 

@@ -11,7 +11,7 @@ from minisd.attention import FeedForward
 from suppress.engine import Fast, Plan
 from suppress.engine.cpu import ROWS, SlicedFeedForward, for_cpu
 from suppress.engine.packed import WORTH, Packed, PackedConv, PackedLinear, can_pack
-from suppress.job import encode
+from suppress.prompt import encode
 
 PACKS = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch is built without oneDNN")
 

@@ -10,8 +10,8 @@ import minisd
 import suppress
 from bench.ladder import ladder
 from suppress.engine import Fast, Plan, find_engine
-from suppress.job import encode
 from suppress.methods import two_branches
+from suppress.prompt import encode
 
 PROMPT, LIST = "a man without glasses", "a man with a beard wearing glasses and a hat"
 OFFICIAL = suppress.SuppressEOT.official(steps=5, start=1, stop=3, iterations=2)

@@ -6,7 +6,7 @@ from torch import nn
 
 import suppress
 from suppress.engine import Fast, Plan, memory
-from suppress.job import encode
+from suppress.prompt import encode
 
 PROMPT = "a man without glasses"
 SETTINGS = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=2)

@@ -15,7 +15,7 @@ from suppress.engine import Fast, Plan, find_engine
 from suppress.engine.cpu import SlicedFeedForward
 from suppress.engine.packed import Packed, can_pack
 from suppress.engine.plan import compiled_plan, fast_plan
-from suppress.job import encode
+from suppress.prompt import encode
 
 PROMPT = "a man without glasses"
 SETTINGS = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2)

@@ -16,10 +16,9 @@ from suppress.evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
 from suppress.evaluation.cells import HEADING, is_current, keep, read
 from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
-from suppress.job import encode
 from suppress.methods import METHODS, Variant, parse_method
 from suppress.metrics import ClipScore, Detector
-from suppress.prompt import find_rows
+from suppress.prompt import encode, find_rows
 
 CLASSES = ["glasses", "sunglasses", "hat"]
 JOB = ["--steps", "2", "--seeds", "2", "--kinds", "first", "--only", "SWR", "phrase deleted"]

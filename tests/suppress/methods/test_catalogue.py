@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from suppress.edits.variants import VARIANTS
-from suppress.methods import METHODS, Method, method_spec, parse_method
+from suppress.methods import METHODS, method_spec, parse_method
 from suppress.methods.catalogue import PUBLISHED
+from suppress.methods.variant import VARIANTS
+from suppress.protocol import Method
 
 pytestmark = pytest.mark.quick
 

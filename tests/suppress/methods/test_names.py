@@ -7,9 +7,11 @@ import torch
 
 import suppress
 from minisd import UserError
-from suppress.edits.variants import VARIANTS, attenuate, keep_top, strengthen, wnnm, zero_bottom, zero_top
-from suppress.job import encode
+from suppress.edits.rows import attenuate
+from suppress.edits.spectrum import keep_top, strengthen, wnnm, zero_bottom, zero_top
 from suppress.methods import METHODS, describe_methods, parse_method
+from suppress.methods.variant import VARIANTS
+from suppress.prompt import encode
 
 pytestmark = pytest.mark.quick
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from suppress.edits.attention_loss import DROP_SHARE, KEEP_SHARE, Weights, loss_reference, masks
 
 import suppress
-from suppress.edits.attention_loss import DROP_SHARE, KEEP_SHARE, Weights, loss_reference, masks
 from suppress.edits.maps import descend, read_maps
-from suppress.job import encode
 from suppress.methods import two_branches
+from suppress.prompt import encode
 
 OFFICIAL = Weights(1, 0.5, 1, 0.5)
 

@@ -5,8 +5,8 @@ import torch
 
 import minisd
 import suppress
-from suppress.job import encode
 from suppress.methods.unread import ShareMaps, is_last
+from suppress.prompt import encode
 
 PROMPT = "a man with a beard wearing glasses and a hat in a blue shirt"
 

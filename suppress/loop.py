@@ -1,0 +1,133 @@
+"""The reference loop: two branches from one start, step by step as the papers' boxes have it, in plain UNet calls.
+
+`Run` is one batch at work and holds the primitives that methods call; suppress/engine/run.py has the same, fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from minisd import Part, StableDiffusion, Tap, UNet, compose, ddim
+
+from .edits.ito import MapLoss, descend, gradient_scale
+from .edits.maps import LayerMean, Maps, MapSpec, map_grid
+from .edits.spectrum import soft_weight
+from .prompt import Prompt
+from .protocol import Edit, Inputs, Method, Start
+
+Watch = tuple[Tap, Tap]  # one looks at the original branch, one at the edited; B samples each
+
+
+class Run:
+    """One batch: its prompts (one per sample), its start, its schedule; and the primitives, computed plainly.
+
+    watch: taps that look at the passes with the prompt, behind what the method's own tap makes of them.
+    """
+
+    def __init__(
+        self,
+        sd: StableDiffusion,
+        prompts: Sequence[Prompt],
+        start: Start,
+        settings: Method,
+        watch: Watch | None = None,
+    ):
+        self.sd, self.prompts, self.start, self.settings, self.watch = sd, prompts, start, settings, watch
+        self.schedule = ddim.Schedule(settings.steps, sd.config.schedule)
+        self.batch = len(start.z)
+        self.ctx = torch.cat([prompt.ctx for prompt in prompts])  # c (B,77,D)
+
+    def original(self, i: int, z: Tensor) -> Inputs:
+        """What the original branch shows the UNet at step i: (∅_i, c)."""
+        return Inputs(z, (self.start.uncond(i).expand_as(self.ctx), self.ctx))
+
+    def guide(self, eps: Sequence[Tensor]) -> Tensor:
+        """Classifier-free guidance: ε_∅ + w (ε_c - ε_∅), (B,4,h,w)."""
+        return eps[0] + self.settings.guidance * (eps[1] - eps[0])
+
+    def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
+        """DDIM from step i's noise level to the next."""
+        return ddim.step(z, eps, self.schedule.alpha[i], self.schedule.alpha[i + 1])
+
+    def per_prompt(self, f: Callable[[Prompt], Tensor]) -> Tensor:
+        """f(prompt) (1,…) for every sample, (B,…). f is called once per different prompt."""
+        found = {id(prompt): f(prompt) for prompt in {id(p): p for p in self.prompts}.values()}
+        return torch.cat([found[id(prompt)] for prompt in self.prompts])
+
+    def predict(
+        self, i: int, original: Inputs, edited: Inputs, unet: UNet | None = None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The noise of both branches at step i: one prediction (B,4,h,w) per context of each.
+
+        unet: other weights for the edited branch. A tap of its inputs then sees the original's samples under these
+        weights too; the original's own noise comes from its own weights.
+        """
+        if unet is None:
+            return self._pair(i, original, edited, self.sd.unet, self.watch)
+        watch_original, watch_edited = self.watch or (None, None)
+        eps, _ = self._pair(i, original, original, self.sd.unet, (watch_original, None))
+        _, eps_hat = self._pair(i, original, edited, unet, (None, watch_edited))
+        return eps, eps_hat
+
+    def _pair(
+        self, i: int, original: Inputs, edited: Inputs, unet: UNet, watch: tuple[Tap | None, Tap | None] | None
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """One UNet call per context, over the batch [original × B, edited × B]; the edited's further ones by itself."""
+        t, z, pairs = self.schedule.t[i], torch.cat([original.z, edited.z]), []
+        taps = edited.tap_uncond, self._watched(edited.tap, watch)
+        for ctx, ctx_hat, tap in zip(original.contexts, edited.contexts, taps, strict=False):
+            pairs.append(unet(z, t, torch.cat([ctx, ctx_hat]), tap=self._shown(tap)).chunk(2))
+        further = [unet(edited.z, t, ctx, tap=self._shown(None)) for ctx in edited.contexts[len(pairs) :]]
+        eps, eps_hat = zip(*pairs, strict=True)
+        return eps, (*eps_hat, *further)
+
+    def read_maps(self, i: int, z: Tensor, ctx: Tensor, maps: MapSpec) -> Maps:
+        """The means of the attention maps in a pass of z with ctx at step i; differentiable in both."""
+        means = LayerMean(maps)
+        self.sd.unet(z, self.schedule.t[i], ctx, tap=self._shown(means))
+        return means.maps(map_grid(z, maps.scale))
+
+    def descend(
+        self, i: int, z: Tensor, ctx: Tensor, loss: MapLoss, reference: Maps, iterations: int, eta: float
+    ) -> Tensor:
+        """`iterations` times ctx <- ctx - η ∇ loss(reference, maps of UNet(z, t_i, ctx)). Returns (B,77,D), float32."""
+
+        def loss_of(ctx: Tensor) -> Tensor:
+            return loss(reference, self.read_maps(i, z, ctx, loss.maps))
+
+        return descend(ctx, loss_of, iterations, eta, gradient_scale(self.sd.dtype))
+
+    def soft_weight(self, gamma: float) -> Tensor:
+        """SWR(c) (B,77,D): each prompt's rows of target and [EOT], softly weighted."""
+        return self.per_prompt(lambda p: soft_weight(p.ctx, (*p.target, *p.eot), gamma))
+
+    def _watched(self, tap: Tap | None, watch: tuple[Tap | None, Tap | None] | None) -> Tap | None:
+        """The method's tap for the pass with the prompt, and the watching ones behind it."""
+        halves = slice(self.batch), slice(self.batch, None)
+        watching = [Part(one, half) for one, half in zip(watch or (), halves, strict=False) if one is not None]
+        taps = [one for one in (tap, *watching) if one is not None]
+        return compose(*taps) if taps else None
+
+    def _shown(self, tap: Tap | None) -> Tap | None:
+        """What a UNet call gets; an engine may add to it."""
+        return tap
+
+
+@torch.no_grad()
+def two_branches(run: Run, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yields (z, ẑ), the latents (B,4,h,w) of the original and of the edited branch, after each step."""
+    z = z_hat = run.start.z
+    plain = Edit(run)
+    for i in range(len(run.schedule)):
+        at_work = edit if i >= run.settings.start_step else plain
+        original = run.original(i, z)
+        maps = run.read_maps(i, z, run.ctx, at_work.maps) if at_work.maps and at_work.reads_maps(i) else None
+        edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
+        eps, eps_hat = run.predict(i, original, edited, at_work.unet)
+        z = plain.step(i, z, plain.combine(i, eps))
+        z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
+        yield z, z_hat

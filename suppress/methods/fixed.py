@@ -1,0 +1,41 @@
+"""Methods whose whole edit is another context, the same at every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from minisd.pipeline import check_prompt
+
+from ..edits.maps import Maps
+from ..protocol import Edit, Inputs, Method
+
+if TYPE_CHECKING:
+    from ..loop import Run
+
+
+class FixedContext(Edit):
+    """The edited branch is drawn with ĉ (B,77,D)."""
+
+    def __init__(self, run: Run, ctx: Tensor):
+        super().__init__(run)
+        self.ctx = ctx
+
+    def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
+        return replace(same, contexts=(same.contexts[0], self.ctx))
+
+
+@dataclass(frozen=True)
+class Rewrite(Method):
+    """A control, not a method: from R on the prompt is another one, written by hand, e.g. without the phrase."""
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_prompt(self.text)
+
+    def edit(self, run: Run) -> Edit:
+        return FixedContext(run, run.sd.encode_text(self.text).expand_as(run.ctx))

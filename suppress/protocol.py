@@ -1,0 +1,111 @@
+"""The contract between methods and engines: a method says what a step needs, an engine decides how it is computed.
+
+Every method draws two branches from one `Start`, the original (z) and the edited (ẑ). For step i = 0 … steps-1:
+
+    original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
+    edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
+    ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, ẑ = z
+
+(∅, c: the noise that the UNet predicts without and with the prompt; w: guidance.) To write a method, subclass `Method`
+for its settings and `Edit` for its work on one batch, and override only what differs; suppress/methods/example.py is
+one to copy. `run` (suppress/loop.py) holds the batch and offers what inner loops need: `predict`, `read_maps`,
+`descend`, `step`. Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from minisd import Tap, UNet, UserError
+from minisd.base.arguments import number, plain, whole_number
+
+from .edits.maps import Maps, MapSpec
+from .prompt import Prompt
+from .steps import step_number
+
+if TYPE_CHECKING:
+    from .loop import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """Where a job begins: noise, or a picture that was inverted."""
+
+    z: Tensor  # (B,4,h,w), the latents before step 0
+    uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
+    pivots: Sequence[Tensor] | None = None  # an inversion's latents before each step and after the last, (B,4,h,w)
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What one branch shows the UNet at one step. Each context gives one noise prediction."""
+
+    z: Tensor  # (B,4,h,w)
+    contexts: tuple[Tensor, ...]  # (∅, c, further ones), (B,77,D) each
+    # taps see the batch [original × B, edited × B]: `Part(tap, slice(B, None))` shows them the edited samples alone
+    tap: Tap | None = None  # in the pass with contexts[1], the prompt
+    tap_uncond: Tap | None = None  # in the pass with contexts[0]
+
+    def __post_init__(self) -> None:
+        if len(self.contexts) < 2:
+            raise UserError(f"Inputs with {len(self.contexts)} context(s); expected (∅, c), or more")
+
+
+@dataclass(frozen=True)
+class Method:
+    """The settings that every method has. A subclass adds its own, each with its source, and makes its `Edit`."""
+
+    steps: int = 50  # DDIM steps; from the authors' code
+    guidance: float = 7.5  # classifier-free guidance w; from the code
+    start: int | float = 0.2  # R, where the edit begins: a step number, or below 1 a share of the steps; from the code
+
+    def __post_init__(self) -> None:
+        for field in fields(self):  # Python's own numbers: they multiply tensors, and a JSON file can hold them
+            object.__setattr__(self, field.name, plain(getattr(self, field.name)))
+        whole_number("steps", self.steps, 1)
+        object.__setattr__(self, "guidance", number("guidance", self.guidance, -math.inf))
+        step_number("start", self.start, self.steps)
+
+    @property
+    def start_step(self) -> int:
+        """R as a step number."""
+        return step_number("start", self.start, self.steps)
+
+    def edit(self, run: Run) -> Edit:
+        """The method at work on one batch. Called once per batch."""
+        raise NotImplementedError(f"{type(self).__name__}.edit")
+
+    def remark(self, prompt: Prompt) -> str:
+        """What a user should know about the method on this prompt, in one line; empty if there is nothing."""
+        return ""
+
+
+class Edit:
+    """A method at work on one batch. All its state lives here. This one edits nothing: ẑ = z."""
+
+    maps: MapSpec | None = None  # which of the original's maps `inputs` gets at the steps that `reads_maps` names
+    unet: UNet | None = None  # other weights for the edited branch
+
+    def __init__(self, run: Run):
+        self.run = run
+
+    def reads_maps(self, i: int) -> bool:
+        """Whether `inputs` needs the original's maps at step i."""
+        return False
+
+    def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
+        """What the edited branch shows the UNet: `same` (the original's contexts, the edited latents), changed."""
+        return same
+
+    def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
+        """One noise (B,4,h,w) out of one prediction per context. Default: classifier-free guidance."""
+        return self.run.guide(eps)
+
+    def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
+        """The edited latents after step i. Default: DDIM."""
+        return self.run.step(i, z, eps)

@@ -1,0 +1,1 @@
+"""Where a job begins: each file makes a `Start` (suppress/protocol.py)."""
