@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from minisd import StableDiffusion
+from minisd import StableDiffusion, Tap
 from suppress import Plan
 from suppress.edits.maps import LayerMean, map_scale
 from suppress.engine.packed import PackedLinear, can_pack
+from suppress.engine.short_passes import before_text, read_until
 
 from .ladder import BARE
 from .scenario import Scenario
@@ -52,15 +53,18 @@ def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tup
     tap = LayerMean(scale, None)
     last = [site for site in sd.unet.sites if tap.wants(site)][-1]
 
+    def until_last(ctx: Tensor, tap: Tap) -> None:
+        read_until(sd.unet, before_text(sd.unet, z, 501), ctx, tap, last.name)
+
     with torch.no_grad():
         whole = _counted(lambda: sd.unet(z, 501, ctx))
-        forward = _counted(lambda: sd.unet(z, 501, ctx, tap=LayerMean(scale, None), stop_after=last))
+        forward = _counted(lambda: until_last(ctx, LayerMean(scale, None)))
 
     leaf = ctx.requires_grad_()
 
     def both() -> None:
         maps = LayerMean(scale, None)
-        sd.unet(z, 501, leaf, tap=maps, stop_after=last)
+        until_last(leaf, maps)
         (maps.sums["cross"].square().sum() + maps.sums["self"].square().sum()).backward()
 
     backward = _counted(both) - forward

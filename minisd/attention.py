@@ -14,7 +14,7 @@ Module names are those of the diffusers state dict, so that a folder loads witho
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch.nn.functional as F
 from einops import rearrange
@@ -24,24 +24,22 @@ if TYPE_CHECKING:
     from .tap import Tap
 
 
+Place = Literal["down", "mid", "up"]
+
+
 @dataclass(frozen=True)
 class Site:
     """One attention layer of the UNet: where it stands and what its maps mean."""
 
     name: str  # "down.1.0.cross": second block, first transformer, attention to the text
     kind: Literal["self", "cross"]
-    place: Literal["down", "mid", "up"]
+    place: Place
     scale: int  # 1, 2, 4 or 8: the map's grid is the latents' side divided by this
     heads: int
 
 
-def tile(x: Tensor, samples: int) -> Tensor:
-    """x (B,…) -> (samples,…), all of x again and again: up to the first text, samples with equal latents are one."""
-    return x if len(x) == samples else x.repeat(samples // len(x), *[1] * (x.dim() - 1))
-
-
 class Attention(nn.Module):
-    """Multi-head attention at one site, the only one of the UNet's parts that knows about taps."""
+    """Multi-head attention at one site, the only part of the UNet that knows about taps."""
 
     def __init__(self, site: Site, dim: int, context_dim: int):
         super().__init__()
@@ -56,7 +54,7 @@ class Attention(nn.Module):
         return rearrange(x, "b l (h d) -> b h l d", h=self.site.heads)
 
     def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None = None) -> Tensor:
-        """x (B,N,C) asks, ctx (B,L,D) answers -> (B,N,C)."""
+        """Queries from x (B,N,C), keys and values from ctx (B,L,D) -> (B,N,C)."""
         q = self.split_heads(self.to_q(x))
         k, v = self.split_heads(self.to_k(ctx)), self.split_heads(self.to_v(ctx))
         if tap is None or not tap.wants(self.site):
@@ -106,27 +104,16 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(dim)
         self.ff = FeedForward(dim)
 
-    def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
-        """`look` and `read`: x (B,N,C), ctx (mB,77,D) -> (mB,N,C), or None once the site named `stop` has run."""
-        x = self.look(x, tap)
-        return None if stop == self.attn1.site.name else self.read(x, ctx, tap, stop)
-
-    def look(self, x: Tensor, tap: Tap | None) -> Tensor:
-        """The pixels at each other: (B,N,C) -> (B,N,C)."""
+    def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None) -> Tensor:
+        """x (B,N,C), ctx (B,77,D) -> (B,N,C)"""
         h = self.norm1(x)
-        return x + self.attn1(h, h, tap)
-
-    def read(self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None) -> Tensor | None:
-        """The pixels at the text, and each by itself."""
-        x = tile(x, len(ctx))
+        x = x + self.attn1(h, h, tap)
         x = x + self.attn2(self.norm2(x), ctx, tap)
-        if stop == self.attn2.site.name:
-            return None
         return x + self.ff(self.norm3(x))
 
 
 class SpatialTransformer(nn.Module):
-    """A transformer block over the pixels of a feature map: x (B,C,h,w), ctx (mB,77,D) -> (mB,C,h,w)."""
+    """A transformer block over the pixels of a feature map: x (B,C,h,w), ctx (B,77,D) -> (B,C,h,w)."""
 
     def __init__(self, dim: int, context_dim: int, groups: int, self_site: Site, cross_site: Site):
         super().__init__()
@@ -135,23 +122,8 @@ class SpatialTransformer(nn.Module):
         self.transformer_blocks = nn.ModuleList([TransformerBlock(dim, context_dim, self_site, cross_site)])
         self.proj_out = nn.Conv2d(dim, dim, 1)
 
-    @property
-    def sites(self) -> list[Site]:
-        return [attn.site for attn in self.modules() if isinstance(attn, Attention)]  # attn1, attn2
-
-    def look(self, x: Tensor) -> Tensor:
-        """What the block does before it meets the text: (B,C,h,w) -> (B,hw,C), for `looked` below."""
-        block: Any = self.transformer_blocks[0]
-        return block.look(self._tokens(x), None)
-
-    def forward(
-        self, x: Tensor, ctx: Tensor, tap: Tap | None, stop: str | None, looked: Tensor | None = None
-    ) -> Tensor | None:
-        block: Any = self.transformer_blocks[0]
-        h = block(self._tokens(x), ctx, tap, stop) if looked is None else block.read(looked, ctx, tap, stop)
-        if h is None:
-            return None
-        return tile(x, len(h)) + self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))
-
-    def _tokens(self, x: Tensor) -> Tensor:
-        return rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")
+    def forward(self, x: Tensor, ctx: Tensor, tap: Tap | None) -> Tensor:
+        h = rearrange(self.proj_in(self.norm(x)), "b c h w -> b (h w) c")
+        for block in self.transformer_blocks:
+            h = block(h, ctx, tap)
+        return x + self.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))

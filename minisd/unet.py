@@ -11,13 +11,12 @@ those of the diffusers state dict.
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import Site, SpatialTransformer, tile
+from .attention import Place, Site, SpatialTransformer
 from .base.errors import UserError
 from .config import UNetConfig
 from .tap import Tap, check_reached
@@ -26,7 +25,7 @@ from .tap import Tap, check_reached
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions beside a skip; the timestep's embedding is added between them.
 
-    The UNet's have eps 1e-5 and a timestep, the VAE's 1e-6 and none (`emb_dim` None).
+    In the UNet, eps is 1e-5 and there is a timestep. In the VAE, eps is 1e-6 and there is none (`emb_dim` None).
     """
 
     def __init__(self, dim_in: int, dim_out: int, groups: int, emb_dim: int | None = None, eps: float = 1e-5):
@@ -41,10 +40,10 @@ class ResidualBlock(nn.Module):
             self.conv_shortcut = nn.Conv2d(dim_in, dim_out, 1)
 
     def forward(self, x: Tensor, emb: Tensor | None = None) -> Tensor:
-        """x (B,C,h,w), emb (B,E), or fewer that repeat -> (B,C',h,w)"""
+        """x (B,C,h,w), emb (B,E), or (1,E) for all samples -> (B,C',h,w)"""
         h = self.conv1(F.silu(self.norm1(x)))
         if emb is not None:
-            h = h + tile(self.time_emb_proj(F.silu(emb)), len(h))[:, :, None, None]
+            h = h + self.time_emb_proj(F.silu(emb))[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x)
 
@@ -64,7 +63,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(dim, dim, 3, padding=1)
 
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
-        """To the size of the skip that comes next: halving an odd side rounded up, so doubling may overshoot."""
+        """To the size of the next skip: an odd side was halved and rounded up, so doubling could give one too many."""
         return self.conv(F.interpolate(x, size=size, mode="nearest"))
 
 
@@ -88,32 +87,23 @@ def sinusoids(t: Tensor, dim: int) -> Tensor:
     return torch.cat([angles.cos(), angles.sin()], dim=-1)
 
 
-class Head(NamedTuple):
-    """All that a pass knows before it meets the text for the first time: the same under every context."""
-
-    emb: Tensor  # of the timestep
-    first: Tensor  # conv_in's output
-    x: Tensor  # the first residual block's
-    looked: Tensor  # the first transformer's, after its self attention
-
-
 class _Builder:
-    """Knows, while the UNet is put together, the config and the scale, and so what each site is called."""
+    """Makes the UNet's parts from the config, and collects their attention sites in execution order."""
 
     def __init__(self, config: UNetConfig):
         self.config = config
         self.emb_dim = 4 * config.channels[0]
+        self.sites: list[Site] = []
 
     def residual(self, dim_in: int, dim_out: int) -> ResidualBlock:
         return ResidualBlock(dim_in, dim_out, self.config.groups, self.emb_dim)
 
-    def transformer(self, dim: int, place, prefix: str, scale: int) -> SpatialTransformer:
+    def transformer(self, dim: int, place: Place, prefix: str, scale: int) -> SpatialTransformer:
         c = self.config
-        sites = (
-            Site(f"{prefix}.self", "self", place, scale, c.heads),
-            Site(f"{prefix}.cross", "cross", place, scale, c.heads),
-        )
-        return SpatialTransformer(dim, c.context_dim, c.groups, *sites)
+        self_site = Site(f"{prefix}.self", "self", place, scale, c.heads)
+        cross_site = Site(f"{prefix}.cross", "cross", place, scale, c.heads)
+        self.sites += [self_site, cross_site]
+        return SpatialTransformer(dim, c.context_dim, c.groups, self_site, cross_site)
 
 
 class DownBlock(nn.Module):
@@ -126,15 +116,12 @@ class DownBlock(nn.Module):
         )
         self.downsamplers = nn.ModuleList([Downsample(dim)] if i < len(c.channels) - 1 else [])
 
-    def forward(self, x, emb, ctx, skips: list[Tensor], tap, stop, head: Head | None = None) -> Tensor | None:
-        """Appends every output to `skips`; None once `stop` has run. head: goes on from there."""
+    def forward(self, x: Tensor, emb: Tensor, ctx: Tensor, tap: Tap | None, skips: list[Tensor]) -> Tensor:
+        """Appends the output of every layer to `skips`."""
         for n, resnet in enumerate(self.resnets):
-            known = head if n == 0 else None
-            x = resnet(x, emb) if known is None else known.x
+            x = resnet(x, emb)
             if self.attentions:
-                x = self.attentions[n](x, ctx, tap, stop, known.looked if known is not None else None)
-                if x is None:
-                    return None
+                x = self.attentions[n](x, ctx, tap)
             skips.append(x)
         for downsample in self.downsamplers:
             x = downsample(x)
@@ -149,10 +136,10 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList([build.residual(dim, dim) for _ in range(2)])
         self.attentions = nn.ModuleList([build.transformer(dim, "mid", "mid", scale)])
 
-    def forward(self, x, emb, ctx, tap, stop) -> Tensor | None:
+    def forward(self, x: Tensor, emb: Tensor, ctx: Tensor, tap: Tap | None) -> Tensor:
         x = self.resnets[0](x, emb)
-        x = self.attentions[0](x, ctx, tap, stop)
-        return None if x is None else self.resnets[1](x, emb)
+        x = self.attentions[0](x, ctx, tap)
+        return self.resnets[1](x, emb)
 
 
 class UpBlock(nn.Module):
@@ -169,14 +156,12 @@ class UpBlock(nn.Module):
         )
         self.upsamplers = nn.ModuleList([Upsample(dim)] if level > 0 else [])
 
-    def forward(self, x, emb, ctx, skips: list[Tensor], tap, stop) -> Tensor | None:
-        """Takes its skips from the end of `skips`; None once `stop` has run."""
+    def forward(self, x: Tensor, emb: Tensor, ctx: Tensor, tap: Tap | None, skips: list[Tensor]) -> Tensor:
+        """Takes its skips from the end of `skips`."""
         for n, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, tile(skips.pop(), len(x))], dim=1), emb)
+            x = resnet(torch.cat([x, skips.pop()], dim=1), emb)
             if self.attentions:
-                x = self.attentions[n](x, ctx, tap, stop)
-                if x is None:
-                    return None
+                x = self.attentions[n](x, ctx, tap)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[-2:])
         return x
@@ -201,89 +186,50 @@ class UNet(nn.Module):
         self.up_blocks = nn.ModuleList([UpBlock(build, i, dim, skip_dims) for i, dim in enumerate(ups)])
         self.conv_norm_out = nn.GroupNorm(config.groups, channels[0], eps=1e-5)
         self.conv_out = nn.Conv2d(channels[0], config.out_channels, 3, padding=1)
-        parts = (*self.down_blocks, self.mid_block, *self.up_blocks)
-        self.sites: tuple[Site, ...] = tuple(s for part in parts for a in part.attentions for s in a.sites)
+        self.sites: tuple[Site, ...] = tuple(build.sites)
 
     def site(self, name: str) -> Site:
-        """The site of that name; UserError with all names where there is none."""
+        """The site of that name. UserError, with all names, if there is none."""
         for site in self.sites:
             if site.name == name:
                 return site
         raise UserError(f"no attention site {name!r}; the UNet has {', '.join(s.name for s in self.sites)}")
 
-    def forward(
-        self,
-        z: Tensor,
-        t: int | Tensor,
-        ctx: Tensor,
-        tap: Tap | None = None,
-        stop_after: Site | str | None = None,
-        head: Head | None = None,
-    ) -> Tensor | None:
-        """Predicted noise in z's dtype; the weights' dtype is used inside.
+    def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, tap: Tap | None = None) -> Tensor:
+        """The predicted noise, in z's dtype. Inside, the dtype is that of the weights.
 
-        ctx may hold m contexts for each of the B latents, (mB,77,D), all first ones before all second ones: eps is
-        then (mB,4,h,w), and what comes before the first attention to the text is computed once for the m of them.
-        tap: sees or replaces keys, values and maps at the sites it wants (minisd/tap.py).
-        stop_after: a Site or its name; the pass ends there and None is returned, the tap has what it wanted.
-        head: `self.head(z, t)`, made once for passes under several contexts; a tap must not want the first site then.
-        Raises UserError where the shapes do not fit, or where the tap, or one of those composed in it, wants none of
-        the sites up to there.
+        tap: sees or replaces keys, values, maps and outputs at the sites that it wants (minisd/tap.py).
+        Raises UserError if the shapes do not fit, or if the tap, or one that is composed in it, wants no site.
         """
-        stop = self._check(z, ctx, tap, stop_after)
+        self._check(z, t, ctx, tap)
         dtype = self.conv_in.weight.dtype
-        t = torch.as_tensor(t, device=z.device)
-        if t.dim() > 1 or t.numel() not in (1, z.shape[0]):
-            raise UserError(
-                f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {z.shape[0]} samples"
-            )
         ctx = ctx.to(dtype)
-        if tap is not None and tap.wants(self.sites[0]):  # the one site before the text: show it every sample
-            z = tile(z, len(ctx))
-        if head is None:
-            emb, x = self._start(z, t)
-        else:
-            emb, x = head.emb, head.first
+        emb = self.embed(t)
+        x = self.conv_in(z.to(dtype))
         skips = [x]
-        for i, down in enumerate(self.down_blocks):
-            x = down(x, emb, ctx, skips, tap, stop, head if i == 0 else None)
-            if x is None:
-                return None
-        x = self.mid_block(x, emb, ctx, tap, stop)
-        if x is None:
-            return None
+        for down in self.down_blocks:
+            x = down(x, emb, ctx, tap, skips)
+        x = self.mid_block(x, emb, ctx, tap)
         for up in self.up_blocks:
-            x = up(x, emb, ctx, skips, tap, stop)
-            if x is None:
-                return None
+            x = up(x, emb, ctx, tap, skips)
         return self.conv_out(F.silu(self.conv_norm_out(x))).to(z.dtype)
 
-    def head(self, z: Tensor, t: int | Tensor) -> Head:
-        """What passes at z and t have in common, whatever their contexts are. For UNets that attend from the start."""
-        emb, first = self._start(z, torch.as_tensor(t, device=z.device))
-        block: Any = self.down_blocks[0]
-        x = block.resnets[0](first, emb)
-        return Head(emb, first, x, block.attentions[0].look(x))
+    def embed(self, t: int | Tensor) -> Tensor:
+        """The embedding of timestep t (int, or a scalar, or (B,)) -> (1,E) or (B,E), in the weights' dtype."""
+        weight = self.conv_in.weight
+        t = torch.as_tensor(t, device=weight.device).reshape(-1)
+        return self.time_embedding(sinusoids(t, self.config.channels[0]).to(weight.dtype))
 
-    def _start(self, z: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(the timestep's embedding, conv_in's output) in the weights' dtype"""
-        dtype = self.conv_in.weight.dtype
-        emb = self.time_embedding(sinusoids(t.reshape(-1), self.config.channels[0]).to(dtype))
-        return emb, self.conv_in(z.to(dtype))
-
-    def _check(self, z: Tensor, ctx: Tensor, tap: Tap | None, stop_after: Site | str | None) -> str | None:
+    def _check(self, z: Tensor, t: int | Tensor, ctx: Tensor, tap: Tap | None) -> None:
         c = self.config
         if z.dim() != 4 or z.shape[1] != c.in_channels:
             raise UserError(f"latents of shape {tuple(z.shape)}; expected (B,{c.in_channels},h,w)")
-        if ctx.dim() != 3 or not len(ctx) or len(ctx) % len(z) or ctx.shape[2] != c.context_dim:
+        if ctx.dim() != 3 or len(ctx) != len(z) or ctx.shape[2] != c.context_dim:
             raise UserError(
                 f"context of shape {tuple(ctx.shape)} beside latents of shape {tuple(z.shape)}; "
-                f"expected ({len(z)},77,{c.context_dim}), or a multiple of {len(z)} contexts"
+                f"expected ({len(z)},77,{c.context_dim})"
             )
-        sites, stop = self.sites, None
-        if stop_after is not None:
-            stop = self.site(stop_after.name if isinstance(stop_after, Site) else stop_after).name
-            sites = self.sites[: [site.name for site in self.sites].index(stop) + 1]
+        if isinstance(t, Tensor) and (t.dim() > 1 or t.numel() not in (1, len(z))):
+            raise UserError(f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {len(z)} samples")
         if tap is not None:
-            check_reached(tap, sites)
-        return stop
+            check_reached(tap, self.sites)

@@ -27,6 +27,7 @@ from .captured import Captured
 from .cpu import for_cpu
 from .plan import Plan, fast_plan
 from .run import Run
+from .short_passes import before_text
 
 
 class Fast:
@@ -53,7 +54,7 @@ class Fast:
         self.guided_with_maps = self._compiled(passes.guided_with_maps)
         self.read = self._compiled(passes.read)
         self.map_loss = self._compiled(passes.map_loss)
-        self.head = self._compiled(passes.head)
+        self.head = self._compiled(before_text)
         self._decode = self._compiled(sd.vae.decode)
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from minisd import Part, Tap, UNet, compose
-from minisd.unet import Head
 
 from ..edits.attention_loss import Maps, Target, attention_loss
 from ..edits.maps import LayerMean, descend, gradient_scale, map_grid
+from .short_passes import Prefix, before_text, expand, finish, has_prefix, read_until
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,19 @@ def guided(
     uncond = uncond.expand_as(ctx)
     if guidance.one_batch:
         seen = Part(tap, slice(len(z), None)) if tap is not None else None
-        eps = unet(z, t, torch.cat([uncond, ctx]), tap=_explicit(seen, guidance.sdpa))
-        eps_u, eps_c = eps.chunk(2)
+        eps_u, eps_c = _twice(unet, z, t, torch.cat([uncond, ctx]), _explicit(seen, guidance.sdpa)).chunk(2)
     else:
         eps_u = unet(z, t, uncond, tap=_explicit(None, guidance.sdpa))
         eps_c = unet(z, t, ctx, tap=_explicit(tap, guidance.sdpa))
     return eps_u + guidance.scale * (eps_c - eps_u)
+
+
+def _twice(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, tap: Tap | None) -> Tensor:
+    """eps (2n,4,h,w) of n latents under 2n contexts: sample k and sample n + k have the latents z[k]."""
+    rows = torch.arange(len(z), device=z.device).repeat(2)
+    if has_prefix(unet, tap):
+        return finish(unet, expand(before_text(unet, z, t), rows), ctx, tap)
+    return unet(z[rows], t if t.dim() == 0 else t[rows], ctx, tap=tap)
 
 
 def guided_with_maps(
@@ -75,16 +82,23 @@ def guided_with_maps(
     return eps, maps.cross, maps.self_
 
 
-def head(unet: UNet, z: Tensor, t: Tensor) -> Head:
-    return unet.head(z, t)
-
-
 def read(
-    unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader, head: Head | None = None
+    unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, columns: Tensor, reader: Reader, prefix: Prefix | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N)."""
+    """The maps of a pass that ends at the reader's stop: cross (B,N,K), the words' columns alone; self (B,N,N).
+
+    prefix: the one of z and t, if it was made before.
+    """
     means = LayerMean(reader.scale, reader.heads, columns)
-    unet(z, t, ctx, tap=_explicit(means, reader.sdpa), stop_after=reader.stop, head=head)
+    tap = means if reader.sdpa else compose(Tap(), means)
+    if not has_prefix(unet, tap):
+        unet(z, t, ctx, tap=tap)  # to the end: the sites that want this are those of the last block too
+    else:
+        prefix = before_text(unet, z, t) if prefix is None else prefix
+        if reader.stop is None:
+            finish(unet, prefix, ctx, tap)
+        else:
+            read_until(unet, prefix, ctx, tap, reader.stop)
     maps: Maps = means.maps(map_grid(z, reader.scale))
     return maps.cross, maps.self_
 
@@ -98,16 +112,16 @@ def map_loss(
     target: Target,
     reader: Reader,
     form: str,
-    head: Head | None,
+    prefix: Prefix | None,
 ) -> Tensor:
     """ITO's loss, summed over samples: a scalar. Each sample's gradient is its own."""
-    cross, self_ = read(unet, z, t, ctx, columns, reader, head)
+    cross, self_ = read(unet, z, t, ctx, columns, reader, prefix)
     return attention_loss(target, cross, self_, form).sum()
 
 
 def iterate(
     loss: Callable[..., Tensor],
-    head: Callable[..., Head] | None,
+    head: Callable[..., Prefix] | None,
     unet: UNet,
     reader: Reader,
     form: str,

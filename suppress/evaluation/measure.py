@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from minisd import StableDiffusion, UNet
+from minisd.attention import Attention
 from minisd.picture import from_pil
 
 from ..engine import Fast
@@ -18,27 +20,34 @@ from ..prompt import eot_rows, find_rows
 from .cases import Case
 
 
-class CountingUNet(UNet):
-    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet.
+class CountedLayer(nn.Module):
+    """A layer that counts the samples which pass through it: a batch of four is four passes.
 
-    with_gradient: those of the passes whose gradient was taken, each dearer by its way back.
+    with_gradient: the passes whose gradient was taken. Each of them costs more, by its backward pass.
     """
 
-    def __init__(self, unet: UNet):
-        nn.Module.__init__(self)  # no weights of its own
-        self.unet = unet
+    def __init__(self, layer: nn.Module):
+        super().__init__()
+        self.layer = layer
         self.passes = self.with_gradient = 0
 
-    def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
-        self.passes += len(ctx)  # of which latents may have several each
-        self.with_gradient += len(ctx) if torch.is_grad_enabled() else 0
-        return self.unet(z, t, ctx, *args, **kwargs)
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += len(x)
+        self.with_gradient += len(x) if torch.is_grad_enabled() else 0
+        return self.layer(x)
 
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("unet"), name)
+
+def counting(unet: UNet) -> tuple[UNet, CountedLayer]:
+    """A copy of the UNet that shares all its layers, and the one of them that counts the passes.
+
+    That is the first one behind which the text is read: every pass runs it once for each context, short passes too.
+    """
+    layers = {id(module): module for module in unet.modules() if not list(module.children())}
+    own = copy.deepcopy(unet, layers)
+    first = next(m for m in own.modules() if isinstance(m, Attention) and m.site.kind == "cross")
+    counted = CountedLayer(first.to_q)
+    first.add_module("to_q", counted)
+    return own, counted
 
 
 def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
@@ -64,7 +73,7 @@ def measure(
     whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
     """
     engine = Fast(sd)
-    engine.unet = counting = CountingUNet(engine.unet)
+    engine.unet, counted = counting(engine.unet)
     result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
     originals, pictures = result.original, result.image
     assert isinstance(originals, list) and isinstance(pictures, list)
@@ -75,8 +84,8 @@ def measure(
         "clip before": _rounded(clip(originals, case.target)),
         "clip after": _rounded(clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
-        "passes": counting.passes / len(seeds),
-        "gradient passes": counting.with_gradient / len(seeds),
+        "passes": counted.passes / len(seeds),
+        "gradient passes": counted.with_gradient / len(seeds),
         "seconds": result.timings["sample"] / len(seeds),
     }
 
