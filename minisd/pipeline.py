@@ -163,7 +163,7 @@ class StableDiffusion:
         if uncond is None:
             return self.unet(z, t, ctx, tap=tap)
         both = torch.cat([uncond.expand_as(ctx), ctx])
-        eps_u, eps_c = self.unet(z, t, both, tap=tap).chunk(2)
+        eps_u, eps_c = self.unet(torch.cat([z, z]), t, both, tap=tap).chunk(2)
         return eps_u + guidance * (eps_c - eps_u)
 
     @torch.no_grad()

@@ -24,11 +24,12 @@ from minisd.pipeline import check_model
 from ..loop import Watch
 from ..prompt import Prompt
 from ..protocol import Method, Start
-from . import ito, passes, short_passes
+from . import ito, passes
 from .captured import Captured
 from .cpu import for_cpu
 from .plan import Plan, fast_plan
 from .run import FastRun
+from .short_passes import before_text
 
 
 class Fast:
@@ -55,7 +56,7 @@ class Fast:
         self.predict_with_maps = self._compiled(passes.predict_with_maps)
         self.read = self._compiled(passes.read)
         self.map_loss = self._compiled(ito.map_loss)
-        self.before_text = self._compiled(short_passes.before_text)
+        self.before_text = self._compiled(before_text)
         # samples that went through the UNet since the engine was made, and those whose gradient was taken
         self.passes = self.gradient_passes = 0
         self._decode = self._compiled(sd.vae.decode)

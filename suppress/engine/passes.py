@@ -10,7 +10,7 @@ from torch import Tensor
 from minisd import Part, Tap, UNet, compose
 
 from ..edits.maps import LayerMean, MapSpec, map_grid
-from . import short_passes
+from .short_passes import Prefix, before_text, expand, finish, has_prefix, read_until
 
 
 def predict(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, fused: bool) -> Tensor:
@@ -19,9 +19,9 @@ def predict(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap:
     What does not depend on the text is computed once per latent. fused: fused attention if no tap looks.
     """
     shown = explicit(tap, fused)
-    if short_passes.has_prefix(unet, shown):
-        prefix = short_passes.expand(short_passes.before_text(unet, z, t), latents)
-        return short_passes.finish(unet, prefix, ctx, tap=shown).to(z.dtype)
+    if has_prefix(unet, shown):
+        prefix = expand(before_text(unet, z, t), latents)
+        return finish(unet, prefix, ctx, tap=shown).to(z.dtype)
     return unet(z[latents], t if t.dim() == 0 else t[latents], ctx, tap=shown)
 
 
@@ -52,7 +52,7 @@ def read(
     maps: MapSpec,
     last: str | None,
     fused: bool,
-    prefix: short_passes.Prefix | None = None,
+    prefix: Prefix | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The maps of a pass of z (B,4,h,w) with ctx (B,77,D): cross (B,N,77), self (B,N,N).
 
@@ -60,10 +60,12 @@ def read(
     """
     means = LayerMean(maps)
     shown = explicit(means, fused)
-    if last is None or not short_passes.has_prefix(unet, shown):
+    if not has_prefix(unet, shown):
         unet(z, t, ctx, tap=shown)
+    elif last is None:
+        finish(unet, prefix or before_text(unet, z, t), ctx, tap=shown)
     else:
-        short_passes.read_until(unet, prefix or short_passes.before_text(unet, z, t), ctx, means, last)
+        read_until(unet, prefix or before_text(unet, z, t), ctx, means, last)
     found = means.maps(map_grid(z, maps.scale))
     return found.cross, found.self_
 

@@ -124,7 +124,7 @@ def _block(transformer: SpatialTransformer) -> TransformerBlock:
     return block
 
 
-# the way that a layer belongs to (down, shrink, mid, up, grow), the layer, and the transformer behind it if there is one
+# the way it lies on (down, shrink, mid, up or grow), the layer, and the transformer behind it, if there is one
 Layer = tuple[str, nn.Module, nn.Module | None]
 
 

@@ -108,8 +108,3 @@ def test_a_context_that_does_not_fit_is_refused(sd, inputs, shape):
 def test_timesteps_for_another_batch_are_refused(sd, inputs, t):
     with pytest.raises(UserError, match="timesteps"):
         sd.unet(inputs[0], t, inputs[2])
-
-
-def test_stop_after_an_unknown_site_is_refused(sd, inputs):
-    with pytest.raises(UserError, match=r"no attention site 'mid'.*mid\.cross"):
-        sd.unet(*inputs, tap=Tap(), stop_after="mid")

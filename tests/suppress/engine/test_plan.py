@@ -3,7 +3,7 @@
 That the pictures stay the same is tested in test_fast.py, and would hold if a flag did nothing at all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ import torch
 import minisd
 import suppress
 from minisd import UNet
-from suppress.engine import Fast, Plan, find_engine
+from suppress.engine import Fast, Plan, fast, find_engine, passes
 from suppress.engine.cpu import SlicedFeedForward
 from suppress.engine.packed import Packed, can_pack
 from suppress.engine.plan import compiled_plan, fast_plan
@@ -24,39 +24,61 @@ SITES, READ, LAST = 32, 10, "up.1.2.cross"  # of the UNet; those whose maps the 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a UNet."""
+    """One pass of a UNet."""
 
     samples: int
     maps: int = 0  # sites whose maps were computed
     stop: str | None = None  # the site at which it ended
-    head: bool = False  # whether it was given the part before the text
+    prefix: bool = True  # whether it goes on from the part before the text, which is made by itself
     gradient: bool = False
     packed: bool = False
 
 
-HEAD = "head"  # the part before the text by itself
-ITERATION = Call(1, READ, LAST, head=True, gradient=True)
+ITERATION = Call(1, READ, LAST, gradient=True)
 PLAIN, SEEN = Call(2), Call(2, READ)  # with and without the prompt; SEEN: the maps of the sample with it are read
+
+
+@dataclass
+class Calls:
+    passes: list[Call] = field(default_factory=list)
+    prefixes: int = 0  # how often the part before the text was made
+
+    def clear(self):
+        self.passes, self.prefixes = [], 0
 
 
 @pytest.fixture
 def calls(monkeypatch):
-    """All calls from now on, of whichever UNet."""
-    found: list[Call | str] = []
-    forward, head = UNet.forward, UNet.head
+    """All passes from now on, of whichever UNet, whole or short."""
+    found = Calls()
+    forward, finish, read_until, before_text = UNet.forward, passes.finish, passes.read_until, passes.before_text
 
-    def watched(self, z, t, ctx, tap=None, stop_after=None, head=None):
-        maps = sum(tap.wants(site) for site in self.sites) if tap is not None else 0
-        packed = isinstance(self.conv_in, Packed)
-        found.append(Call(len(ctx), maps, stop_after, head is not None, torch.is_grad_enabled(), packed))
-        return forward(self, z, t, ctx, tap, stop_after, head)
+    def note(unet, ctx, tap, stop, prefix):
+        maps = sum(tap.wants(site) for site in unet.sites) if tap is not None else 0
+        packed = isinstance(unet.conv_in, Packed)
+        found.passes.append(Call(len(ctx), maps, stop, prefix, torch.is_grad_enabled(), packed))
 
-    def watched_head(self, z, t):
-        found.append(HEAD)
-        return head(self, z, t)
+    def watched_forward(unet, z, t, ctx, tap=None):
+        note(unet, ctx, tap, None, False)
+        return forward(unet, z, t, ctx, tap)
 
-    monkeypatch.setattr(UNet, "forward", watched)
-    monkeypatch.setattr(UNet, "head", watched_head)
+    def watched_finish(unet, prefix, ctx, tap=None):
+        note(unet, ctx, tap, None, True)
+        return finish(unet, prefix, ctx, tap)
+
+    def watched_read(unet, prefix, ctx, tap, last):
+        note(unet, ctx, tap, last, True)
+        read_until(unet, prefix, ctx, tap, last)
+
+    def watched_before(unet, z, t):
+        found.prefixes += 1
+        return before_text(unet, z, t)
+
+    monkeypatch.setattr(UNet, "forward", watched_forward)
+    monkeypatch.setattr(passes, "finish", watched_finish)
+    monkeypatch.setattr(passes, "read_until", watched_read)
+    for module in (passes, fast):
+        monkeypatch.setattr(module, "before_text", watched_before)
     return found
 
 
@@ -68,60 +90,64 @@ def draw(sd, calls):
         calls.clear()
         prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
         assert len(list(Fast(sd, plan).two_branches(prompts, sd.noise(seeds, 128, 128), settings))) == settings.steps
-        return list(calls)
+        return calls.passes
 
     return draw
 
 
 def iterations(calls):
-    return [call for call in calls if call != HEAD and call.gradient]
+    return [call for call in calls if call.gradient]
 
 
-def passes(calls):
-    return [call for call in calls if call != HEAD and not call.gradient]
+def others(calls):
+    return [call for call in calls if not call.gradient]
 
 
 def test_all_techniques_together(draw):
     """Before R one branch; ITO in steps 1 and 2, the original a step ahead of it; then both branches."""
-    ito = [HEAD, ITERATION, ITERATION]
+    ito = [ITERATION, ITERATION]
     assert draw(Plan()) == [PLAIN, SEEN, *ito, replace(SEEN, samples=4), *ito, PLAIN, replace(PLAIN, samples=4)]
 
 
 def test_sdpa(draw):
     """Without it every pass computes the maps of every site."""
-    assert {call.maps for call in passes(draw(Plan(sdpa=False)))} == {SITES}
+    assert {call.maps for call in others(draw(Plan(sdpa=False)))} == {SITES}
 
 
 def test_early_exit(draw):
     assert {call.stop for call in iterations(draw(Plan(early_exit=False)))} == {None}
 
 
-def test_one_head(draw):
-    calls = draw(Plan(one_head=False))
-    assert HEAD not in calls and not any(call.head for call in iterations(calls))
+def test_one_head(draw, calls):
+    """Without it each of the two iterations of a step makes its own, and not one for both."""
+    draw(Plan())
+    shared = calls.prefixes
+    draw(Plan(one_head=False))
+    assert calls.prefixes == shared + 2 and len(iterations(calls.passes)) == 4
 
 
 def test_one_branch(draw):
-    assert [call.samples for call in passes(draw(Plan(one_branch=False)))] == [4, 2, 4, 2, 4]
+    assert [call.samples for call in others(draw(Plan(one_branch=False)))] == [4, 2, 4, 2, 4]
 
 
 def test_shared_maps(draw):
     """Without it the reference maps are read in a pass of their own, as short as ITO's."""
-    calls = passes(draw(Plan(shared_maps=False)))
+    calls = others(draw(Plan(shared_maps=False)))
     own = Call(1, READ, LAST)
     assert calls == [PLAIN, own, Call(4), own, Call(4), Call(4)]
 
 
 def test_ahead(draw):
     """Without it the original and the suppressed branch are two batches in ITO."""
-    assert passes(draw(Plan(ahead=False))) == [PLAIN, SEEN, PLAIN, SEEN, PLAIN, Call(4)]
+    assert others(draw(Plan(ahead=False))) == [PLAIN, SEEN, PLAIN, SEEN, PLAIN, Call(4)]
 
 
 def test_one_batch(draw):
     """Without it the samples with and without the prompt are two calls."""
-    half = Call(1)
-    calls = passes(draw(Plan(one_batch=False, ahead=False)))
-    assert calls == [half, half, half, Call(1, READ), half, half, half, Call(1, READ), half, half, Call(2), Call(2)]
+    half = Call(1, prefix=False)
+    seen, both = replace(half, maps=READ), replace(half, samples=2)
+    calls = others(draw(Plan(one_batch=False, ahead=False)))
+    assert calls == [half, half, half, seen, half, half, half, seen, half, half, both, both]
 
 
 def test_micro(draw):
@@ -154,7 +180,7 @@ def test_packed_and_sliced(sd, draw):
     assert kinds() == (False, 0)
     assert kinds(packed=True) == (True, 0) and kinds(sliced=True) == (False, SITES // 2)
     calls = draw(Plan(packed=True))
-    assert all(call == HEAD or call.packed for call in calls)  # and it is the packed copy that runs
+    assert calls and all(call.packed for call in calls)  # and it is the packed copy that runs
 
 
 def test_channels_last():
@@ -197,31 +223,31 @@ def test_a_run_is_fast_unless_the_reference_is_asked_for(sd, calls):
     for engine in (None, "fast", "reference"):
         calls.clear()
         suppress.run(sd, PROMPT, "glasses", settings=SETTINGS, engine=engine)
-        runs[engine] = list(calls)
-    ito = [HEAD, ITERATION, ITERATION]
+        runs[engine] = calls.passes
+    ito = [ITERATION, ITERATION]
     want = [PLAIN, SEEN, *ito, replace(SEEN, samples=4), *ito, PLAIN, replace(PLAIN, samples=4)]
-    want = [call if call == HEAD else replace(call, packed=True) for call in want]
+    want = [replace(call, packed=True) for call in want]
     assert runs[None] == runs["fast"] == want
     # two calls a step with both branches, and in ITO the original's maps and those of each iteration, all of them whole
-    both, read = Call(2, SITES), [Call(1, SITES), *[Call(1, SITES, gradient=True)] * 2]
-    assert runs["reference"] == [both, both, *[*read, both, both] * 2, both, both]
+    both, read = Call(2, SITES, prefix=False), Call(1, SITES, prefix=False)
+    ito = [read, *[replace(read, gradient=True)] * 2]
+    assert runs["reference"] == [both, both, *[*ito, both, both] * 2, both, both]
 
 
-# ---------------------------------------------------------------------- where one head does not fit
+# ---------------------------------------------------------------------- where a pass cannot begin at a prefix
 
 
-def test_no_head_where_its_maps_are_read(sd, draw):
+def test_no_prefix_where_its_maps_are_read(sd, draw, calls):
     """At the scale of the latents the first site is among those that the loss reads."""
     settings = replace(SETTINGS, steps=2, stop=2, resolution=16)
-    calls = draw(Plan(), settings=settings)
-    assert HEAD not in calls and not any(call.head for call in iterations(calls))
-    assert {call.maps for call in iterations(calls)} == {READ}  # as many at this scale
+    found = iterations(draw(Plan(), settings=settings))
+    assert found and set(found) == {Call(1, READ, None, prefix=False, gradient=True)}  # as many at this scale
     want = suppress.run(sd, PROMPT, "glasses", settings=settings, engine="reference").latents
     got = suppress.run(sd, PROMPT, "glasses", settings=settings, engine=Fast(sd, Plan())).latents
     assert (got - want).abs().max() < 1e-3
 
 
-def test_no_head_where_the_first_block_has_no_attention(sd, calls):
+def test_no_prefix_where_the_first_block_has_no_attention(sd, calls):
     """A small UNet of random weights whose finest resolution does not attend."""
     torch.manual_seed(0)
     config = replace(sd.config.unet, channels=(32, 32, 64, 64), attention=(False, True, True, False))
@@ -229,4 +255,4 @@ def test_no_head_where_the_first_block_has_no_attention(sd, calls):
     other = replace(sd, unet=unet, config=replace(sd.config, unet=config))
     prompt = encode(other, PROMPT, ["glasses"])
     list(Fast(other, Plan()).two_branches([prompt], other.noise([0], 128, 128), replace(SETTINGS, steps=2, stop=2)))
-    assert HEAD not in calls and iterations(calls)
+    assert calls.prefixes == 0 and iterations(calls.passes) and not any(call.prefix for call in calls.passes)
