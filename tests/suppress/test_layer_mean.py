@@ -8,8 +8,8 @@ import torch
 import minisd
 from minisd import UNet
 from minisd.attention import Attention
-from suppress.edits.attention_loss import Weights
-from suppress.edits.maps import LayerMean, descend, map_grid, map_scale, read_maps, value_loss
+from suppress.edits.ito import LossWeights, descend, value_loss
+from suppress.edits.maps import LayerMean, MapSpec, map_grid, map_spec
 
 pytestmark = pytest.mark.quick
 
@@ -24,19 +24,21 @@ def everywhere(sd):
 
 
 def test_the_middle_block_is_left_out(sd, everywhere):
-    wanted = [site.place for site in everywhere.unet.sites if LayerMean(8, None).wants(site)]
+    wanted = [site.place for site in everywhere.unet.sites if LayerMean(MapSpec(8)).wants(site)]
     assert wanted == ["down"] * 4 + ["up"] * 6
     z = torch.zeros(1, 4, 16, 16)
-    assert map_scale(everywhere, z, 2) == 8
+    assert map_spec(everywhere, z, 2) == MapSpec(8)
     with pytest.raises(minisd.UserError, match="resolution = 2"):  # of the embedded model only the middle block
-        map_scale(sd, z, 2)
+        map_spec(sd, z, 2)
 
 
 def test_the_mean_is_over_layers_and_the_first_heads(sd):
     z, ctx = sd.noise([0], 128, 128), sd.encode_text("a man without glasses")
     record = minisd.Record(lambda site: site.scale == 4 and site.place != "mid")
     sd.unet(z, 501, ctx, tap=record)
-    maps = read_maps(sd, z, 501, ctx, 4, heads=3)
+    means = LayerMean(MapSpec(4, heads=3))
+    sd.unet(z, 501, ctx, tap=means)
+    maps = means.maps(map_grid(z, 4))
     for got, kind in ((maps.cross, "cross"), (maps.self_, "self")):
         layers = [p[:, :3].mean(dim=1) for name, p in record.maps.items() if name.endswith(kind)]
         assert len(layers) == 5
@@ -47,9 +49,9 @@ def test_a_grid_is_height_by_width(sd):
     z = torch.zeros(1, 4, 16, 24)
     assert [map_grid(z, scale) for scale in (1, 2, 4)] == [(16, 24), (8, 12), (4, 6)]
     assert map_grid(torch.zeros(1, 4, 9, 17), 4) == (3, 5)  # rounded up, as the UNet's own halvings are
-    assert map_scale(sd, z, 12) == 2 and map_scale(sd, z, None) == 4
+    assert map_spec(sd, z, 12) == MapSpec(2) and map_spec(sd, z, None) == MapSpec(4)
     with pytest.raises(minisd.UserError, match="24, 12, 6"):  # the width is told
-        map_scale(sd, z, 8)
+        map_spec(sd, z, 8)
 
 
 @pytest.mark.parametrize("scale", [4, 8])
@@ -63,7 +65,7 @@ def test_a_step_of_one_undoes_what_the_values_show_most(everywhere, scale):
     ref = torch.randn(1, 77, 192, generator=torch.Generator().manual_seed(0))
     moved = ref.clone()
     moved[0, 2] += directions[0]
-    loss = value_loss(everywhere, ref, [2], [3], Weights(1, 0.5, 0, 0), scale)
+    loss = value_loss(everywhere, ref, [[2]], [[3]], LossWeights(1, 0.5, 0, 0), scale)
     assert loss(moved).item() == pytest.approx(0.5, rel=1e-4)
     assert (descend(moved, loss, 1, 1.0) - ref).abs().max() < 1e-4
     moved[0, 3] += directions[0]

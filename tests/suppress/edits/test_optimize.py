@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from suppress.edits.maps import descend, gradient_scale
+from suppress.edits.ito import descend, gradient_scale
 
 
 def test_steps_are_those_of_plain_gradient_descent():

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from minisd import Average, heat_maps, select
-from suppress.methods import two_branches
+from suppress.engine import Reference as Plain
 from suppress.prompt import encode
 from suppress.protocol import Method
+from suppress.start.noise import from_noise
 
 MOVED = 1e-6  # share of the noise: a little more than one rounding of float32
 
@@ -45,7 +46,9 @@ def reference(sd) -> Callable[[str, str | tuple[str, ...], tuple[int, ...], Meth
         z = sd.noise(seeds, 128, 128)
         moved = z * (1 + MOVED * torch.randn(z.shape, generator=torch.Generator().manual_seed(0)))
         watch = Average(select("cross")), Average(select("cross"))
-        *_, latents = two_branches(sd, prompt, torch.cat([z, moved]), settings, watch)
+        prompts = [prompt] * (2 * len(z))
+        start = from_noise(prompts, torch.cat([z, moved]))
+        *_, latents = Plain(sd).two_branches(prompts, start, settings, watch)
         (original, original_moved), (edited, edited_moved) = (x.chunk(2) for x in latents)
         own = max(float((original - original_moved).abs().max()), float((edited - edited_moved).abs().max()))
         maps = [heat_maps(record.maps, (16, 16))[: len(z)] for record in watch]

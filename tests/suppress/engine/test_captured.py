@@ -7,6 +7,8 @@ import minisd
 import suppress
 from suppress.engine import Fast, Plan
 from suppress.engine.captured import Captured
+from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 PROMPT = "a man without glasses"
@@ -46,14 +48,14 @@ def test_no_synchronisation_inside_the_loop(graph):
     """CUDA's debug mode makes every synchronising call an error; the first run may, it allocates and records."""
     sd = minisd.load("tiny", device="cuda")
     engine = Fast(sd, Plan(graph=graph))
-    prompt = suppress.job.encode(sd, PROMPT, ["glasses"])
-    steps = engine.two_branches([prompt], sd.noise([0], 128, 128), SETTINGS)
-    for _ in range(SETTINGS.first + 2):  # into ITO
+    prompts = [encode(sd, PROMPT, ["glasses"])]
+    steps = engine.two_branches(prompts, from_noise(prompts, sd.noise([0], 128, 128)), SETTINGS)
+    for _ in range(SETTINGS.start_step + 2):  # into ITO
         next(steps)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(SETTINGS.first + 2, SETTINGS.last):
+        for _ in range(SETTINGS.start_step + 2, SETTINGS.ito_end):
             next(steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -8,9 +8,10 @@ import torch
 import torch._dynamo
 
 import suppress
-from suppress.edits.attention_loss import Weights, attention_loss, find_words, set_target
+from suppress.edits.ito import AttentionLoss, LossWeights
+from suppress.edits.maps import Maps, MapSpec
 from suppress.engine import Fast, Plan
-from suppress.engine.gram import soft_weight_gram, soft_weight_matmul
+from suppress.engine.ito import attention_loss, find_words, set_target
 
 PROMPT = "a man without glasses"
 
@@ -35,20 +36,14 @@ def test_whole_graphs_of_every_pass(small):
 @pytest.mark.parametrize("form", ["cosine", "l2"])
 def test_the_fused_loss_and_its_gradient_by_inductor(form):
     generator = torch.Generator().manual_seed(0)
-    maps = [torch.rand(2, 16, n, generator=generator) for n in (3, 16, 3, 16)]
-    words = find_words([[1, 2], [1]], [[3], [2]], Weights(1, 0.5, 1, 0.5), torch.device("cpu"))
-    target = set_target(words, maps[0], maps[1], (4, 4), form)
+    maps = [torch.rand(2, 16, n, generator=generator) for n in (5, 16, 5, 16)]
+    loss = AttentionLoss(MapSpec(4), ((1, 2), (1,)), ((3,), (2,)), LossWeights(1, 0.5, 1, 0.5), form)
+    target = set_target(find_words(loss, torch.device("cpu")), Maps(maps[0], maps[1], (4, 4)), form)
     compiled = torch.compile(partial(attention_loss, form=form), fullgraph=True, dynamic=False)
     both = []
     for f in (partial(attention_loss, form=form), compiled):
         leaves = [x.clone().requires_grad_() for x in maps[2:]]
-        loss = f(target, *leaves)
-        both.append((loss.detach(), *torch.autograd.grad(loss.sum(), leaves)))
+        value = f(target, *leaves)
+        both.append((value.detach(), *torch.autograd.grad(value.sum(), leaves)))
     for eager, fused in zip(*both, strict=True):
         assert torch.allclose(eager, fused, rtol=1e-6, atol=1e-8)
-
-
-def test_swr_without_an_eigensolver_is_one_graph(sd):
-    ctx, rows = sd.encode_text(PROMPT), torch.arange(77)[None] >= 4
-    compiled = torch.compile(soft_weight_matmul, fullgraph=True, backend="eager")
-    assert torch.allclose(compiled(ctx, rows), soft_weight_gram(ctx, rows), atol=1e-5)

@@ -12,6 +12,7 @@ from suppress.engine import Fast, Plan
 from suppress.engine.cpu import ROWS, SlicedFeedForward, for_cpu
 from suppress.engine.packed import WORTH, Packed, PackedConv, PackedLinear, can_pack
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PACKS = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this PyTorch is built without oneDNN")
 
@@ -102,9 +103,9 @@ def test_where_nothing_can_be_packed(sd):
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     assert not can_pack(half.unet.conv_in.weight) and for_cpu(half.unet, packed=True, sliced=False) is half.unet
     assert for_cpu(sd.unet, packed=False, sliced=False) is sd.unet
-    steps = Fast(half).two_branches(
-        [encode(half, "a man", ["man"])], half.noise([0], 64, 64), suppress.SuppressEOT(steps=2, start=1)
-    )
+    prompts = [encode(half, "a man", ["man"])]
+    start = from_noise(prompts, half.noise([0], 64, 64))
+    steps = Fast(half).two_branches(prompts, start, suppress.SuppressEOT(steps=2, start=1))
     assert all(z.isfinite().all() for branches in steps for z in branches)
     with pytest.raises(minisd.UserError, match="packed=True, compile=…: expected one of them"):
         Plan(packed=True, compile="inductor")

@@ -9,9 +9,9 @@ import torch
 import minisd
 import suppress
 from bench.ladder import ladder
-from suppress.engine import Fast, Plan, find_engine
-from suppress.methods import two_branches
+from suppress.engine import Fast, Plan, Reference, find_engine
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PROMPT, LIST = "a man without glasses", "a man with a beard wearing glasses and a hat"
 OFFICIAL = suppress.SuppressEOT.official(steps=5, start=1, stop=3, iterations=2)
@@ -21,7 +21,7 @@ METHODS = {
     "official": OFFICIAL,
     "paper": PAPER,
     "paper, SWR after stop": replace(PAPER, after="swr"),
-    "official on edited maps": replace(OFFICIAL, reference="edited"),
+    "official on edited maps": replace(OFFICIAL, maps_of="edited"),
     "ITO to the last step": replace(OFFICIAL, steps=3, stop=3),
     "one step of ITO": replace(OFFICIAL, steps=3, stop=2),
     "value loss": suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, loss="value"),
@@ -34,7 +34,7 @@ SEED = (5,)  # a calm one, as the others below: the reference, its noise moved b
 
 def draw(engine, prompts, z, settings):
     """(original, edited) latents of an engine's loop, without the VAE."""
-    [latents] = deque(engine.two_branches(prompts, z, settings), maxlen=1)
+    [latents] = deque(engine.two_branches(prompts, from_noise(prompts, z), settings), maxlen=1)
     return latents
 
 
@@ -61,7 +61,7 @@ def test_every_rung_of_the_ladder(sd, reference, rung):
     assert want.distance(*got) < want.bound
 
 
-@pytest.mark.parametrize("plan", [Plan(graph=True), Plan(graph=True, micro=1), Plan(one_batch=False)])
+@pytest.mark.parametrize("plan", [Plan(graph=True), Plan(graph=True, ito_samples=1), Plan(one_batch=False)])
 def test_buffers_and_micro_batches(sd, reference, plan):
     """On the CPU the buffers of the CUDA graphs are used without the graphs."""
     engine, settings = Fast(sd, plan), replace(OFFICIAL, steps=4)
@@ -104,9 +104,7 @@ def test_half_precision_costs_about_what_it_costs_the_reference(sd):
 
     def latents(sd, engine, settings=settings):
         prompt = encode(sd, PROMPT, ["glasses"])
-        if engine == "fast":
-            return draw(Fast(sd), [prompt] * len(z), z, settings)[1]
-        return deque(two_branches(sd, prompt, z, settings), maxlen=1)[0][1]
+        return draw(find_engine(sd, engine), [prompt] * len(z), z, settings)[1]
 
     exact, fast = latents(sd, "fast"), latents(half, "fast")
     errors = [(fast - exact).norm(), (latents(half, "reference") - exact).norm()]
@@ -119,9 +117,9 @@ def test_unknown_engines_and_foreign_ones(sd):
         suppress.run(sd, PROMPT, "glasses", engine="warp")
     with pytest.raises(minisd.UserError, match="another model"):
         suppress.run(sd, PROMPT, "glasses", engine=Fast(replace(sd)))
-    with pytest.raises(minisd.UserError, match="micro = 0"):
-        Plan(micro=0)
-    assert find_engine(sd, "reference") is None and find_engine(sd, None).plan.compile is None
+    with pytest.raises(minisd.UserError, match="ito_samples = 0"):
+        Plan(ito_samples=0)
+    assert isinstance(find_engine(sd, "reference"), Reference) and find_engine(sd, None).plan.compile is None
 
 
 @pytest.mark.parametrize("batch_size", [0, -1, 1.5])

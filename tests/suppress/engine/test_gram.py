@@ -1,4 +1,4 @@
-"""SWR on the Gram matrix, by eigenvectors and by matrix products alone, against the SVD in float64."""
+"""SWR on the Gram matrix against the SVD in float64."""
 
 import pytest
 import torch
@@ -6,11 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import suppress
-from suppress.engine.gram import soft_weight_gram, soft_weight_matmul
+from suppress.engine.gram import soft_weight_gram
 
 pytestmark = pytest.mark.quick
 
-FORMS = [soft_weight_gram, soft_weight_matmul]
 PROMPTS = {"a man without glasses": "glasses", "a man with a beard wearing glasses and a hat in a blue shirt": "a hat"}
 
 
@@ -18,28 +17,26 @@ def rows_of(sd, prompt, target) -> list[int]:
     return [*suppress.find_rows(sd, prompt, target), *range(len(sd.tokens(prompt)) - 1, 77)]
 
 
-@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("gamma", [0.25, 1.0, 3.0])
-def test_equals_the_svd_on_real_contexts_of_different_k(sd, form, gamma):
+def test_equals_the_svd_on_real_contexts_of_different_k(sd, gamma):
     ctx = sd.encode_text(list(PROMPTS)).double()
     rows = torch.zeros(2, 77, dtype=torch.bool)
     for k, (prompt, target) in enumerate(PROMPTS.items()):
         rows[k, rows_of(sd, prompt, target)] = True
     assert rows[0].sum() != rows[1].sum()
-    got = form(ctx, rows, gamma)
+    got = soft_weight_gram(ctx, rows, gamma)
     for k in range(2):
         want = suppress.soft_weight(ctx[k], rows[k].nonzero().flatten().tolist(), gamma)
         assert (got[k] - want)[rows[k]].norm() < 1e-5 * want[rows[k]].norm()
         assert torch.equal(got[k][~rows[k]], ctx[k][~rows[k]])  # the other words, to the bit
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_singular_values_over_many_orders_of_magnitude(form):
+def test_singular_values_over_many_orders_of_magnitude():
     """As SD's: the largest 250, the smallest lost in rounding, and more rows than rank."""
     generator = torch.Generator().manual_seed(0)
     u, v = (torch.linalg.qr(torch.randn(n, 60, generator=generator, dtype=torch.float64))[0] for n in (77, 768))
     ctx = (u * torch.logspace(2.4, -8, 60, dtype=torch.float64)) @ v.T
-    got = form(ctx[None], torch.ones(1, 77, dtype=torch.bool))[0]
+    got = soft_weight_gram(ctx[None], torch.ones(1, 77, dtype=torch.bool))[0]
     want = suppress.soft_weight(ctx, range(77))
     assert (got - want).norm() < 1e-5 * want.norm()
 
@@ -48,17 +45,15 @@ contexts = st.integers(0, 2**31).map(lambda seed: torch.randn(1, 8, 5, generator
 masks = st.lists(st.booleans(), min_size=8, max_size=8).map(lambda row: torch.tensor([row]))
 
 
-@pytest.mark.parametrize("form", FORMS)
 @given(ctx=contexts, rows=masks)
 @settings(max_examples=25, deadline=None)
-def test_zero_is_the_identity_and_a_large_gamma_zeroes(form, ctx, rows):
-    assert torch.allclose(form(ctx, rows, 0.0), ctx, atol=1e-6)
-    zeroed = form(ctx, rows, 1e6)
+def test_zero_is_the_identity_and_a_large_gamma_zeroes(ctx, rows):
+    assert torch.allclose(soft_weight_gram(ctx, rows, 0.0), ctx, atol=1e-6)
+    zeroed = soft_weight_gram(ctx, rows, 1e6)
     assert zeroed[rows].abs().max() < 1e-5 if rows.any() else torch.equal(zeroed, ctx)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_dtype_is_kept_and_no_rows_change_nothing(form):
+def test_dtype_is_kept_and_no_rows_change_nothing():
     ctx = torch.randn(2, 77, 16, generator=torch.Generator().manual_seed(0)).bfloat16()
     rows = torch.zeros(2, 77, dtype=torch.bool)
-    assert torch.equal(form(ctx, rows), ctx) and form(ctx, ~rows).dtype == torch.bfloat16
+    assert torch.equal(soft_weight_gram(ctx, rows), ctx) and soft_weight_gram(ctx, ~rows).dtype == torch.bfloat16

@@ -7,6 +7,7 @@ from torch import nn
 import suppress
 from suppress.engine import Fast, Plan, memory
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PROMPT = "a man without glasses"
 SETTINGS = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=2)
@@ -39,7 +40,7 @@ def test_the_loop_takes_what_fits(sd, reference, monkeypatch):
         asked.append((most, bytes_each()))
         return 2
 
-    monkeypatch.setattr("suppress.engine.ito.samples_at_once", room_for_two)
+    monkeypatch.setattr("suppress.engine.run.samples_at_once", room_for_two)
     engine, sizes = Fast(sd, Plan()), []
     call = engine.call
 
@@ -51,7 +52,7 @@ def test_the_loop_takes_what_fits(sd, reference, monkeypatch):
     monkeypatch.setattr(engine, "call", watched)
     seeds = (2, 5, 6)  # calm ones
     prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
-    *_, latents = engine.two_branches(prompts, sd.noise(seeds, 128, 128), SETTINGS)
+    *_, latents = engine.two_branches(prompts, from_noise(prompts, sd.noise(seeds, 128, 128)), SETTINGS)
     assert sizes == [2, 1]
     [(most, bytes_each)] = asked
     assert most == 3 and 1e6 < bytes_each < 1e8  # about 8 MB of the embedded model's activations

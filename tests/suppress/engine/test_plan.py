@@ -11,11 +11,12 @@ import torch
 import minisd
 import suppress
 from minisd import UNet
-from suppress.engine import Fast, Plan, fast, find_engine, passes
+from suppress.engine import Fast, Plan, Reference, fast, find_engine, passes
 from suppress.engine.cpu import SlicedFeedForward
 from suppress.engine.packed import Packed, can_pack
 from suppress.engine.plan import compiled_plan, fast_plan
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PROMPT = "a man without glasses"
 SETTINGS = suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2)
@@ -89,7 +90,10 @@ def draw(sd, calls):
     def draw(plan, seeds=(0,), settings=SETTINGS):
         calls.clear()
         prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
-        assert len(list(Fast(sd, plan).two_branches(prompts, sd.noise(seeds, 128, 128), settings))) == settings.steps
+        assert (
+            len(list(Fast(sd, plan).two_branches(prompts, from_noise(prompts, sd.noise(seeds, 128, 128)), settings)))
+            == settings.steps
+        )
         return calls.passes
 
     return draw
@@ -118,11 +122,11 @@ def test_early_exit(draw):
     assert {call.stop for call in iterations(draw(Plan(early_exit=False)))} == {None}
 
 
-def test_one_head(draw, calls):
+def test_prefix_once(draw, calls):
     """Without it each of the two iterations of a step makes its own, and not one for both."""
     draw(Plan())
     shared = calls.prefixes
-    draw(Plan(one_head=False))
+    draw(Plan(prefix_once=False))
     assert calls.prefixes == shared + 2 and len(iterations(calls.passes)) == 4
 
 
@@ -144,15 +148,15 @@ def test_ahead(draw):
 
 def test_one_batch(draw):
     """Without it the samples with and without the prompt are two calls."""
-    half = Call(1, prefix=False)
+    half = Call(1)
     seen, both = replace(half, maps=READ), replace(half, samples=2)
     calls = others(draw(Plan(one_batch=False, ahead=False)))
     assert calls == [half, half, half, seen, half, half, half, seen, half, half, both, both]
 
 
-def test_micro(draw):
+def test_ito_samples(draw):
     settings = replace(SETTINGS, steps=2, stop=2, iterations=1)
-    assert [call.samples for call in iterations(draw(Plan(micro=2), (0, 1, 2), settings))] == [2, 1]
+    assert [call.samples for call in iterations(draw(Plan(ito_samples=2), (0, 1, 2), settings))] == [2, 1]
 
 
 def test_gram(sd, monkeypatch):
@@ -162,9 +166,8 @@ def test_gram(sd, monkeypatch):
     monkeypatch.setattr(torch.linalg, "svd", lambda *args, **kwargs: asked.append(1) or svd(*args, **kwargs))
     for gram in (True, False):
         settings = suppress.SuppressEOT(steps=2, start=0)
-        list(
-            Fast(sd, Plan(gram=gram)).two_branches([encode(sd, PROMPT, ["glasses"])], sd.noise([0], 128, 128), settings)
-        )
+        prompts = [encode(sd, PROMPT, ["glasses"])]
+        list(Fast(sd, Plan(gram=gram)).two_branches(prompts, from_noise(prompts, sd.noise([0], 128, 128)), settings))
         assert len(asked) == (not gram)
 
 
@@ -196,8 +199,9 @@ def test_graph(sd):
     """Every kind of pass has buffers of its own (and on a GPU a graph), which the second run finds."""
     engine = Fast(sd, Plan(graph=True))
     kept = []
+    prompts = [encode(sd, PROMPT, ["glasses"])]
     for _ in range(2):
-        list(engine.two_branches([encode(sd, PROMPT, ["glasses"])], sd.noise([0], 128, 128), SETTINGS))
+        list(engine.two_branches(prompts, from_noise(prompts, sd.noise([0], 128, 128)), SETTINGS))
         kept.append(list(engine._graphs.values()))
     assert len(kept[0]) == 5 and kept[0] == kept[1]  # [u, c], with maps, with maps ahead, ITO, both branches
     assert not Fast(sd, Plan())._graphs
@@ -211,7 +215,7 @@ def test_plans_by_name(sd):
     assert (
         find_engine(sd, None).plan == find_engine(sd, "fast").plan == fast_plan(cpu) == Plan(packed=True, sliced=True)
     )
-    assert find_engine(sd, "reference") is None
+    assert isinstance(find_engine(sd, "reference"), Reference)
     assert compiled_plan(cpu) == find_engine(sd, "compiled").plan == Plan(channels_last=True, compile="inductor")
     gpu = torch.device("cuda")
     assert fast_plan(gpu) == Plan(graph=True) and compiled_plan(gpu).graph
@@ -228,8 +232,8 @@ def test_a_run_is_fast_unless_the_reference_is_asked_for(sd, calls):
     want = [PLAIN, SEEN, *ito, replace(SEEN, samples=4), *ito, PLAIN, replace(PLAIN, samples=4)]
     want = [replace(call, packed=True) for call in want]
     assert runs[None] == runs["fast"] == want
-    # two calls a step with both branches, and in ITO the original's maps and those of each iteration, all of them whole
-    both, read = Call(2, SITES, prefix=False), Call(1, SITES, prefix=False)
+    # two calls per step with both branches, and in ITO the original's maps and those of each iteration, all whole
+    both, read = Call(2, prefix=False), Call(1, READ, prefix=False)
     ito = [read, *[replace(read, gradient=True)] * 2]
     assert runs["reference"] == [both, both, *[*ito, both, both] * 2, both, both]
 
@@ -253,6 +257,7 @@ def test_no_prefix_where_the_first_block_has_no_attention(sd, calls):
     config = replace(sd.config.unet, channels=(32, 32, 64, 64), attention=(False, True, True, False))
     unet = UNet(config).eval().requires_grad_(False)
     other = replace(sd, unet=unet, config=replace(sd.config, unet=config))
-    prompt = encode(other, PROMPT, ["glasses"])
-    list(Fast(other, Plan()).two_branches([prompt], other.noise([0], 128, 128), replace(SETTINGS, steps=2, stop=2)))
+    prompts = [encode(other, PROMPT, ["glasses"])]
+    start = from_noise(prompts, other.noise([0], 128, 128))
+    list(Fast(other, Plan()).two_branches(prompts, start, replace(SETTINGS, steps=2, stop=2)))
     assert calls.prefixes == 0 and iterations(calls.passes) and not any(call.prefix for call in calls.passes)

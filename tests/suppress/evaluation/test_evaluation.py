@@ -61,7 +61,7 @@ def test_the_protocol_is_sound(sd):
 def test_bottom_k_leaves_three_values_of_every_prompt(sd):
     for case in CASES:
         prompt = encode(sd, case.prompt, [case.target])
-        ctx = method_of(sd, "bottom-k", case, 25, 0.1).context(sd, prompt)
+        ctx = method_of(sd, "bottom-k", case, 25, 0.1).context(prompt)
         assert torch.linalg.matrix_rank(ctx[0, [*prompt.target, *prompt.eot]]) == 3
 
 

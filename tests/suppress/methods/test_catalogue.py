@@ -30,7 +30,7 @@ shares = st.floats(0, 1, exclude_max=True) | st.integers(0, 3)
 changes = {
     "start": shares,
     "stop": shares,
-    "share": shares,
+    "shared_until": shares,
     "gamma": st.floats(0, 1e6),
     "iterations": st.integers(0, 20),
     "loss": st.sampled_from(["cosine", "l2", "value"]),

@@ -35,7 +35,7 @@ ROWS = (4, *EOT)
     ],
 )
 def test_constants_can_be_set_by_name(sd, spec, want):
-    assert torch.equal(parse_method(spec).context(sd, encode(sd, PROMPT, ["glasses"])), want(sd.encode_text(PROMPT)))
+    assert torch.equal(parse_method(spec).context(encode(sd, PROMPT, ["glasses"])), want(sd.encode_text(PROMPT)))
 
 
 @pytest.mark.parametrize("value", [-1, math.nan, math.inf, "2", True])

@@ -9,14 +9,22 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from suppress.edits.attention_loss import DROP_SHARE, KEEP_SHARE, Weights, loss_reference, masks
 
 import suppress
-from suppress.edits.maps import descend, read_maps
-from suppress.methods import two_branches
+from suppress.edits.ito import DROP_THRESHOLD, KEEP_THRESHOLD, AttentionLoss, LossWeights, descend
+from suppress.edits.maps import LayerMean, MapSpec, map_grid
+from suppress.engine import Fast, Plan, Reference
+from suppress.engine.ito import masks
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
-OFFICIAL = Weights(1, 0.5, 1, 0.5)
+OFFICIAL = LossWeights(1, 0.5, 1, 0.5)
+
+
+def read_maps(sd, z, t, ctx, spec):
+    means = LayerMean(spec)
+    sd.unet(z, t, ctx, tap=means)
+    return means.maps(map_grid(z, spec.scale))
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +54,18 @@ def test_first_step_of_ito(sd, golden, case):
     """Maps, masks, the loss at each iteration and the context after it, at step 10 (t = 781)."""
     heads = golden["cases"][case]["heads"]
     prompt, z, t = prompt_of(sd, golden, case), golden[f"{case}.start"], 781
+    spec = MapSpec(4, heads)
+    attention_loss = AttentionLoss(spec, (prompt.others,), (prompt.target,), OFFICIAL, "cosine")
     with torch.no_grad():
-        ref = read_maps(sd, z, t, prompt.ctx, 4, heads)
+        ref = read_maps(sd, z, t, prompt.ctx, spec)
     assert (ref.cross[0] - golden[f"{case}.cross"]).abs().max() < 1e-5
     assert (ref.self_[0] - golden[f"{case}.self"]).abs().max() < 1e-5
     words = list(range(1, prompt.eot[0]))
-    shares = torch.tensor([DROP_SHARE if i in prompt.target else KEEP_SHARE for i in words])
-    assert torch.equal(masks(ref.cross[:, :, words], ref.grid, shares)[0].bool(), golden[f"{case}.masks"])
+    thresholds = torch.tensor([DROP_THRESHOLD if i in prompt.target else KEEP_THRESHOLD for i in words])
+    assert torch.equal(masks(ref.cross[:, :, words], ref.grid, thresholds)[0].bool(), golden[f"{case}.masks"])
 
     def loss_of(ctx):
-        new = read_maps(sd, z, t, ctx, 4, heads)
-        return loss_reference(ref, new, prompt.others, prompt.target, OFFICIAL, "cosine")
+        return attention_loss(ref, read_maps(sd, z, t, ctx, spec))
 
     ctx = suppress.soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
     step = suppress.SuppressEOT.official().step_length(10)
@@ -71,9 +80,9 @@ def test_first_step_of_ito(sd, golden, case):
 
 @pytest.mark.parametrize("side", [4, 16])
 def test_masks_of_random_maps(golden, side):
-    for name, share in (("target", DROP_SHARE), ("kept", KEEP_SHARE)):
+    for name, threshold in (("target", DROP_THRESHOLD), ("kept", KEEP_THRESHOLD)):
         maps = golden[f"mask{side}.map"]
-        got = masks(maps.T[None], (side, side), torch.full((len(maps),), share))
+        got = masks(maps.T[None], (side, side), torch.full((len(maps),), threshold))
         assert torch.equal(got[0].bool(), golden[f"mask{side}.{name}"])
 
 
@@ -91,10 +100,9 @@ def test_final_latents(sd, golden, case, engine):
         iterations=setting["iterations"],
         heads=setting["heads"],
     )
-    prompt, z = prompt_of(sd, golden, case), sd.noise([setting["seed"]], 128, 128)
-    fast = suppress.Fast(sd, suppress.Plan())
-    steps = two_branches(sd, prompt, z, method) if engine == "reference" else fast.two_branches([prompt], z, method)
-    *_, (original, edited) = steps
+    prompts, z = [prompt_of(sd, golden, case)], sd.noise([setting["seed"]], 128, 128)
+    runner = Reference(sd) if engine == "reference" else Fast(sd, Plan())
+    *_, (original, edited) = runner.two_branches(prompts, from_noise(prompts, z), method)
     for got, want in ((original, golden[f"{case}.original"]), (edited, golden[f"{case}.edited"])):
         assert (got - want).abs().max() < 2e-3 * want.std()
     if case != "swr":  # ITO does something: the golden is not the one without it
@@ -108,9 +116,15 @@ def test_ito_changes_the_picture(golden):
 
 def test_presets():
     official, paper = suppress.SuppressEOT.official(), suppress.SuppressEOT.paper()
-    assert (official.first, official.last, official.iterations, official.heads) == (10, 20, 10, 4)
+    assert (official.start_step, official.ito_end, official.iterations, official.heads) == (10, 20, 10, 4)
     assert official.step_length(10) == pytest.approx(18.07, abs=0.01)  # the code's figures
     assert official.step_length(19) == pytest.approx(16.14, abs=0.01)
-    assert (paper.first, paper.last, paper.loss, paper.after, paper.reference) == (0, 20, "l2", "original", "edited")
+    assert (paper.start_step, paper.ito_end, paper.loss, paper.after, paper.maps_of) == (
+        0,
+        20,
+        "l2",
+        "original",
+        "edited",
+    )
     assert (paper.lambda_pl, paper.lambda_nl, paper.gamma, paper.iterations) == (1, 0.5, 1, 10)
     assert suppress.SuppressEOT.paper(after="swr").after == "swr"

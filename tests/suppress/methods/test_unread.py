@@ -5,8 +5,10 @@ import torch
 
 import minisd
 import suppress
-from suppress.methods.unread import ShareMaps, is_last
+from suppress.loop import Run
+from suppress.methods.unread import ShareMaps, is_last, unread_context
 from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PROMPT = "a man with a beard wearing glasses and a hat in a blue shirt"
 
@@ -29,11 +31,11 @@ def test_hiding_changes_the_encoder_for_one_call_only(sd):
     assert torch.equal(sd.encode_text(PROMPT), before)
 
 
-def test_editor_zeroes_the_target(sd):
+def test_the_context_is_zero_at_the_target(sd):
     prompt = encode(sd, PROMPT, ["glasses", "a hat"])
     assert prompt.target == (7, 9, 10)
-    ctx = suppress.Unread().editor(sd, prompt, sd.noise([0, 1], 128, 128))(0, 981, None, None)
-    assert ctx.shape == (2, 77, 192)
+    ctx = unread_context(sd, prompt)
+    assert ctx.shape == (1, 77, 192)
     assert ctx[:, list(prompt.target)].abs().max() == 0
     others = [i for i in range(77) if i not in prompt.target]
     want = sd.encode_text(PROMPT, hidden=prompt.target)
@@ -42,18 +44,23 @@ def test_editor_zeroes_the_target(sd):
 
 def test_last_word_is_left_to_swr(sd):
     prompt = encode(sd, "a man without glasses", ["glasses"])
-    method = suppress.Unread()
-    ctx = method.editor(sd, prompt, sd.noise([0], 128, 128))(0, 981, None, None)
-    assert torch.equal(ctx, suppress.soft_weight(prompt.ctx, [4, *range(5, 77)]))
-    assert method.tap([prompt], 10) is None
-    assert method.tap([encode(sd, PROMPT, ["glasses"])], 10) is not None
+    assert torch.equal(unread_context(sd, prompt), suppress.soft_weight(prompt.ctx, [4, *range(5, 77)]))
+    assert tap_at(sd, suppress.Unread(), prompt, 10) is None
+    assert tap_at(sd, suppress.Unread(), encode(sd, PROMPT, ["glasses"]), 10) is not None
     assert not is_last(encode(sd, "a hat, a man in a hat", ["hat"]))
     assert is_last(encode(sd, "a man in a red hat", ["hat", "red"]))
 
 
+def tap_at(sd, settings, prompt, step):
+    """The tap that the method shows the UNet at a step."""
+    run = Run(sd, [prompt], from_noise([prompt], sd.noise([0], 128, 128)), settings)
+    original = run.original(step, run.start.z)
+    return settings.edit(run).inputs(step, original, original, None).tap
+
+
 def test_maps_are_shared_but_for_the_target():
     site = minisd.Site("up.1.0.cross", "cross", "up", 4, 8)
-    p = torch.rand(4, 2, 3, 5)  # two samples: [original × 2, suppressed × 2]
+    p = torch.rand(4, 2, 3, 5)  # two samples: [original × 2, edited × 2]
     kept = torch.tensor([[True, False, True, True, True], [False] * 5])  # the second shares nothing
     got = ShareMaps(kept).probs(site, p)
     assert torch.equal(got[:2], p[:2]) and torch.equal(got[3], p[3])
@@ -67,7 +74,9 @@ def test_punctuation_is_no_word(sd, prompt):
 
 
 def test_sharing_leaves_the_original_branch_alone(sd):
-    runs = [suppress.run(sd, PROMPT, "glasses", seed=0, settings=suppress.Unread(steps=4, share=s)) for s in (0, 4)]
+    runs = [
+        suppress.run(sd, PROMPT, "glasses", seed=0, settings=suppress.Unread(steps=4, shared_until=s)) for s in (0, 4)
+    ]
     assert (runs[0].original_latents - runs[1].original_latents).abs().max() < 1e-3
     assert (runs[0].latents - runs[1].latents).abs().max() > 0.1
 
@@ -84,12 +93,12 @@ def test_word_in_the_middle_of_a_list_disappears(sd):
 
 def test_maps_are_shared_before_the_step_and_not_at_it(sd):
     prompt = encode(sd, PROMPT, ["glasses"])
-    for share in (4, 0.4):
-        method = suppress.Unread(steps=10, share=share)
-        assert [method.tap([prompt], step) is not None for step in range(10)] == [True] * 4 + [False] * 6
+    for until in (4, 0.4):
+        settings = suppress.Unread(steps=10, shared_until=until)
+        assert [tap_at(sd, settings, prompt, step) is not None for step in range(10)] == [True] * 4 + [False] * 6
 
 
-@pytest.mark.parametrize("share", [-1, 1.5, 51, float("nan")])
-def test_unusable_share(share):
-    with pytest.raises(minisd.UserError, match="share"):
-        suppress.Unread(share=share)
+@pytest.mark.parametrize("until", [-1, 1.5, 51, float("nan")])
+def test_unusable_end_of_sharing(until):
+    with pytest.raises(minisd.UserError, match="shared_until"):
+        suppress.Unread(shared_until=until)
