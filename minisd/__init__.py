@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
     from .loading.checkpoint import load
     from .pipeline import StableDiffusion
-    from .tap import Average, Controller, Part, Record, Replace, Reweight, Tap, compose, heat_maps, select
+    from .tap import Record, Tap, select
+    from .taps.compose import Part, compose
+    from .taps.heat_maps import Average, heat_maps
+    from .taps.prompt_to_prompt import Controller, Replace, Reweight
     from .text import TextEncoder
     from .unet import UNet
     from .vae import AutoencoderKL
@@ -29,18 +32,10 @@ _MODULES = {
     "loading.checkpoint": ("load",),
     "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
     "pipeline": ("StableDiffusion",),
-    "tap": (
-        "Average",
-        "Controller",
-        "Part",
-        "Record",
-        "Replace",
-        "Reweight",
-        "Tap",
-        "compose",
-        "heat_maps",
-        "select",
-    ),
+    "tap": ("Record", "Tap", "select"),
+    "taps.compose": ("Part", "compose"),
+    "taps.heat_maps": ("Average", "heat_maps"),
+    "taps.prompt_to_prompt": ("Controller", "Replace", "Reweight"),
     "text": ("TextEncoder",),
     "unet": ("UNet",),
     "vae": ("AutoencoderKL",),

@@ -3,9 +3,9 @@
     out = softmax(Q K^T / sqrt(d)) V          Vaswani et al. 2017, eq. 1
 
 Q comes from the picture's features, K and V from the same features ("self", attn1) or from the text
-embeddings ("cross", attn2): Rombach et al. 2022, section 3.3. A `Tap` (minisd/tap.py) may look at or replace
-keys, values and the softmaxed maps of the sites that it wants; everywhere else the fused
-`scaled_dot_product_attention` runs and no map ever exists.
+embeddings ("cross", attn2): Rombach et al. 2022, section 3.3. At the sites that it wants, a `Tap`
+(minisd/tap.py) computes the attention and may change it; everywhere else the fused `scaled_dot_product_attention`
+runs and no map ever exists.
 
 Shapes: B batch, H heads, N queries (h * w pixels), L keys (N or 77 tokens), C channels, d = C / H.
 Module names are those of the diffusers state dict, so that a folder loads without a key table.
@@ -60,11 +60,7 @@ class Attention(nn.Module):
         if tap is None or not tap.wants(self.site):
             out = F.scaled_dot_product_attention(q, k, v)
         else:
-            k, v = tap.keys_values(self.site, k, v, self)
-            scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
-            # float32: half-precision maps lose the small entries that losses and heat maps read
-            p = tap.probs(self.site, scores.float().softmax(dim=-1))  # (B,H,N,L)
-            out = p.to(v.dtype) @ v
+            out = tap.attend(self.site, q, k, v, self)
         return self.to_out[0](rearrange(out, "b h n d -> b n (h d)"))
 
 

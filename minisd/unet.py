@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from .attention import Place, Site, SpatialTransformer
 from .base.errors import UserError
 from .config import UNetConfig
-from .tap import Tap, check_reached
+from .tap import Tap
+from .taps.compose import check_reached
 
 
 class ResidualBlock(nn.Module):

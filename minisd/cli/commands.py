@@ -77,7 +77,8 @@ def _maps(args: argparse.Namespace) -> None:
     from ..base.outputs import check_out, slug, write_output
     from ..picture import overlay, png, sheet
     from ..pipeline import pair
-    from ..tap import Average, heat_maps, select
+    from ..tap import select
+    from ..taps.heat_maps import Average, heat_maps
     from . import parameters
     from .generate import fields, fill_defaults
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from minisd import Tap, UNet, UserError
 from minisd.attention import SpatialTransformer, TransformerBlock
-from minisd.tap import check_reached
+from minisd.taps.compose import check_reached
 from minisd.unet import DownBlock, MidBlock, UpBlock
 
 

@@ -16,7 +16,7 @@ from minisd import (
     heat_maps,
     select,
 )
-from minisd.tap import check_reached
+from minisd.taps.compose import check_reached
 
 pytestmark = pytest.mark.quick
 

@@ -1,0 +1,68 @@
+"""Three changes of a cross attention, from which many methods are made: other keys, other values, another output.
+
+    Z = softmax(Q K^T / √d) V,   K = W_K c,   V = W_V c
+
+A context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D) for all of them. To change some
+samples of a batch only, use `minisd.Part`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from minisd import Site, Tap, UserError
+from minisd.attention import Attention
+
+
+class CrossTap(Tap):
+    """A tap at cross attention. where: at which of these sites; None: at all."""
+
+    def __init__(self, where: Callable[[Site], bool] | None = None):
+        self.where = where
+
+    def wants(self, site: Site) -> bool:
+        return site.kind == "cross" and (self.where is None or self.where(site))
+
+
+class KContext(CrossTap):
+    """Keys of another context c': K' = W_K c'."""
+
+    def __init__(self, ctx: Tensor, where: Callable[[Site], bool] | None = None):
+        super().__init__(where)
+        self.ctx = ctx
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        return _project(self.ctx, attn.to_k, k, attn), v
+
+
+class VContext(CrossTap):
+    """Values of another context c': V' = W_V c'."""
+
+    def __init__(self, ctx: Tensor, where: Callable[[Site], bool] | None = None):
+        super().__init__(where)
+        self.ctx = ctx
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        return k, _project(self.ctx, attn.to_v, v, attn)
+
+
+class Output(CrossTap):
+    """Another output: Z' = f(site, Q, Z, attn), with Q and Z (B,H,N,d)."""
+
+    def __init__(
+        self, f: Callable[[Site, Tensor, Tensor, Attention], Tensor], where: Callable[[Site], bool] | None = None
+    ):
+        super().__init__(where)
+        self.f = f
+
+    def output(self, site: Site, q: Tensor, out: Tensor, attn: Attention) -> Tensor:
+        return self.f(site, q, out, attn)
+
+
+def _project(ctx: Tensor, layer: nn.Module, old: Tensor, attn: Attention) -> Tensor:
+    """ctx (B,L,D) or (1,L,D) by W_K or W_V -> (B,H,L,d), for `old` (B,H,L',d)."""
+    if ctx.dim() != 3 or len(ctx) not in (1, len(old)):
+        raise UserError(f"a context of shape {tuple(ctx.shape)} for {len(old)} samples; expected one for each, or one")
+    return attn.split_heads(layer(ctx.to(old.dtype))).expand(len(old), -1, -1, -1)
