@@ -13,8 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base.arguments import is_whole, plain, shown
-from .base.errors import UserError
+from .base.arguments import whole_number
 from .config import ScheduleConfig
 
 
@@ -30,10 +29,7 @@ def timesteps(steps: int, config: ScheduleConfig) -> list[int]:
 
     UserError unless steps is a whole number from 1 to the most that the training schedule can serve.
     """
-    most = config.train_steps - config.offset
-    if not is_whole(steps) or not 1 <= plain(steps) <= most:
-        raise UserError(f"steps = {shown(steps)}; expected a whole number from 1 to {most}")
-    steps = plain(steps)
+    steps = whole_number("steps", steps, 1, config.train_steps - config.offset)
     stride = config.train_steps // steps
     return [i * stride + config.offset for i in reversed(range(steps))]
 

@@ -1,20 +1,20 @@
-"""Tensors <-> pictures, sheets of pictures, maps laid over them, PNG files with their parameters."""
+"""Tensors <-> pictures (PIL), maps laid over a picture, sheets of pictures.
+
+Files of pictures are read and written in `minisd/base/picture_files.py`.
+"""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from .base.errors import UserError
-from .base.outputs import Writer, write_file
 
 # a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
@@ -75,41 +75,6 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file, upright; of an animation the first, with a warning. UserError where there is none."""
-    image, several = load_picture(path)
-    if several:
-        warnings.warn(f"{os.fspath(path)!r} holds several pictures; the first is taken", stacklevel=2)
-    try:
-        return ImageOps.exif_transpose(image)  # cameras store how they were held, not a turned picture
-    except Exception as error:
-        raise _unreadable(path, error) from error
-
-
-def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
-    """(the picture as it is stored, whether the file holds more). UserError where there is none."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError("a folder, a device or a pipe")  # a pipe might be waited for without end
-        with Image.open(path) as image:
-            if image.format == "EPS":
-                raise OSError("PostScript, a program that another one would have to run")
-            # a photograph's second picture (MPO) is a small one for previews, layers (PSD) are part of the first
-            several = image.format not in ("MPO", "PSD") and getattr(image, "is_animated", False)
-            image.load()
-            return image, several
-    except FileNotFoundError:
-        raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a format's decoder stumbles over in damaged data
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> UserError:
-    return UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}")
-
-
 def overlay(
     image: Image.Image, heat: Tensor, span: tuple[float, float] | None = None, mix: float = 0.65
 ) -> Image.Image:
@@ -163,16 +128,3 @@ def _fit(text: str, font, width: int) -> str:
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-2].rstrip() + "…"
     return text
-
-
-def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
-    """Writes a PNG with its parameters, over a file of that name; no half picture is ever left. Returns the path."""
-    return write_file(path, png(image, parameters))
-
-
-def png(image: Image.Image, parameters: str = "") -> Writer:
-    """Writes the picture as PNG with its parameters into an open file, e.g. for `outputs.write_output`."""
-    info = PngImagePlugin.PngInfo()
-    if parameters:  # half a surrogate pair, as a file's name may hold it, is no text: its escape is
-        info.add_itxt("parameters", parameters.encode("utf-8", "backslashreplace").decode())
-    return lambda file: image.save(file, format="PNG", pnginfo=info)

@@ -21,7 +21,19 @@ from PIL import Image
 from torch import Tensor
 
 from . import ddim
-from .base.arguments import is_number, is_whole, number, plain, shown, whole_number
+from .base.arguments import (
+    check_progress,
+    check_prompt,
+    check_seed,
+    check_settings,
+    is_whole,
+    listed,
+    number,
+    pair,
+    plain,
+    shown,
+    whole_number,
+)
 from .base.errors import UserError
 from .config import CONTEXT, Config
 from .loading.tokenizer import Tokenizer, piece_labels, pieces_text
@@ -78,7 +90,7 @@ class StableDiffusion:
     def token_ids(self, prompts: str | Sequence[str]) -> Tensor:
         """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. What does not fit is cut, with a warning."""
         rows = []
-        for prompt in _listed(prompts):
+        for prompt in listed(prompts):
             ids = self.tokenizer.ids(check_prompt(prompt))
             if len(ids) > CONTEXT - 2:
                 cut = pieces_text(self.pieces(prompt)[CONTEXT - 2 :])
@@ -258,65 +270,6 @@ def _check_shape(what: str, x: Tensor, channels: int) -> None:
         raise UserError(f"{what} {found}; expected a tensor (B,{channels},height,width)")
 
 
-def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:
-    """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
-    prompts, seeds = [check_prompt(p) for p in _listed(prompt)], _listed(seed)
-    seeds = [check_seed(s) for s in seeds]
-    n, m = len(prompts), len(seeds)
-    if not n or not m or (n != m and 1 not in (n, m)):
-        raise UserError(f"{n} prompts and {m} seeds; expected as many of each, or one of either")
-    return prompts * (m if n == 1 else 1), seeds * (n if m == 1 else 1)
-
-
-def check_seed(seed: int) -> int:
-    """The seed as Python's integer; UserError unless it is one that PyTorch takes."""
-    if not is_whole(seed) or not 0 <= plain(seed) < 2**64:
-        any_seed = is_whole(seed) and plain(seed) == -1
-        hint = "; where other programs take -1 for any, leave the seed away or choose one" if any_seed else ""
-        raise UserError(f"seed {shown(seed)}; expected a whole number from 0 to 2^64 - 1{hint}")
-    return plain(seed)
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt; UserError unless it is a string that can be encoded."""
-    if not isinstance(prompt, str):
-        raise UserError(f"a prompt is a string, not {shown(prompt)}")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no file can hold either
-        raise UserError(f"the prompt {prompt!r} is not valid text: {error}") from None
-    return prompt
-
-
-def _listed(value: Any) -> list[Any]:
-    """The values of a list and its like; a string, and an array without dimensions, are one value."""
-    many = isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
-    return list(value) if many else [value]
-
-
-def check_settings(**settings: float) -> list[Any]:
-    """The settings as Python's numbers; UserError, naming value and range, where no picture can be drawn with one."""
-    checks: dict[str, Callable[[Any], Any]] = {
-        "steps": lambda v: whole_number("steps", v, 1),
-        "guidance": lambda v: number("guidance", v, -math.inf),
-        "strength": _check_strength,
-        "batch_size": lambda v: whole_number("batch_size", v, 1),
-    }
-    return [checks[name](value) for name, value in settings.items()]
-
-
-def _check_strength(value: float) -> float:
-    if not (is_number(value) and 0 < plain(value) <= 1):
-        raise UserError(f"strength = {shown(value)}; expected a number above 0, at most 1")
-    return plain(value)
-
-
 def check_model(sd: Any) -> None:
     if not isinstance(sd, StableDiffusion):
         raise UserError(f"sd = {shown(sd)}; expected a model, such as minisd.load('tiny') gives")
-
-
-def check_progress(progress: Any) -> None:
-    """UserError unless it is a function, such as tqdm, or None."""
-    if progress is not None and not callable(progress):
-        raise UserError(f"progress = {shown(progress)}; expected a function, called as progress(iterator, total=…)")

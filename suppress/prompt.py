@@ -14,9 +14,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from minisd import StableDiffusion, UserError
-from minisd.base.arguments import shown
+from minisd.base.arguments import check_prompt, shown
 from minisd.config import CONTEXT
-from minisd.pipeline import check_prompt
 
 from .negation import find_negated, find_negations
 

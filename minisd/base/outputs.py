@@ -20,6 +20,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .arguments import shown
 from .errors import UserError
 
 Writer = Callable[[BinaryIO], object]  # fills an open file
@@ -48,6 +49,17 @@ def _names(wanted: Path) -> Iterator[Path]:
 def slug(text: str, longest: int = 60) -> str:
     """A prompt as a file name: "a-man-without-glasses"."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].rstrip("-") or "picture"
+
+
+def output_path(name: str) -> Path:
+    """The path that --out names; UserError if no file can have this name."""
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:  # too long for a name, with a NUL, or not valid text
+        raise UserError(f"--out {shown(name)}: no file can have this name ({error}); give another") from None
+    return Path(name)
 
 
 def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple[str, ...] = ()) -> Path | None:

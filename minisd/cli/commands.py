@@ -74,9 +74,10 @@ def _maps(args: argparse.Namespace) -> None:
     The maps of a word's pieces, and those of [EOT], are summed and not averaged: a pixel's attention is shared out
     among all tokens, so that a word's share is the sum of its pieces' shares, and those on a sheet add up to 100 %.
     """
+    from ..base.arguments import pair
     from ..base.outputs import check_out, slug, write_output
-    from ..picture import overlay, png, sheet
-    from ..pipeline import pair
+    from ..base.picture_files import png_writer
+    from ..picture import overlay, sheet
     from ..tap import Average, heat_maps, select
     from . import parameters
     from .generate import fields, fill_defaults
@@ -107,7 +108,7 @@ def _maps(args: argparse.Namespace) -> None:
     texts = [labels[k : k + columns] for k in range(0, len(labels), columns)]
     text = parameters.to_text(args.prompt, args.negative, fields(sd, args, args.seed, picture.size, {}))
     stem = f"{slug(args.prompt)}-s{args.seed}-maps"
-    print(write_output({".png": png(sheet(rows, texts), text)}, out, stem, args.overwrite))
+    print(write_output({".png": png_writer(sheet(rows, texts), text)}, out, stem, args.overwrite))
 
 
 def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:

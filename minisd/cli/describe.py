@@ -11,6 +11,7 @@ from ..base.errors import CheckpointError
 from ..config import SD14, UNetConfig
 from ..loading import compvis
 from ..loading.checkpoint import check, first_keys, read_parts
+from ..loading.config_files import unet_config
 from ..loading.family import SD1, family, has_ema
 from ..loading.files import Header, open_weights
 from ..loading.source import Source, find, read_json, weight_files
@@ -25,7 +26,7 @@ def describe(source: str, variant: str | None = None, revision: str | None = Non
     lines = [f"source      {source}" + (f"  ({found.path})" if str(found.path) != source else "")]
     if found.is_folder:
         headers = {part: open_weights(file).shapes for part, file in weight_files(found.path, variant).items()}
-        unet = UNetConfig.from_dict(read_json(found.path / "unet" / "config.json"))
+        unet = unet_config(read_json(found.path / "unet" / "config.json"))
         lines += ["family      Stable Diffusion v1.x, folder (diffusers)"]
         ema = "no (a folder holds one set; look for a non_ema variant)"
     else:

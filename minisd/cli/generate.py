@@ -10,10 +10,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..base.arguments import check_settings, pair
 from ..base.errors import UserError
 from ..base.outputs import check_out, slug, write_output
-from ..picture import open_picture, png, to_rgb
-from ..pipeline import StableDiffusion, check_settings, pair
+from ..base.picture_files import open_picture, png_writer
+from ..picture import to_rgb
+from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
 
 BATCH = 8  # pictures drawn at once
@@ -56,7 +58,7 @@ def generate(args: argparse.Namespace) -> None:
                     about = fields(sd, args, seed, picture.size, start_fields)
                     text = parameters.to_text(args.prompt, args.negative, about)
                     stem = f"{slug(args.prompt)}-s{seed}"
-                    written.append(write_output({".png": png(picture, text)}, out, stem, args.overwrite))
+                    written.append(write_output({".png": png_writer(picture, text)}, out, stem, args.overwrite))
             finally:  # also of a batch that found the disk full
                 for path in written[k:]:
                     print(path)

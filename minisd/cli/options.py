@@ -45,7 +45,7 @@ def add_seed_option(parser: argparse.ArgumentParser, help: str, default: list[in
 
 
 def seeds(text: str) -> list[int]:
-    """ "3" -> [3], "0-3" -> [0, 1, 2, 3], "0,3,5-7" -> [0, 3, 5, 6, 7]. Their range is `pipeline.pair`'s to check."""
+    """ "3" -> [3], "0-3" -> [0, 1, 2, 3], "0,3,5-7" -> [0, 3, 5, 6, 7]. `arguments.pair` checks their range."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(-?[0-9]{1,99})(?:-([0-9]{1,99}))?\s*", part)

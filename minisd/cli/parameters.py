@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from PIL import Image
 
 from ..base.errors import UserError
-from ..picture import load_picture
+from ..base.picture_files import load_picture
 
 LONGEST = 2**20  # characters; Pillow unpacks as many bytes of a compressed text chunk
 

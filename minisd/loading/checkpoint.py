@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 from ..base.arguments import plain, printable, shown
 from ..base.errors import CheckpointError, UserError
-from ..config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from ..config import SD14, Config
 from ..pipeline import StableDiffusion
 from ..text import TextEncoder
 from ..unet import UNet
 from ..vae import AutoencoderKL
-from . import compvis
+from . import compvis, config_files
 from .family import SD1, SD1_UNET, family, has_ema
 from .files import WEIGHTS, Weights, open_weights
 from .source import Source, data_folder, find, read_json, weight_files
@@ -128,10 +128,10 @@ def _folder_parts(source: Source, variant: str | None, ema: bool) -> tuple[Confi
         raise UserError(f"ema=True is for single files with both sets; for {source.name} see its variants (non_ema)")
     files = weight_files(folder, variant)
     config = Config(
-        unet=UNetConfig.from_dict(read_json(folder / "unet" / "config.json")),
-        vae=VAEConfig.from_dict(read_json(folder / "vae" / "config.json")),
-        schedule=ScheduleConfig.from_dict(read_json(folder / "scheduler" / "scheduler_config.json")),
-        text=TextConfig.from_dict(read_json(folder / "text_encoder" / "config.json")),
+        unet=config_files.unet_config(read_json(folder / "unet" / "config.json")),
+        vae=config_files.vae_config(read_json(folder / "vae" / "config.json")),
+        schedule=config_files.schedule_config(read_json(folder / "scheduler" / "scheduler_config.json")),
+        text=config_files.text_config(read_json(folder / "text_encoder" / "config.json")),
     )
     width, channels = config.text.dim, config.vae.latent_channels
     if width != config.unet.context_dim:

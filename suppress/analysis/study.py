@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import StableDiffusion
+from minisd.base.arguments import check_progress, check_settings, pair
 from minisd.picture import to_pil
-from minisd.pipeline import check_model, check_progress, check_settings, pair
+from minisd.pipeline import check_model
 
 from ..edits.spectrum import soft_weight
 from ..job import default_settings, encode

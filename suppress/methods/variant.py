@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from minisd import StableDiffusion, Tap, UserError, compose
-from minisd.base.arguments import number, shown, whole_number
-from minisd.pipeline import check_prompt
+from minisd.base.arguments import check_prompt, number, shown, whole_number
 
 from ..edits.variants import VARIANTS, ZeroMap
 from .base import Method, Prompt

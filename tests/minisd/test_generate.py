@@ -8,8 +8,8 @@ import torch
 from closeness import levels_apart, psnr
 
 from minisd import UserError
+from minisd.base.arguments import check_settings, pair
 from minisd.picture import to_pil
-from minisd.pipeline import check_settings, pair
 
 MAN = "a man without glasses"
 
@@ -61,7 +61,7 @@ def test_prompts_and_seeds_are_paired(sd):
 
 @pytest.mark.parametrize(("prompt", "seed"), [(["a", "b"], [1, 2, 3]), ([], 1), ("a", []), ([], []), ([], [1, 2])])
 def test_prompts_and_seeds_that_make_no_pairs_are_refused(prompt, seed):
-    with pytest.raises(UserError, match=r"\d prompts and \d seeds; expected as many of each"):
+    with pytest.raises(UserError, match=r"\d prompts and \d seeds; expected the same number of both"):
         pair(prompt, seed)
 
 

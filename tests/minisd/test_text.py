@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import minisd
 from minisd import CheckpointError, UserError
 from minisd.config import TextConfig
+from minisd.loading.config_files import text_config
 from minisd.text import TextEncoder
 
 PROMPTS = ["a man without glasses", "", "a woman with a hat and a beard, as a pencil sketch"]
@@ -52,7 +53,7 @@ def test_vit_l_14_with_random_weights(dtype):
     torch.manual_seed(0)
     theirs = CLIPTextModel(CLIPTextConfig(**V1_4["text_encoder"])).to(dtype).eval()
     state = {k.removeprefix("text_model."): t for k, t in theirs.state_dict().items() if "position_ids" not in k}
-    ours = TextEncoder(TextConfig.from_dict(V1_4["text_encoder"]))
+    ours = TextEncoder(text_config(V1_4["text_encoder"]))
     ours.load_state_dict(state, strict=True, assign=True)
     ids = torch.randint(0, 49406, (2, 77), generator=torch.Generator().manual_seed(1))
     want = theirs(input_ids=ids).last_hidden_state.float()
@@ -85,7 +86,7 @@ def test_gelu_of_later_clips():
     fields = sizes | {"vocab_size": 20, "hidden_act": "gelu"}
     torch.manual_seed(0)
     theirs = CLIPTextModel(CLIPTextConfig(**fields, bos_token_id=0, eos_token_id=1)).eval()
-    ours = TextEncoder(TextConfig.from_dict(fields))
+    ours = TextEncoder(text_config(fields))
     ours.load_state_dict(
         {k.removeprefix("text_model."): t for k, t in theirs.state_dict().items() if "position_ids" not in k}
     )
@@ -100,11 +101,11 @@ def test_gelu_of_later_clips():
 def test_absent_fields_have_the_defaults_of_the_library_that_wrote_them():
     from transformers import CLIPTextConfig
 
-    theirs, ours = CLIPTextConfig(), TextConfig.from_dict({})
+    theirs, ours = CLIPTextConfig(), text_config({})
     assert (ours.dim, ours.heads, ours.layers) == (theirs.hidden_size, theirs.num_attention_heads, 12)
     assert (ours.hidden, ours.vocab_size, ours.eps) == (theirs.intermediate_size, theirs.vocab_size, 1e-5)
     assert (ours.positions, ours.activation) == (theirs.max_position_embeddings, theirs.hidden_act)
-    assert TextConfig() == TextConfig.from_dict(V1_4["text_encoder"])
+    assert TextConfig() == text_config(V1_4["text_encoder"])
 
 
 # fields that transformers' configs act upon: names of other code, other packages, other sizes
@@ -171,6 +172,6 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 @given(st.dictionaries(st.sampled_from(sorted(V1_4["text_encoder"])), values, max_size=8))
 def test_any_value_is_read_or_refused(fields):
     try:
-        TextConfig.from_dict(V1_4["text_encoder"] | fields)
+        text_config(V1_4["text_encoder"] | fields)
     except CheckpointError as error:
         assert "text_encoder/config.json" in str(error)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minisd import UserError
+from minisd.base.picture_files import save_png
 from minisd.cli import fetch, options
 from minisd.cli.commands import main
-from minisd.picture import save
 
 pytestmark = pytest.mark.quick
 
@@ -25,7 +25,7 @@ def _stop_before_the_work(tmp_path_factory):
         raise UserError("the arguments have been read")
 
     folder = tmp_path_factory.mktemp("arguments")
-    save(Image.new("RGB", (64, 64)), folder / "p.png", "a man\nSteps: 5, Seed: 3")
+    save_png(Image.new("RGB", (64, 64)), folder / "p.png", "a man\nSteps: 5, Seed: 3")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(options, "load_model", stop)

@@ -10,7 +10,8 @@ import torch
 
 import minisd
 from minisd import Average, Controller, Part, Record, Replace, Reweight, Tap, UserError, compose, heat_maps, select
-from minisd.base.arguments import number, output_path, plain, shown, whole_number
+from minisd.base.arguments import number, plain, shown, whole_number
+from minisd.base.outputs import output_path
 from minisd.cli import commands as cli
 from minisd.loading.checkpoint import _check_dtype
 

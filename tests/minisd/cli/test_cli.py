@@ -79,13 +79,13 @@ def test_params_from_keeps_the_precision(tmp_path):
 
 
 def test_a_precision_that_is_given_wins_and_one_that_does_not_exist_is_told(tmp_path, capsys):
-    from minisd.picture import save
+    from minisd.base.picture_files import save_png
 
     assert main(["generate", "a cat", "--steps", "2", *SMALL, "--dtype", "bf16", "--out", "a.png"]) == 0
     assert main(["generate", "--params-from", "a.png", "--dtype", "fp32", "--out", "b.png"]) == 0
     assert main(["generate", "a cat", "--steps", "2", *SMALL, "--out", "c.png"]) == 0
     assert (pixels("b.png") == pixels("c.png")).all() and "Precision" not in parameters.read("b.png")[2]
-    save(Image.new("RGB", (64, 64)), tmp_path / "i.png", "a cat\nSteps: 2, Seed: 0, Precision: int8")
+    save_png(Image.new("RGB", (64, 64)), tmp_path / "i.png", "a cat\nSteps: 2, Seed: 0, Precision: int8")
     assert main(["generate", "--params-from", "i.png"]) == 2
     assert "precision int8; minisd has fp32, fp16, bf16" in capsys.readouterr().err
     assert main(["generate", "--params-from", "i.png", "--dtype", "fp32"]) == 0
@@ -281,16 +281,16 @@ def test_existing_out_is_kept(tmp_path, capsys):
 
 def test_foreign_parameters(tmp_path, capsys):
     """A picture of another program: its sampler is told, not silently replaced."""
-    from minisd.picture import save
+    from minisd.base.picture_files import save_png
 
     image = Image.new("RGB", (64, 64))
     text = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64"
-    save(image, tmp_path / "e.png", text)
+    save_png(image, tmp_path / "e.png", text)
     assert main(["generate", "--params-from", "e.png"]) == 2
     assert "Euler a" in capsys.readouterr().err
-    save(image, tmp_path / "b.png", "a cat\nSteps: many, Sampler: DDIM")
+    save_png(image, tmp_path / "b.png", "a cat\nSteps: many, Sampler: DDIM")
     assert main(["generate", "--params-from", "b.png"]) == 2
-    save(image, tmp_path / "n.png")
+    save_png(image, tmp_path / "n.png")
     assert main(["generate", "--params-from", "n.png"]) == 2
     assert "holds no parameters" in capsys.readouterr().err
 

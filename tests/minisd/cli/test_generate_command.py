@@ -194,7 +194,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     [
         (["--steps", "0"], "steps = 0; expected"),
         (["--guidance", "inf"], "guidance = inf; expected"),
-        (["--seed", "-1"], "seed -1; expected a whole number from 0 to 2^64 - 1; where other programs take -1 for any"),
+        (["--seed", "-1"], "seed -1; expected a whole number from 0 to 2^64 - 1; other programs take -1 for any seed"),
         (["--seed", str(2**64)], "seed 18446744073709551616; expected"),
         (["--image", "x.png", "--strength", "0"], "strength = 0.0; expected"),
         (["--image", "x.png"], "'x.png' holds numbers that are no picture"),

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from minisd import UserError
+from minisd.base.picture_files import save_png
 from minisd.cli import parameters
-from minisd.picture import save
 
 pytestmark = pytest.mark.quick
 
@@ -47,7 +47,7 @@ def test_prompts_and_fields_come_back(prompt, negative, fields):
 @given(prompts, st.integers(0, 2**63 - 1))
 def test_prompts_come_back_from_a_file(tmp_path_factory, prompt, seed):
     path = tmp_path_factory.getbasetemp() / "parameters.png"
-    save(Image.new("RGB", (2, 2)), path, parameters.to_text(prompt, "", FIELDS | {"Seed": seed}))
+    save_png(Image.new("RGB", (2, 2)), path, parameters.to_text(prompt, "", FIELDS | {"Seed": seed}))
     read, negative, fields = parameters.read(path)
     assert (read, negative) == (prompt, "")
     assert fields == {name: str(value) for name, value in FIELDS.items()} | {"Seed": str(seed)}
@@ -93,10 +93,10 @@ def test_files_without_parameters_are_named(tmp_path):
     (tmp_path / "text.png").write_text("Steps: 5")
     with pytest.raises(UserError, match=r"text\.png' is not a picture"):
         parameters.read(tmp_path / "text.png")
-    save(Image.new("RGB", (2, 2)), tmp_path / "plain.png")
+    save_png(Image.new("RGB", (2, 2)), tmp_path / "plain.png")
     with pytest.raises(UserError, match=r"plain\.png' holds no parameters"):
         parameters.read(tmp_path / "plain.png")
-    save(Image.new("RGB", (2, 2)), tmp_path / "other.png", "a man")
+    save_png(Image.new("RGB", (2, 2)), tmp_path / "other.png", "a man")
     with pytest.raises(UserError, match=r"other\.png': the parameters end without"):
         parameters.read(tmp_path / "other.png")
 

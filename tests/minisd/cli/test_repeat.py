@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from minisd import UserError
+from minisd.base.picture_files import save_png
 from minisd.cli import options, repeat
 from minisd.cli.commands import main
-from minisd.picture import save
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +35,7 @@ def jobs(sd, monkeypatch):
 
 
 def picture(tmp_path, last, prompt="a man with a hat"):
-    save(Image.new("RGB", (64, 64)), tmp_path / "p.png", f"{prompt}\n{last}")
+    save_png(Image.new("RGB", (64, 64)), tmp_path / "p.png", f"{prompt}\n{last}")
 
 
 OWN = "Steps: 4, Sampler: DDIM, CFG scale: 7, Seed: 5, Size: 128x64, Model: tiny"
