@@ -151,7 +151,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
-def printable(name: str, longest: int = 200) -> str:
+def printable(name: str) -> str:
     """A name from a stranger's file, for an error message: cut, and without characters that act on the terminal."""
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[:longest])
-    return text if len(name) <= longest else f"{text}…"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name[:200])
+    return text if len(name) <= 200 else f"{text}…"

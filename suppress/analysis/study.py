@@ -97,7 +97,7 @@ class Study:
 
     def _steps(self, ctx: Tensor, z: Tensor, first: int) -> Iterable[Tensor]:
         s = self.settings
-        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, first=first)
+        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, start_step=first)
         for _i, _t, z in self.progress(loop, total=s.steps - first) if self.progress else loop:
             yield z
 

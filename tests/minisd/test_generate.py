@@ -92,7 +92,7 @@ def test_of_a_seed_the_lower_32_bits_are_read(sd):
 
 
 def test_any_seed_of_other_programs_is_told(sd):
-    with pytest.raises(UserError, match=r"seed -1; .*take -1 for any, leave the seed away or choose one"):
+    with pytest.raises(UserError, match=r"seed -1; .*take -1 for any seed, here leave the seed out or choose one"):
         sd.generate("a man", -1)
 
 

@@ -131,7 +131,7 @@ def cut_out(mode):
 def test_transparent_pictures_are_laid_on_white(mode):
     image = cut_out(mode)
     assert image.has_transparency_data
-    with pytest.warns(UserWarning, match="transparent in places; it is laid on white"):
+    with pytest.warns(UserWarning, match="transparent parts; they are laid on white"):
         levels = np.asarray(picture.to_rgb(image))
     assert (levels[:, :2] == 255).all()
     right = {"I;16": 255, "LA": 76}.get(mode, (255, 0, 0))
@@ -178,16 +178,16 @@ def test_an_even_map_can_be_overlaid():
 
 def test_a_sheet_holds_its_pictures_in_rows():
     rows = [[Image.new("RGB", (30, 20), "red"), Image.new("RGB", (30, 20), "blue")], [Image.new("RGB", (10, 20))]]
-    plain = picture.sheet(rows, gap=5)
-    assert plain.size == (2 * 35 + 5, 2 * 25 + 5)
-    assert plain.getpixel((6, 6)) == (255, 0, 0)
-    assert plain.getpixel((41, 6)) == (0, 0, 255)
-    assert plain.getpixel((6, 31)) == (0, 0, 0)
+    plain = picture.sheet(rows)
+    assert plain.size == (2 * 34 + 4, 2 * 24 + 4)
+    assert plain.getpixel((5, 5)) == (255, 0, 0)
+    assert plain.getpixel((39, 5)) == (0, 0, 255)
+    assert plain.getpixel((5, 29)) == (0, 0, 0)
     labels = [["red", "a label much too long for its picture"], ["black"]]
-    labelled = picture.sheet(rows, labels, gap=5)
+    labelled = picture.sheet(rows, labels)
     assert labelled.height > plain.height
     assert labelled.width == plain.width
-    under = np.asarray(labelled.convert("L"))[26:40, :35]
+    under = np.asarray(labelled.convert("L"))[25:39, :34]
     assert under.min() < 128  # letters
 
 

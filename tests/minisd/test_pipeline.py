@@ -1,4 +1,4 @@
-"""The way from prompt to picture, part by part and against diffusers."""
+"""From prompt to picture: each part, and the whole against diffusers."""
 
 import json
 import math
@@ -128,7 +128,7 @@ def test_guidance_is_the_formula(sd, goldens):
 def test_sampling_may_begin_at_a_later_step(sd, goldens):
     uncond, ctx = goldens["text.last_hidden"][:2].split(1)
     middle = goldens["ddim.latents_every5"][2:3]  # after 15 steps
-    steps = list(sd.sample(ctx, uncond, middle, steps=20, first=15))
+    steps = list(sd.sample(ctx, uncond, middle, steps=20, start_step=15))
     assert [i for i, _, _ in steps] == [15, 16, 17, 18, 19]
     assert relative_error(steps[-1][2], goldens["ddim.latents"]) < 1e-4
 

@@ -71,7 +71,7 @@ def test_every_kind_of_number_draws_the_same_picture(sd):
         assert got[0].tobytes() == want.tobytes()
     uncond, ctx = sd.encode_text(["", "a man"]).split(1)
     z = sd.noise([np.int64(2)], np.int64(64), 64)
-    [*_, (_, _, a)] = sd.sample(ctx, uncond, z, np.int64(2), Fraction(15, 2), first=np.int64(0))
+    [*_, (_, _, a)] = sd.sample(ctx, uncond, z, np.int64(2), Fraction(15, 2), start_step=np.int64(0))
     [*_, (_, _, b)] = sd.sample(ctx, uncond, z, 2, 7.5)
     assert torch.equal(a, b)
 

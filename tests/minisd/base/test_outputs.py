@@ -146,7 +146,7 @@ def test_files_of_one_output_have_one_name(tmp_path, file_system):
 def test_a_name_that_was_asked_for_is_kept_and_told(tmp_path, file_system):
     out = tmp_path / "x.PNG"
     assert outputs.write_output(PAIR, out, "y") == out
-    with pytest.warns(UserWarning, match=r"x\.PNG came into being .* written as .*x-2\.PNG"):
+    with pytest.warns(UserWarning, match=r"x\.PNG appeared .* written as .*x-2\.PNG"):
         assert outputs.write_output(PAIR, out, "y") == tmp_path / "x-2.PNG"
     assert set(contents(tmp_path)) == {"x.PNG", "x.json", "x-2.PNG", "x-2.json"}
 

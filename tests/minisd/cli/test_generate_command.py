@@ -88,7 +88,7 @@ def test_batches_change_no_picture(tmp_path, model, monkeypatch):
 
 
 def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypatch, capsys):
-    png, calls = generate_command.png, []
+    png_writer, calls = generate_command.png_writer, []
 
     def full(*args):
         calls.append(args)
@@ -97,9 +97,9 @@ def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypa
             file.write(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        return png(*args) if len(calls) < 4 else write
+        return png_writer(*args) if len(calls) < 4 else write
 
-    monkeypatch.setattr(generate_command, "png", full)
+    monkeypatch.setattr(generate_command, "png_writer", full)
     assert main(["generate", "a man", "--steps", "1", "--seed", "0-5"]) == 2
     assert names(tmp_path) == ["a-man-s0.png", "a-man-s1.png", "a-man-s2.png"]
     shown = capsys.readouterr()
@@ -120,7 +120,7 @@ def test_a_name_that_is_taken_during_the_work_is_kept(tmp_path, model, monkeypat
     assert (tmp_path / "a.png").read_bytes() == b"of another run"
     shown = capsys.readouterr()
     assert shown.out == "a-2.png\n" and pixels("a-2.png").shape == (128, 128, 3)
-    assert shown.err == "minisd: a.png came into being during the work and was kept; this is written as a-2.png\n"
+    assert shown.err == "minisd: a.png appeared during the work and was kept; this is written as a-2.png\n"
 
 
 def test_overwrite_is_for_the_name_that_is_given(tmp_path, model):
@@ -183,7 +183,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     job = ["generate", "a man", "--steps", "20", "--strength", "0.05", "--seed", "0-2", "--image", "clear.png"]
     assert main(job) == 0
     assert pixels("a-man-s2.png").mean() > 200
-    assert capsys.readouterr().err == "minisd: the picture is transparent in places; it is laid on white\n"
+    assert capsys.readouterr().err == "minisd: the picture has transparent parts; they are laid on white\n"
 
 
 # ---------------------------------------------------------------------- told before the work
