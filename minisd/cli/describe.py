@@ -1,4 +1,4 @@
-"""What a checkpoint is, told from headers and configs: nothing is loaded. The text of `minisd info`."""
+"""The text of `minisd info`: what a checkpoint is, from headers and config files alone. No weights are loaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREFIXES = {"unet": compvis.UNET, "vae": compvis.VAE, "text_encoder": compvis.T
 
 
 def describe(source: str, variant: str | None = None, revision: str | None = None) -> list[str]:
-    """Lines for the reader: family, parameters, dtype, EMA, attention sites. A hub id must be in the cache."""
+    """Lines of text: family, parameters, dtype, EMA, attention sites. A hub id must be in the cache."""
     found = find(source, variant, revision, download=False)
     lines = [f"source      {source}" + (f"  ({found.path})" if str(found.path) != source else "")]
     if found.is_folder:
@@ -48,12 +48,12 @@ def describe(source: str, variant: str | None = None, revision: str | None = Non
 
 
 def _loads(source: Source, variant: str | None) -> list[str]:
-    """Whether `minisd.load` will take it, told from the headers: yes, with what it passes over, or no and why."""
+    """Whether `minisd.load` can load it: yes, with the keys that it ignores, or no, with the reason."""
     try:
-        passed = check(read_parts(source, variant, ema=False)[1])
+        ignored = check(read_parts(source, variant, ema=False)[1])
     except CheckpointError as error:
         return ["loads       no: " + str(error).replace("\n", "\n          ")]
-    return ["loads       yes" + (f"; passed over: {first_keys(passed)}" if passed else "")]
+    return ["loads       yes" + (f"; ignored: {first_keys(ignored)}" if ignored else "")]
 
 
 def _under(shapes: Mapping[str, Header], prefix: str) -> dict[str, Header]:
@@ -69,7 +69,7 @@ def _dtypes(headers: Iterable[Header]) -> list[str]:
 
 
 def _sites(config: UNetConfig) -> list[str]:
-    """One line a transformer: its two sites share place, scale and heads."""
+    """One line per transformer: its two sites have the same place, scale and heads."""
     with torch.device("meta"):
         sites = UNet(config).sites
     side = config.sample_size

@@ -169,7 +169,7 @@ def test_a_picture_says_what_it_was_drawn_over(model, capsys):
     assert capsys.readouterr() == ("b.png\n", "")
     assert (pixels("a.png") == pixels("b.png")).all()
     assert main(["generate", "--params-from", "a.png", "--image", "blue.png"]) == 0
-    assert "blue.png is another picture than a.png was drawn over (red, round.png)" in capsys.readouterr().err
+    assert "blue.png is not the picture that a.png was drawn over (red, round.png)" in capsys.readouterr().err
 
 
 def test_names_that_are_no_text_stop_nothing(model, tmp_path):

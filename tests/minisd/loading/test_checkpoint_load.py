@@ -114,13 +114,13 @@ def test_default_device(monkeypatch):
     """cuda, then mps, then cpu."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert checkpoint._device(None) == torch.device("cpu")
+    assert checkpoint._check_device(None) == torch.device("cpu")
     asked = []
     monkeypatch.setattr(torch, "empty", lambda *size, device: asked.append(device.type))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    checkpoint._device(None)
+    checkpoint._check_device(None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    checkpoint._device(None)
+    checkpoint._check_device(None)
     assert asked == ["mps", "cuda"]
 
 

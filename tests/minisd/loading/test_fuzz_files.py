@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from minisd import CheckpointError, UserError
 from minisd.loading.config_files import schedule_config, text_config, unet_config, vae_config
-from minisd.loading.files import WEIGHTS, open_weights
+from minisd.loading.files import WEIGHT_DTYPES, open_weights
 from minisd.loading.source import read_json
 from minisd.loading.tokenizer import load_tokenizer
 
@@ -36,7 +36,7 @@ def load_or_refuse(file):
     """Whether it loads. What does has the shapes that its headers promise."""
     try:
         weights = open_weights(file)
-        plain = {key: header.shape for key, header in weights.shapes.items() if header.dtype in WEIGHTS}
+        plain = {key: header.shape for key, header in weights.shapes.items() if header.dtype in WEIGHT_DTYPES}
         found = weights.read(plain, torch.float32, torch.device("cpu"))
     except CheckpointError as error:
         assert str(file.parent) in str(error)

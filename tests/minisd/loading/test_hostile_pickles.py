@@ -214,7 +214,7 @@ def test_crafted_states_run_nothing_of_numpy(tmp_path):
     code = f"""
         import sys, torch
         from pathlib import Path
-        from minisd.files import open_weights
+        from minisd.loading.files import open_weights
         for n in range({len(crafted)}):
             weights = open_weights(Path(sys.argv[1]) / f"{{n}}.ckpt")
             assert weights.read(["t"], torch.float32, torch.device("cpu"))["t"].tolist() == [1, 2, 3, 4], n

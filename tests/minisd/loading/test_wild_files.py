@@ -41,7 +41,7 @@ EXTRAS = {
 @pytest.mark.usefixtures("single_files_are_tiny")
 def test_tensors_that_no_picture_depends_on_are_passed_over_and_named_in_a_single_file(tmp_path, sd):
     file = write(tmp_path / "tables.safetensors", tiny_compvis() | EXTRAS)
-    with pytest.warns(UserWarning, match="passed over, as no picture depends on it") as caught:
+    with pytest.warns(UserWarning, match="ignored, as no picture depends on it") as caught:
         same_model(minisd.load(file, device="cpu"), sd)
     assert len(caught) == 1 and all(key in str(caught[0].message) for key in EXTRAS)
 
@@ -70,7 +70,7 @@ def test_info_says_what_is_passed_over_and_what_is_refused(tmp_path, capsys):
     weights = folder / "text_encoder" / "model.safetensors"
     put(weights, tiny_tensors("text_encoder") | {"text_projection.weight": torch.ones(192, 192)})
     assert main(["info", str(folder)]) == 0
-    assert "loads       yes; passed over: text_projection.weight" in capsys.readouterr().out
+    assert "loads       yes; ignored: text_projection.weight" in capsys.readouterr().out
     put(weights, tiny_tensors("text_encoder") | {"other.weight": torch.ones(2)})
     assert main(["info", str(folder)]) == 0
     out = capsys.readouterr().out
