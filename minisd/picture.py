@@ -67,7 +67,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     found = f"the picture holds numbers from {low:g} to {high:g}"
     if top is None:
         known = " or ".join(f"0 to {top}" for top in tops)
-        raise UserError(f"{found}; expected {known}. Save it with 8 bits a channel")
+        raise UserError(f"{found}; expected {known}. Save it with 8 bits per channel")
     if len(tops) > 1:
         warnings.warn(f"{found}; they are read as 0 (black) to {top} (white)", stacklevel=3)
     grey = Image.fromarray((values * (255 / top)).round().astype(np.uint8))

@@ -102,7 +102,7 @@ class StableDiffusion:
 
     @torch.no_grad()
     def encode_text(self, prompts: str | Sequence[str], hidden: Sequence[int] = ()) -> Tensor:
-        """ctx (B,77,D) in the model's dtype: the text encoder's output, behind its final LayerNorm.
+        """ctx (B,77,D) in the model's dtype: the text encoder's output, after its final LayerNorm.
 
         The padding is not masked: in SD the [EOT]s of the padding are part of the prompt and carry its words.
         hidden: positions, from 1 to 76, that no token reads inside the encoder (suppress/methods/unread.py).

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
 from minisd.base.arguments import check_progress, check_seed, check_settings, pair, shown
-from minisd.loading.source import read_json
+from minisd.base.inputs import read_json
 from minisd.picture import to_pil
 from minisd.pipeline import check_model
 

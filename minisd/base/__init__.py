@@ -1,1 +1,1 @@
-"""What all other folders use: errors, checks of values, lazy imports, files of pictures, safe writing of files."""
+"""What all other folders use: errors, checks of values, lazy imports, reading and safe writing of files."""

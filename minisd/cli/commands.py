@@ -134,7 +134,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> None:
-    from .fetch import fetch, manifest
+    from ..loading.manifest import fetch, manifest
 
     if args.name is None:
         width = max(map(len, manifest()))

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from ..base.errors import CheckpointError
+from ..base.inputs import read_json
 from ..config import SD14, UNetConfig
 from ..loading import compvis
 from ..loading.checkpoint import check, first_keys, read_parts
 from ..loading.config_files import unet_config
 from ..loading.family import SD1, family, has_ema
-from ..loading.files import Header, open_weights
-from ..loading.source import Source, find, read_json, weight_files
+from ..loading.source import Source, find, weight_files
+from ..loading.weight_files import Header, open_weights
 from ..unet import UNet
 
 _PREFIXES = {"unet": compvis.UNET, "vae": compvis.VAE, "text_encoder": compvis.TEXT}

@@ -51,7 +51,7 @@ def generate(args: argparse.Namespace) -> None:
                 image=start,
                 strength=strength,
                 batch_size=BATCH,
-                progress=options.progress_bar(_label(k, some, len(seeds))),
+                progress=options.progress_bar(_label(k, len(some), len(seeds))),
             )
             try:
                 for seed, picture in zip(some, pictures, strict=True):
@@ -99,8 +99,8 @@ def _start(
     return start, about
 
 
-def _label(first: int, some: Sequence[int], count: int) -> str:
-    return "drawing" if len(some) == count else f"drawing {first + 1} to {first + len(some)} of {count}"
+def _label(drawn: int, batch: int, count: int) -> str:
+    return "drawing" if batch == count else f"drawing {drawn + 1} to {drawn + batch} of {count}"
 
 
 def _progress(written: Sequence[Path], count: int) -> str:

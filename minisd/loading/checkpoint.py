@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from ..base.arguments import plain, printable, shown
 from ..base.errors import CheckpointError, UserError
+from ..base.inputs import read_json
 from ..config import SD14, Config
 from ..pipeline import StableDiffusion
 from ..text import TextEncoder
@@ -26,9 +27,9 @@ from ..unet import UNet
 from ..vae import AutoencoderKL
 from . import compvis, config_files
 from .family import SD1, SD1_UNET, family, has_ema
-from .files import WEIGHT_DTYPES, WeightFile, open_weights
-from .source import Source, data_folder, find, read_json, weight_files
+from .source import Source, data_folder, find, weight_files
 from .tokenizer import Tokenizer, load_tokenizer
+from .weight_files import WEIGHT_DTYPES, WeightFile, open_weights
 
 _SHOWN = 12  # keys of each kind in an error
 _DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.float64)  # the last for exact comparisons

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .files import Header
+from .weight_files import Header
 
 SD1 = "Stable Diffusion v1.x, single file (CompVis)"
 SD1_UNET = "a UNet of Stable Diffusion v1.x (diffusers)"
@@ -35,13 +35,13 @@ def family(shapes: Mapping[str, Header]) -> str:
             return name
     single = any(key.startswith("model.diffusion_model.") for key in shapes)
     cross = [h.shape for k, h in shapes.items() if k.endswith("attn2.to_k.weight")]
-    first = shapes.get("model.diffusion_model.input_blocks.0.0.weight") or shapes.get("conv_in.weight")
+    conv_in = shapes.get("model.diffusion_model.input_blocks.0.0.weight") or shapes.get("conv_in.weight")
     if single or any(key.startswith("down_blocks.") for key in shapes):
         if cross and cross[0][1:] == (1024,):
             return "a Stable Diffusion 2.x model"
-        if first is not None and len(first.shape) == 4 and first.shape[1] in (8, 9):
+        if conv_in is not None and len(conv_in.shape) == 4 and conv_in.shape[1] in (8, 9):
             kind = {8: "instruct-pix2pix (8 latent channels)", 9: "inpainting (9 latent channels)"}
-            return f"a Stable Diffusion model for {kind[first.shape[1]]}"
+            return f"a Stable Diffusion model for {kind[conv_in.shape[1]]}"
         if not cross:
             return "a UNet without cross attention"
         return SD1 if single else SD1_UNET

@@ -20,7 +20,7 @@ from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 
 from ..base.arguments import is_whole
 from ..base.errors import CheckpointError
-from .source import read_json
+from ..base.inputs import read_json
 
 SOT, EOT = "<|startoftext|>", "<|endoftext|>"
 END = "</w>"

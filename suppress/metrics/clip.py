@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from minisd.base.inputs import read_json
 from minisd.config import TextConfig
 from minisd.loading.config_files import LAYERS, activation, field_reader, text_config
-from minisd.loading.files import open_weights
-from minisd.loading.source import read_json
+from minisd.loading.weight_files import open_weights
 from minisd.text import Encoder, TextEncoder
 
 from .unavailable import Unavailable

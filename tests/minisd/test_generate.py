@@ -1,4 +1,4 @@
-"""`generate`: one seed is one image, sizes, pictures to start from, and settings that are refused."""
+"""`generate`: one image per seed, sizes, pictures to start from, and settings that are refused."""
 
 import math
 
@@ -16,7 +16,7 @@ MAN = "a man without glasses"
 
 @pytest.fixture(scope="module")
 def man(sd):
-    """A picture of seed 0 in enough steps to be one."""
+    """A picture of seed 0, with enough steps for a clear picture."""
     return sd.generate(MAN, steps=10)[0]
 
 
@@ -86,7 +86,7 @@ def test_noise_is_the_documented_one(sd, seed):
 
 
 def test_of_a_seed_the_lower_32_bits_are_read(sd):
-    """PyTorch's doing; it is told because two seeds of 64 bits may give one picture."""
+    """This is PyTorch's behaviour. `noise` documents it, since two seeds of 64 bits may give the same picture."""
     assert torch.equal(*sd.noise([5, 5 + 2**32], 64, 64))
     assert not torch.equal(*sd.noise([5, 6], 64, 64))
 

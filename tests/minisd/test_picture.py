@@ -69,7 +69,7 @@ def test_pictures_of_other_modes_are_read_as_rgb(mode):
     assert torch.equal(x, torch.ones(1, 3, 4, 4))
 
 
-RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; of 8 bits it has each level once
+RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; it has each level of 8 bits once
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_numbers_that_say_no_range_are_refused(values):
 
 
 def cut_out(mode):
-    """Left transparent over black, right opaque red (white in grey modes)."""
+    """The left part is transparent, over black; the right part is opaque red (white in grey modes)."""
     if mode == "tRNS":
         image = Image.new("RGB", (4, 4), "red")
         image.paste((0, 0, 7), (0, 0, 2, 4))
@@ -166,7 +166,7 @@ def test_an_overlay_is_bright_where_the_map_is_high():
     assert drawn.size == (64, 32)
     grey = np.asarray(drawn.convert("L"), dtype=int)
     assert grey[-1, 0] > grey[0, -1] + 80
-    # with a span of ten times the map's, nothing is bright
+    # the span is ten times that of the map, so nothing is bright
     dim = picture.overlay(Image.new("RGB", (64, 32), "grey"), heat, span=(0, 20))
     assert np.asarray(dim.convert("L")).max() < grey[-1, 0] - 80
 
@@ -193,7 +193,7 @@ def test_a_sheet_holds_its_pictures_in_rows():
 
 @pytest.mark.parametrize("size", [11, 14, 36])
 def test_labels_escape_what_the_font_does_not_have(size):
-    """Two words that the font cannot draw would otherwise be the same boxes."""
+    """Without escapes, all words that the font cannot draw would look the same."""
     from PIL import ImageFont
 
     from minisd.picture import _drawable

@@ -1,4 +1,4 @@
-"""The text encoder by hand, against transformers' CLIPTextModel on the same weights."""
+"""The text encoder, compared with transformers' CLIPTextModel on the same weights."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def test_float16_is_as_close_as_transformers_in_float16(sd):
     theirs = references(TINY / "text_encoder", torch.float16)(input_ids=sd.token_ids(PROMPTS)).last_hidden_state
     ours = half.encode_text(PROMPTS)
     assert ours.dtype == torch.float16
-    # half precision rounds both: the distance to float32 must be of the same size, and both equal to rounding
+    # half precision rounds both: their distances to float32 must be similar, and they must be equal to rounding
     assert (ours.float() - exact).abs().max() < 1.5 * (theirs.float() - exact).abs().max()
     assert (ours.float() - theirs.float()).norm() / exact.norm() < 2e-3
 
@@ -47,7 +47,7 @@ def test_float16_is_as_close_as_transformers_in_float16(sd):
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_vit_l_14_with_random_weights(dtype):
-    """The text encoder of SD v1.4 in its full size: 12 layers of width 768."""
+    """The text encoder of SD v1.4 in full size: 12 layers of width 768."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
@@ -63,7 +63,7 @@ def test_vit_l_14_with_random_weights(dtype):
 
 @torch.no_grad()
 def test_hidden_positions_are_a_mask_in_transformers(sd):
-    """Inside every layer no token reads them; the causal mask stays."""
+    """No token reads them in any layer. The causal mask stays."""
     ids = sd.token_ids(PROMPTS)
     mask = torch.ones_like(ids)
     mask[:, [2, 4]] = 0
@@ -108,7 +108,7 @@ def test_absent_fields_have_the_defaults_of_the_library_that_wrote_them():
     assert TextConfig() == text_config(V1_4["text_encoder"])
 
 
-# fields that transformers' configs act upon: names of other code, other packages, other sizes
+# fields with an effect in transformers: names of code, of packages, and sizes
 HOSTILE = {
     "attn_implementation": "somebody/kernel",
     "_attn_implementation": "somebody/kernel",
@@ -132,7 +132,7 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"transformers", "ke
 
 
 def test_no_code_and_no_network_from_a_config(sd, tmp_path):
-    """Fields that name code, kernels or packages are not looked at, and nothing is asked of the network."""
+    """Fields that name code, kernels or packages have no effect, and nothing is downloaded."""
     folder = tiny_folder(tmp_path / "model")
     change_json(folder / "text_encoder" / "config.json", **HOSTILE)
     change_json(folder / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["code.T", None]})

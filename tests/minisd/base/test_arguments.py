@@ -1,4 +1,4 @@
-"""Arguments of other types than a caller is asked for: the number that they are, or an error that names them."""
+"""Arguments of unusual types: they are taken as numbers, or an error names them."""
 
 import pickle
 from decimal import Decimal
@@ -163,7 +163,7 @@ def test_taps_can_be_pickled_with_what_they_have_recorded(sd, inputs):
     for tap, copy in zip(taps[1:3], again.taps[1:3], strict=True):
         assert list(copy.maps) == list(tap.maps)
         assert all(torch.equal(copy.maps[name], p) for name, p in tap.maps.items())
-    sd.unet(*inputs, tap=again.taps[2])  # and it goes on: the mean of two equal passes
+    sd.unet(*inputs, tap=again.taps[2])  # the mean of two equal passes
     torch.testing.assert_close(again.taps[2].maps["mid.cross"], taps[2].maps["mid.cross"])
 
 
@@ -175,7 +175,7 @@ def test_names_that_no_file_can_have(name):
 
 @pytest.mark.parametrize("option", ["--out", "--model", "--steps"])
 def test_two_dashes_are_no_value(capsys, option):
-    """argparse gives an empty list for them, and --model would be the default."""
+    """argparse makes an empty list of them, and --model would get its default."""
     with pytest.raises(SystemExit, match="2"):
         cli.main(["generate", "a man", f"{option}=--"])
     assert f"{option} was given no value" in capsys.readouterr().err

@@ -46,7 +46,7 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
     (tmp_path / "text.png").write_text("a man without glasses")
     (tmp_path / "empty.png").touch()
     (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    os.mkfifo(tmp_path / "pipe.png")  # which a reader waits for
+    os.mkfifo(tmp_path / "pipe.png")  # reading it would wait for ever
     for name in ("text.png", "empty.png", ".", "program.png", "pipe.png", "nul\0.png"):
         with pytest.raises(UserError, match="is not a picture that can be read"):
             open_picture(tmp_path / name)

@@ -1,4 +1,4 @@
-"""`minisd generate`: what is finished is kept whatever comes after, and a picture says what repeats it."""
+"""`minisd generate`: finished pictures are always kept, and each holds the parameters that repeat it."""
 
 import errno
 import re
@@ -23,7 +23,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(sd, monkeypatch):
-    """The embedded model without loading it anew; a batch holds two pictures."""
+    """The embedded model, loaded only once. A batch has two pictures."""
     monkeypatch.setattr(options, "load_model", lambda args: sd)
     monkeypatch.setattr(generate_command, "BATCH", 2)
 
@@ -46,7 +46,7 @@ def names(folder):
 
 
 def stop_in_batch(monkeypatch, number, what):
-    """A progress bar that raises in a batch; labels are recorded."""
+    """A progress bar that raises an error in one batch. It records the labels."""
     labels = []
 
     def bar(label):
@@ -109,7 +109,7 @@ def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypa
 
 
 def test_a_name_that_is_taken_during_the_work_is_kept(tmp_path, model, monkeypatch, capsys):
-    """Two runs with one --out: the second gets the next name, and says so."""
+    """Two runs with the same --out: the second gets the next name, with a warning."""
 
     def bar(_label):
         (tmp_path / "a.png").write_bytes(b"of another run")
@@ -173,7 +173,7 @@ def test_a_picture_says_what_it_was_drawn_over(model, capsys):
 
 
 def test_names_that_are_no_text_stop_nothing(model, tmp_path):
-    Image.new("RGB", (64, 64)).save(tmp_path / "\udcff.png")  # a file's name in bytes that are no UTF-8
+    Image.new("RGB", (64, 64)).save(tmp_path / "\udcff.png")  # a file name with bytes that are not UTF-8
     assert main(["generate", "a man", "--steps", "1", "--image", "\udcff.png", "--out", "a.png"]) == 0
     assert parameters.read("a.png")[2]["Image"] == r"\udcff.png"
 
@@ -212,8 +212,8 @@ def test_mistakes_are_told_before_the_model_is_loaded(no_model, monkeypatch, cap
 
 
 @pytest.mark.parametrize("option", ["--image", "--params-from", "--model"])
-def test_an_empty_value_is_not_one_that_was_left_away(tmp_path, capsys, option):
-    """As a shell gives it for a variable that is not set."""
+def test_an_empty_value_is_not_a_missing_one(tmp_path, capsys, option):
+    """A shell passes an empty value for a variable that is not set."""
     assert main(["generate", "a man", "--steps", "1", option, ""]) == 2
     assert capsys.readouterr().err.startswith("minisd: error: ") and names(tmp_path) == []
 

@@ -18,7 +18,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def jobs(sd, monkeypatch):
-    """What is drawn: the arguments of each call. Nothing is."""
+    """The arguments of each call of `generate`. Nothing is drawn."""
     asked = []
 
     class Model:
@@ -43,7 +43,7 @@ HIRES = f"{OWN}, Denoising strength: 0.7, Hires upscale: 2, Hires upscaler: Late
 
 
 def test_a_strength_of_another_program_makes_no_picture_to_start_from(tmp_path, jobs, capsys):
-    """It is that of a second, larger pass, or an interface's default."""
+    """It belongs to a second, larger pass, or it is the default of a user interface."""
     picture(tmp_path, HIRES)
     assert main(["generate", "--params-from", "p.png"]) == 0
     assert jobs == [("a man with a hat", [5], 4, 7.0, "", 64, 128, None, 0.8)]
@@ -57,7 +57,7 @@ def test_a_strength_of_another_program_makes_no_picture_to_start_from(tmp_path, 
 
 
 def test_what_minisd_has_no_setting_for_is_told(tmp_path, jobs, capsys):
-    """Also where this program wrote it, such as a later version of it may."""
+    """Also if this program wrote it: a later version may have more settings."""
     picture(tmp_path, f'{OWN}, Clip skip: 2, Lora hashes: "x: a, y: b", Version: minisd 9.0, Device: cuda, Torch: 9')
     assert main(["generate", "--params-from", "p.png"]) == 0
     told = "p.png: ignored, as minisd has no such settings: Clip skip: 2, Lora hashes: x: a, y: b"

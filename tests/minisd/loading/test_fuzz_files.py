@@ -1,6 +1,6 @@
-"""Files of a checkpoint, mutated at random: each loads, or is an error for the user. Never anything else.
+"""Files of a checkpoint, mutated at random: each one loads or raises UserError, nothing else.
 
-Nothing that a file names is run, so the examples need no process of their own.
+Nothing that a file names is run, so the examples run in this process.
 """
 
 import json
@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minisd import CheckpointError, UserError
+from minisd.base.inputs import read_json
 from minisd.loading.config_files import schedule_config, text_config, unet_config, vae_config
-from minisd.loading.files import WEIGHT_DTYPES, open_weights
-from minisd.loading.source import read_json
 from minisd.loading.tokenizer import load_tokenizer
+from minisd.loading.weight_files import WEIGHT_DTYPES, open_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
 few = settings(max_examples=40)
@@ -33,7 +33,7 @@ def folder(tmp_path_factory):
 
 
 def load_or_refuse(file):
-    """Whether it loads. What does has the shapes that its headers promise."""
+    """Whether the file loads. If it does, the tensors have the shapes of the headers."""
     try:
         weights = open_weights(file)
         plain = {key: header.shape for key, header in weights.shapes.items() if header.dtype in WEIGHT_DTYPES}
@@ -55,7 +55,7 @@ changes = st.lists(
         st.lists(opcodes | st.integers(0, 255), min_size=1, max_size=4).map(bytes),
     ),
     min_size=1,
-    max_size=2,  # more, and hardly any file is still one
+    max_size=2,  # with more of them, hardly any file would be readable
 )
 
 
@@ -76,7 +76,7 @@ def mutated(content, changes):
 
 @pytest.fixture(scope="module", params=[True, False], ids=["zip", "before torch 1.6"])
 def checkpoint(request, folder):
-    """(file, its records): a trainer's state with numpy's numbers. Of the older layout the file is the one record."""
+    """(file, its records), with a training's state and numpy's numbers. In the older layout, the file is one record."""
     file = folder / f"base-{request.param}.ckpt"
     with lightning():
         state = training_state(STATE) | {"curve": np.arange(3.0), "kind": np.dtype("f4"), "best": np.float32(1)}
@@ -114,7 +114,7 @@ def test_mutated_pickles(checkpoint, folder, changes):
 @few
 @given(changes=changes)
 def test_mutated_archives(checkpoint, folder, changes):
-    """The zip's own structure; with a name of each kind, for the ending chooses the reader."""
+    """Mutations of the zip's structure, with every ending, since the ending chooses the reader."""
     content = mutated(checkpoint[0].read_bytes(), changes)
     for ending in ("ckpt", "safetensors"):
         file = folder / f"m.{ending}"
@@ -140,7 +140,7 @@ values = st.recursive(
 
 
 def objects(**known):
-    """JSON objects whose fields have values of the kind that they should, or of any."""
+    """JSON objects whose fields have values of the right kind or of any kind."""
     return st.fixed_dictionaries({}, optional={name: values | right for name, right in known.items()})
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..base.errors import UserError
-from ..loading.source import data_folder, find, is_hub_id, read_json, snapshot
+from ..base.inputs import read_json
+from .source import data_folder, find, is_hub_id, snapshot
 
 
 def manifest() -> dict[str, dict[str, str]]:

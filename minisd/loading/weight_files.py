@@ -20,8 +20,8 @@ from torch import Tensor
 
 from ..base.arguments import shown
 from ..base.errors import CheckpointError
+from ..base.inputs import check_regular, read_json
 from . import pickled
-from .source import check_regular, read_json
 
 _WINDOW = 256 * 2**20  # bytes that are mapped at once
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
