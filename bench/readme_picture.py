@@ -9,7 +9,8 @@ from pathlib import Path
 
 import minisd
 import suppress
-from minisd.picture import save, sheet
+from minisd.base.picture_files import save_png
+from minisd.picture import sheet
 
 JOBS = (
     ("a man without glasses", "glasses"),
@@ -27,7 +28,7 @@ def main() -> None:
     size = (192, 192)
     rows = [[r.original.resize(size) for r in results], [r.image.resize(size) for r in results]]  # type: ignore[union-attr]
     labels = [[prompt for prompt, _ in JOBS], [f"removed: {remove}" for _, remove in JOBS]]
-    print(save(sheet(rows, labels), Path(__file__).parent.parent / ".pictures" / "opening.png"))
+    print(save_png(sheet(rows, labels), Path(__file__).parent.parent / ".pictures" / "opening.png"))
 
 
 if __name__ == "__main__":

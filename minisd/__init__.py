@@ -1,10 +1,15 @@
-"""Stable Diffusion v1.x by hand in pure PyTorch, its attention maps ordinary tensors.
-
-In three lines:
+"""Stable Diffusion v1.x by hand in pure PyTorch. Its attention maps are ordinary tensors.
 
     import minisd
     sd = minisd.load("tiny")
     sd.generate("a cat wearing a crown")[0].save("cat.png")
+
+The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
+tap, pipeline, picture.
+
+    loading/   checkpoint files -> modules, for every layout; nothing in a file is run
+    cli/       the command `minisd`, and what it shares with `suppress`
+    base/      for all of these: errors, checks of values, lazy imports, reading and safe writing of files
 """
 
 from typing import TYPE_CHECKING

@@ -1,11 +1,11 @@
 """DDIM (Song et al. 2021, "Denoising Diffusion Implicit Models"), eta = 0: pure functions on tensors.
 
-A noisy latent is z_t = √ᾱ_t z_0 + √(1-ᾱ_t) eps, ᾱ_t = Π_{s<=t} (1 - β_s). One deterministic step takes the
-z_0 that the predicted noise implies to another noise level (their eq. 12):
+A noisy latent is z_t = √ᾱ_t z_0 + √(1-ᾱ_t) eps, with ᾱ_t = Π_{s<=t} (1 - β_s). A step solves this for z_0 with the
+predicted noise, and adds the noise again at another level s (their eq. 12):
 
     z_s = √ᾱ_s (z_t - √(1-ᾱ_t) eps) / √ᾱ_t + √(1-ᾱ_s) eps
 
-towards less noise when sampling, towards more when inverting. It is the same formula both ways.
+Sampling goes to less noise, inversion to more noise; the formula is the same.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .base.arguments import is_whole, plain, shown
-from .base.errors import UserError
+from .base.arguments import whole_number
 from .config import ScheduleConfig
 
 
@@ -28,12 +27,9 @@ def alpha_bar(config: ScheduleConfig) -> Tensor:
 def timesteps(steps: int, config: ScheduleConfig) -> list[int]:
     """The sampled timesteps, noisiest first: 981, 961, …, 1 for 50 steps ("leading" spacing plus the offset).
 
-    UserError unless steps is a whole number from 1 to the most that the training schedule can serve.
+    UserError unless steps is a whole number that the training schedule has room for, from 1 to 999 in SD.
     """
-    most = config.train_steps - config.offset
-    if not is_whole(steps) or not 1 <= plain(steps) <= most:
-        raise UserError(f"steps = {shown(steps)}; expected a whole number from 1 to {most}")
-    steps = plain(steps)
+    steps = whole_number("steps", steps, 1, config.train_steps - config.offset)
     stride = config.train_steps // steps
     return [i * stride + config.offset for i in reversed(range(steps))]
 
@@ -41,23 +37,23 @@ def timesteps(steps: int, config: ScheduleConfig) -> list[int]:
 class Schedule:
     """The noise levels of one run: `t[i]` is step i's timestep, `alpha[i]` its ᾱ, `alpha[i+1]` the next one's.
 
-    Floats on the CPU: reading them never waits for a device.
+    They are Python's floats: reading one never waits for a GPU.
     """
 
     def __init__(self, steps: int, config: ScheduleConfig):
         table = alpha_bar(config).tolist()
         self.t = timesteps(steps, config)
-        # where the last step goes: below 0, unless the stride is as short as the offset (501 steps and more)
-        before = self.t[-1] - config.train_steps // len(self.t)
+        # the timestep after the last step; it is below 0 if the stride is longer than the offset (up to 500 steps)
+        t_end = self.t[-1] - config.train_steps // len(self.t)
         final = 1.0 if config.final_alpha_one else table[0]
-        self.alpha = [table[t] for t in self.t] + [table[before] if before >= 0 else final]
+        self.alpha = [table[t] for t in self.t] + [table[t_end] if t_end >= 0 else final]
 
     def __len__(self) -> int:
         return len(self.t)
 
 
 def move(z: Tensor, eps: Tensor, alpha_from: float, alpha_to: float) -> Tensor:
-    """z at noise level ᾱ = alpha_from -> z at alpha_to, along the direction eps (of z's shape)."""
+    """z at noise level ᾱ = alpha_from -> z at noise level alpha_to. eps: the predicted noise, of z's shape."""
     z0 = (z - (1 - alpha_from) ** 0.5 * eps) / alpha_from**0.5
     return alpha_to**0.5 * z0 + (1 - alpha_to) ** 0.5 * eps
 
@@ -70,7 +66,7 @@ def step(z: Tensor, eps: Tensor, alpha_t: float, alpha_prev: float) -> Tensor:
 def inverse_step(z: Tensor, eps: Tensor, alpha_prev: float, alpha_t: float) -> Tensor:
     """One inversion step: z_{t-Δ} -> z_t.
 
-    The convention of the field: eps is taken at the *target* t, UNet(z_{t-Δ}, t).
+    As usual in the field, eps is predicted at the *target* timestep: eps = UNet(z_{t-Δ}, t).
     """
     return move(z, eps, alpha_prev, alpha_t)
 

@@ -1,33 +1,35 @@
-"""Tensors <-> pictures, sheets of pictures, maps laid over them, PNG files with their parameters."""
+"""Tensors <-> pictures (PIL), maps laid over a picture, sheets of pictures.
+
+Files of pictures are read and written in `minisd/base/picture_files.py`.
+"""
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont, ImageOps, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 from torch import Tensor
 
 from .base.errors import UserError
-from .base.outputs import Writer, write_file
 
-# a dark-to-bright ramp for maps; brightness grows evenly, so that it reads in grey as well
+# colours for maps, dark to bright; the brightness grows evenly, so that a map can be read in grey too
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
+_MIX = 0.65  # share of the map's colour; the rest is the picture in grey
+_GAP = 4  # pixels between the pictures of a sheet
 
 
 def to_pil(x: Tensor) -> list[Image.Image]:
-    """x (B,3,H,W) in [-1,1] -> B pictures, 8 bits a channel, rounded to the nearest level."""
+    """x (B,3,H,W) in [-1,1] -> B pictures, 8 bits per channel, rounded to the nearest level."""
     levels = ((x.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return [Image.fromarray(p) for p in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def from_pil(image: Image.Image, height: int | None = None, width: int | None = None) -> Tensor:
-    """A picture -> x (1,3,H,W) in [-1,1]; scaled and cropped about the centre to height × width if given."""
+    """A picture -> x (1,3,H,W) in [-1,1], scaled and cropped around its centre to height × width if these are given."""
     image = to_rgb(image)
     if height and width and image.size != (width, height):
         image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
@@ -36,10 +38,10 @@ def from_pil(image: Image.Image, height: int | None = None, width: int | None = 
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as RGB, 8 bits a channel. UserError where its values cannot be told.
+    """Any picture as RGB, 8 bits per channel. UserError if the range of its values is unknown.
 
-    Grey of more than 8 bits is scaled. Transparent parts are laid on white, with a warning: the colours that lie
-    under them are arbitrary, often black.
+    Grey of more than 8 bits is scaled. Transparent parts become white, with a warning: the colours that the file
+    stores for them are arbitrary, often black.
     """
     if not image.width or not image.height:
         raise UserError(f"the picture has {image.width}×{image.height} pixels (width × height)")
@@ -50,73 +52,36 @@ def to_rgb(image: Image.Image) -> Image.Image:
             return image.convert("RGB")
         layer = image.convert("RGBA")
         if np.asarray(layer)[..., 3].min() < 255:
-            warnings.warn("the picture is transparent in places; it is laid on white", stacklevel=2)
+            warnings.warn("the picture has transparent parts; they are laid on white", stacklevel=2)
         return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
     except (OSError, TypeError, ValueError) as error:
         raise UserError(f"a picture of mode {image.mode} that cannot be converted to RGB: {error}") from error
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, of whole numbers or of floating-point ones -> grey of 8 bits, which Pillow would clip to."""
+    """Grey of 16 bits, 32 bits or floating point -> grey of 8 bits, scaled. Pillow alone would clip the values."""
     values = np.asarray(image).astype(np.float64)
     low, high = values.min(), values.max()
-    tops = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))  # all others are kinds of I;16
+    tops = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))  # the other modes are variants of I;16
     top = next((top for top in tops if low >= 0 and high <= top), None)
     found = f"the picture holds numbers from {low:g} to {high:g}"
     if top is None:
         known = " or ".join(f"0 to {top}" for top in tops)
-        raise UserError(f"{found}; expected {known}. Save it with 8 bits a channel")
+        raise UserError(f"{found}; expected {known}. Save it with 8 bits per channel")
     if len(tops) > 1:
         warnings.warn(f"{found}; they are read as 0 (black) to {top} (white)", stacklevel=3)
     grey = Image.fromarray((values * (255 / top)).round().astype(np.uint8))
-    clear = image.info.get("transparency")  # a PNG may name one level that is transparent
+    clear = image.info.get("transparency")  # a PNG may declare one level to be transparent
     if isinstance(clear, int):
         grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
     return grey
 
 
-def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file, upright; of an animation the first, with a warning. UserError where there is none."""
-    image, several = load_picture(path)
-    if several:
-        warnings.warn(f"{os.fspath(path)!r} holds several pictures; the first is taken", stacklevel=2)
-    try:
-        return ImageOps.exif_transpose(image)  # cameras store how they were held, not a turned picture
-    except Exception as error:
-        raise _unreadable(path, error) from error
-
-
-def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
-    """(the picture as it is stored, whether the file holds more). UserError where there is none."""
-    try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError("a folder, a device or a pipe")  # a pipe might be waited for without end
-        with Image.open(path) as image:
-            if image.format == "EPS":
-                raise OSError("PostScript, a program that another one would have to run")
-            # a photograph's second picture (MPO) is a small one for previews, layers (PSD) are part of the first
-            several = image.format not in ("MPO", "PSD") and getattr(image, "is_animated", False)
-            image.load()
-            return image, several
-    except FileNotFoundError:
-        raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever a format's decoder stumbles over in damaged data
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: str | os.PathLike[str], error: Exception) -> UserError:
-    return UserError(f"{os.fspath(path)!r} is not a picture that can be read: {error}")
-
-
-def overlay(
-    image: Image.Image, heat: Tensor, span: tuple[float, float] | None = None, mix: float = 0.65
-) -> Image.Image:
+def overlay(image: Image.Image, heat: Tensor, span: tuple[float, float] | None = None) -> Image.Image:
     """A map (h,w) in colour over the picture in grey.
 
-    span: the values drawn darkest and brightest (default: the map's least and greatest). Give one span to
-    maps that are to be compared.
+    span: the values of the darkest and the brightest colour (default: the map's minimum and maximum). To compare
+    maps, give all of them the same span.
     """
     heat = heat.detach().float().cpu()
     low, high = (float(heat.min()), float(heat.max())) if span is None else span
@@ -126,25 +91,23 @@ def overlay(
     below = np.minimum(at.astype(int), len(_RAMP) - 2)
     colour = _RAMP[below] + (at - below)[..., None] * (_RAMP[below + 1] - _RAMP[below])
     grey = np.asarray(image.convert("L"), dtype=np.float32)[..., None]
-    return Image.fromarray((mix * colour + (1 - mix) * grey).astype(np.uint8))
+    return Image.fromarray((_MIX * colour + (1 - _MIX) * grey).astype(np.uint8))
 
 
-def sheet(
-    rows: Sequence[Sequence[Image.Image]], labels: Sequence[Sequence[str]] | None = None, gap: int = 4
-) -> Image.Image:
-    """Pictures in rows, each with a line of text under it where `labels` gives one."""
+def sheet(rows: Sequence[Sequence[Image.Image]], labels: Sequence[Sequence[str]] | None = None) -> Image.Image:
+    """Pictures in rows. labels: one line of text for each picture, drawn under it."""
     cell_w = max(p.width for row in rows for p in row)
     cell_h = max(p.height for row in rows for p in row)
     height = max(11, cell_w // 14)
     font = ImageFont.load_default(height)
     line = 0 if labels is None else round(height * 1.6)
-    step_x, step_y = cell_w + gap, cell_h + line + gap
-    size = (max(len(row) for row in rows) * step_x + gap, len(rows) * step_y + gap)
+    step_x, step_y = cell_w + _GAP, cell_h + line + _GAP
+    size = (max(len(row) for row in rows) * step_x + _GAP, len(rows) * step_y + _GAP)
     canvas = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(canvas)
     for r, row in enumerate(rows):
         for c, picture in enumerate(row):
-            x, y = gap + c * step_x, gap + r * step_y
+            x, y = _GAP + c * step_x, _GAP + r * step_y
             canvas.paste(picture, (x, y))
             if labels is not None:
                 draw.text((x + 2, y + cell_h + 1), _fit(_drawable(labels[r][c], font), font, cell_w - 2), "black", font)
@@ -152,8 +115,8 @@ def sheet(
 
 
 def _drawable(text: str, font) -> str:
-    """The text with an escape ("\\u0142") for each character that the font lacks, which is nearly all beyond ASCII."""
-    empty = bytes(font.getmask("\U0010ffff"))  # the box that stands for all of them; this code has no character
+    """The text, with an escape ("\\u0142") for each character that the font lacks: nearly all beyond ASCII."""
+    empty = bytes(font.getmask("\U0010ffff"))  # the box drawn for every missing character; no character has this code
     return "".join(
         c.encode("ascii", "backslashreplace").decode() if bytes(font.getmask(c)) == empty else c for c in text
     )
@@ -163,16 +126,3 @@ def _fit(text: str, font, width: int) -> str:
     while len(text) > 1 and font.getlength(text) > width:
         text = text[:-2].rstrip() + "…"
     return text
-
-
-def save(image: Image.Image, path: Path, parameters: str = "") -> Path:
-    """Writes a PNG with its parameters, over a file of that name; no half picture is ever left. Returns the path."""
-    return write_file(path, png(image, parameters))
-
-
-def png(image: Image.Image, parameters: str = "") -> Writer:
-    """Writes the picture as PNG with its parameters into an open file, e.g. for `outputs.write_output`."""
-    info = PngImagePlugin.PngInfo()
-    if parameters:  # half a surrogate pair, as a file's name may hold it, is no text: its escape is
-        info.add_itxt("parameters", parameters.encode("utf-8", "backslashreplace").decode())
-    return lambda file: image.save(file, format="PNG", pnginfo=info)

@@ -4,7 +4,7 @@
     noise z (B,4,h,w) and ctx -> UNet, 50 DDIM steps -> VAE -> picture (B,3,8h,8w)
 
 Classifier-free guidance (Ho & Salimans 2022): eps = eps_u + guidance (eps_c - eps_u), both from one UNet pass
-over the batch [uncond, ctx]. Latents stay float32 whatever the weights' dtype is.
+over the batch [uncond, ctx]. Latents are float32 for every dtype of the weights.
 """
 
 from __future__ import annotations
@@ -21,7 +21,19 @@ from PIL import Image
 from torch import Tensor
 
 from . import ddim
-from .base.arguments import is_number, is_whole, number, plain, shown, whole_number
+from .base.arguments import (
+    check_progress,
+    check_prompt,
+    check_seed,
+    check_settings,
+    is_whole,
+    listed,
+    number,
+    pair,
+    plain,
+    shown,
+    whole_number,
+)
 from .base.errors import UserError
 from .config import CONTEXT, Config
 from .loading.tokenizer import Tokenizer, piece_labels, pieces_text
@@ -31,9 +43,9 @@ from .text import TextEncoder
 from .unet import UNet
 from .vae import AutoencoderKL
 
-MAX_SIDE = 8192  # pixels; of 8192×8192 a single activation of the VAE has 32 GiB
-# what to do against infinity, which half precision reaches first
-_OF_NAN = {
+MAX_SIDE = 8192  # pixels; at 8192×8192 one activation of the VAE takes 32 GiB
+# advice for a picture with NaN or infinity; numbers overflow first in half precision
+_NAN_ADVICE = {
     torch.float16: "load the model with dtype=torch.float32 or torch.bfloat16, or lower the guidance",
     torch.bfloat16: "load the model with dtype=torch.float32, or lower the guidance",
 }
@@ -41,10 +53,10 @@ _OF_NAN = {
 
 @dataclass(eq=False, repr=False)
 class StableDiffusion:
-    """The parts of a checkpoint and the way through them. Made by `minisd.load`."""
+    """The parts of a checkpoint, and how they make a picture together. Made by `minisd.load`."""
 
     name: str
-    folder: Path | None  # where a folder checkpoint lies; None for a single file
+    folder: Path | None  # of a checkpoint in diffusers layout; None for a single file
     config: Config
     unet: UNet
     vae: AutoencoderKL
@@ -65,35 +77,35 @@ class StableDiffusion:
     # ------------------------------------------------------------------ text
 
     def pieces(self, prompt: str) -> list[str]:
-        """The prompt's BPE pieces, all of them, without [SOT] and [EOT]; the last piece of a word ends in </w>.
+        """All BPE pieces of the prompt, without [SOT] and [EOT]. The last piece of a word ends in </w>.
 
-        The letters of a piece stand for bytes (minisd/loading/tokenizer.py): `pieces_text(pieces)` is what they say.
+        The letters of a piece stand for bytes (minisd/loading/tokenizer.py); `pieces_text` turns pieces into text.
         """
         return self.tokenizer.pieces(check_prompt(prompt))
 
     def tokens(self, prompt: str) -> list[str]:
-        """What the text encoder reads, up to the first [EOT]: ["[SOT]", "a", "cat", "[EOT]"]. At most 77."""
+        """The tokens that the text encoder reads, up to the first [EOT]: ["[SOT]", "a", "cat", "[EOT]"]. At most 77."""
         return ["[SOT]", *piece_labels(self.pieces(prompt))[: CONTEXT - 2], "[EOT]"]
 
     def token_ids(self, prompts: str | Sequence[str]) -> Tensor:
-        """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. What does not fit is cut, with a warning."""
+        """(B,77) int64 on the CPU: [SOT], the prompt, [EOT] to the end. A longer prompt is cut, with a warning."""
         rows = []
-        for prompt in _listed(prompts):
+        for prompt in listed(prompts):
             ids = self.tokenizer.ids(check_prompt(prompt))
             if len(ids) > CONTEXT - 2:
                 cut = pieces_text(self.pieces(prompt)[CONTEXT - 2 :])
                 text = f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}"
-                warnings.warn(text, stacklevel=4)  # encode_text's caller, beyond no_grad's wrapper
+                warnings.warn(text, stacklevel=4)  # names the caller of encode_text, which no_grad wraps
             ids = [self.tokenizer.sot, *ids[: CONTEXT - 2]]
             rows.append(ids + [self.tokenizer.eot] * (CONTEXT - len(ids)))
         return torch.tensor(rows)
 
     @torch.no_grad()
     def encode_text(self, prompts: str | Sequence[str], hidden: Sequence[int] = ()) -> Tensor:
-        """ctx (B,77,D) in the model's dtype: the text encoder's output, behind its final LayerNorm.
+        """ctx (B,77,D) in the model's dtype: the text encoder's output, after its final LayerNorm.
 
-        The padding is not masked: SD's [EOT] padding is part of the prompt, and carries its words. But `hidden`
-        positions, from 1 to 76, are read by no token inside the encoder (suppress/methods/unread.py).
+        The padding is not masked: in SD the [EOT]s of the padding are part of the prompt and carry its words.
+        hidden: positions, from 1 to 76, that no token reads inside the encoder (suppress/methods/unread.py).
         """
         if not all(is_whole(i) and 1 <= i < CONTEXT for i in hidden):
             raise UserError(f"hidden = {shown(hidden)}; expected positions from 1 to {CONTEXT - 1}")
@@ -113,10 +125,9 @@ class StableDiffusion:
 
     @torch.no_grad()
     def decode(self, z: Tensor, vae: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32. vae: what runs in place of `self.vae.decode`, e.g. compiled.
+        """z (B,4,h,w) -> x (B,3,8h,8w) in [-1,1], float32. vae: runs in place of `self.vae.decode`, e.g. compiled.
 
-        UserError for another shape, and where latents or picture are not finite, which half precision may cause by
-        overflowing.
+        UserError for another shape, and for latents or a picture with NaN or infinity (half precision may overflow).
         """
         _check_shape("latents", z, self.vae.config.latent_channels)
         x = (vae or self.vae.decode)(z.to(self.device, self.dtype)).float()
@@ -124,12 +135,12 @@ class StableDiffusion:
             if not torch.isfinite(values).all():
                 raise UserError(
                     f"NaN or infinity in the {name} (weights in {self.dtype}): "
-                    + _OF_NAN.get(self.dtype, "lower the guidance; if that does not help, the weights are damaged")
+                    + _NAN_ADVICE.get(self.dtype, "lower the guidance; if that does not help, the weights are damaged")
                 )
         return x.clamp(-1, 1)
 
     def check_size(self, height: int, width: int) -> tuple[int, int]:
-        """(height, width) as Python's numbers; UserError unless both are positive multiples of the VAE's factor, 8."""
+        """(height, width) as Python's ints; UserError unless both are positive multiples of the VAE's factor, 8."""
         f = self.vae.config.factor
         if not (is_whole(height) and is_whole(width)):
             raise UserError(f"size {shown(width)}×{shown(height)} (width × height): both must be whole numbers")
@@ -146,9 +157,10 @@ class StableDiffusion:
     # ------------------------------------------------------------------ sampling
 
     def noise(self, seeds: Sequence[int], height: int, width: int) -> Tensor:
-        """Starting latents (B,4,height/8,width/8), float32; row k depends on seeds[k] alone, on no device.
+        """The latents to start from: (B,4,height/8,width/8), float32. Sample k depends on seeds[k] and nothing else.
 
-        PyTorch's generator on the CPU reads the lower 32 bits of a seed: seed and seed + 2^32 give one noise.
+        They are drawn on the CPU, so that every device gets the same noise. PyTorch's generator there reads the lower
+        32 bits of a seed: seed and seed + 2^32 give the same noise.
         """
         height, width = self.check_size(height, width)
         f = self.vae.config.factor
@@ -159,7 +171,7 @@ class StableDiffusion:
     def predict(
         self, z: Tensor, t: int, ctx: Tensor, uncond: Tensor | None, guidance: float, tap: Tap | None = None
     ) -> Tensor:
-        """Guided noise eps (B,4,h,w) from one pass over [uncond, ctx]; uncond None: ctx's alone."""
+        """Guided noise eps (B,4,h,w) from one pass over [uncond, ctx]. Without uncond: the noise predicted with ctx."""
         if uncond is None:
             return self.unet(z, t, ctx, tap=tap)
         both = torch.cat([uncond.expand_as(ctx), ctx])
@@ -175,17 +187,17 @@ class StableDiffusion:
         steps: int = 50,
         guidance: float = 7.5,
         *,
-        first: int = 0,
+        start_step: int = 0,
         tap: Tap | None = None,
     ) -> Iterator[tuple[int, int, Tensor]]:
-        """DDIM: yields (i, t, z), z after step i. The caller owns the loop and so the progress bar.
+        """DDIM: yields (i, t, z), z after step i. The caller runs the loop and may show its progress.
 
-        ctx (B,77,D); uncond (B or 1,77,D), None for no guidance; z (B,4,h,w) noise. first: the step to begin
-        with (z is then at that step's noise level). A tap sees batches of 2B, the uncond half first.
+        ctx (B,77,D); uncond (B or 1,77,D), None for no guidance; z (B,4,h,w), the noise. start_step: the step to
+        begin with, if z has that step's noise level. A tap sees batches of 2B samples, the uncond half first.
         """
         schedule = ddim.Schedule(steps, self.config.schedule)
-        guidance, first = number("guidance", guidance, -math.inf), whole_number("first", first, 0)
-        for i in range(first, len(schedule)):
+        guidance, start_step = number("guidance", guidance, -math.inf), whole_number("start_step", start_step, 0)
+        for i in range(start_step, len(schedule)):
             eps = self.predict(z, schedule.t[i], ctx, uncond, guidance, tap)
             z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
             yield i, schedule.t[i], z
@@ -206,13 +218,13 @@ class StableDiffusion:
         tap: Tap | None = None,
         progress: Callable[..., Iterable] | None = None,
     ) -> list[Image.Image]:
-        """Pictures for prompts and seeds: lists of equal length are paired, a single one serves all.
+        """Pictures for prompts and seeds. Two lists of equal length are paired; a single prompt or seed is repeated.
 
-        height, width: pixels, multiples of 8 (default: the size the model was trained on, or the image's).
-        image, strength: SDEdit (Meng et al. 2022): start from this picture, fitted to the size and noised to
-        `strength` of the schedule; strength 1 keeps next to nothing of it.
-        batch_size: pictures drawn at once; it changes memory, not pictures.
-        progress: wraps the steps of every batch, called as progress(iterator, total=…); tqdm fits.
+        height, width: pixels, multiples of 8 (default: the image's size, or the size the model was trained on).
+        image, strength: SDEdit (Meng et al. 2022). The drawing starts from this picture, which is fitted to the size
+            and noised to `strength` of the schedule; strength 1 keeps almost nothing of it.
+        batch_size: pictures drawn at once. It changes the memory needed, not the pictures.
+        progress: a function such as tqdm, called as progress(iterator, total=…) around the steps of every batch.
         """
         prompts, seeds = pair(prompt, seed)
         if not isinstance(negative_prompt, str):
@@ -224,25 +236,25 @@ class StableDiffusion:
         check_progress(progress)
         if tap is not None and len(prompts) > batch_size:
             n = len(prompts)
-            raise UserError(f"a tap sees one batch: {n} pictures need batch_size={n} or more")
+            raise UserError(f"a tap can see one batch only: {n} pictures need batch_size={n} or more")
         schedule = ddim.Schedule(steps, self.config.schedule)
         h, w, start = self._start(image, height, width)
-        first = steps - max(1, round(steps * strength)) if start is not None else 0
+        start_step = steps - max(1, round(steps * strength)) if start is not None else 0
         uncond = self.encode_text(negative_prompt)
         pictures: list[Image.Image] = []
         for k in range(0, len(prompts), batch_size):
             ctx = self.encode_text(prompts[k : k + batch_size])
             z = self.noise(seeds[k : k + batch_size], h, w)
             if start is not None:
-                z = ddim.add_noise(start, z, schedule.alpha[first])
-            loop: Iterable = self.sample(ctx, uncond, z, steps, guidance, first=first, tap=tap)
-            for _i, _t, latents in progress(loop, total=steps - first) if progress else loop:
+                z = ddim.add_noise(start, z, schedule.alpha[start_step])
+            loop: Iterable = self.sample(ctx, uncond, z, steps, guidance, start_step=start_step, tap=tap)
+            for _i, _t, latents in progress(loop, total=steps - start_step) if progress else loop:
                 z = latents
             pictures += to_pil(self.decode(z))
         return pictures
 
     def _start(self, image: Image.Image | None, height: int | None, width: int | None):
-        """(height, width, latents to start from or None)"""
+        """(height, width, the image as latents or None)"""
         if image is not None and not isinstance(image, Image.Image):
             raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
         side = self.config.unet.sample_size * self.vae.config.factor
@@ -258,65 +270,6 @@ def _check_shape(what: str, x: Tensor, channels: int) -> None:
         raise UserError(f"{what} {found}; expected a tensor (B,{channels},height,width)")
 
 
-def pair(prompt: str | Sequence[str], seed: int | Sequence[int]) -> tuple[list[str], list[int]]:
-    """Prompts and seeds as lists of one length; UserError where two lists differ or a seed is no integer."""
-    prompts, seeds = [check_prompt(p) for p in _listed(prompt)], _listed(seed)
-    seeds = [check_seed(s) for s in seeds]
-    n, m = len(prompts), len(seeds)
-    if not n or not m or (n != m and 1 not in (n, m)):
-        raise UserError(f"{n} prompts and {m} seeds; expected as many of each, or one of either")
-    return prompts * (m if n == 1 else 1), seeds * (n if m == 1 else 1)
-
-
-def check_seed(seed: int) -> int:
-    """The seed as Python's integer; UserError unless it is one that PyTorch takes."""
-    if not is_whole(seed) or not 0 <= plain(seed) < 2**64:
-        any_seed = is_whole(seed) and plain(seed) == -1
-        hint = "; where other programs take -1 for any, leave the seed away or choose one" if any_seed else ""
-        raise UserError(f"seed {shown(seed)}; expected a whole number from 0 to 2^64 - 1{hint}")
-    return plain(seed)
-
-
-def check_prompt(prompt: str) -> str:
-    """The prompt; UserError unless it is a string that can be encoded."""
-    if not isinstance(prompt, str):
-        raise UserError(f"a prompt is a string, not {shown(prompt)}")
-    try:
-        prompt.encode()
-    except UnicodeEncodeError as error:  # half a surrogate pair, which no file can hold either
-        raise UserError(f"the prompt {prompt!r} is not valid text: {error}") from None
-    return prompt
-
-
-def _listed(value: Any) -> list[Any]:
-    """The values of a list and its like; a string, and an array without dimensions, are one value."""
-    many = isinstance(value, Iterable) and not isinstance(value, str | bytes) and getattr(value, "ndim", 1) > 0
-    return list(value) if many else [value]
-
-
-def check_settings(**settings: float) -> list[Any]:
-    """The settings as Python's numbers; UserError, naming value and range, where no picture can be drawn with one."""
-    checks: dict[str, Callable[[Any], Any]] = {
-        "steps": lambda v: whole_number("steps", v, 1),
-        "guidance": lambda v: number("guidance", v, -math.inf),
-        "strength": _check_strength,
-        "batch_size": lambda v: whole_number("batch_size", v, 1),
-    }
-    return [checks[name](value) for name, value in settings.items()]
-
-
-def _check_strength(value: float) -> float:
-    if not (is_number(value) and 0 < plain(value) <= 1):
-        raise UserError(f"strength = {shown(value)}; expected a number above 0, at most 1")
-    return plain(value)
-
-
 def check_model(sd: Any) -> None:
     if not isinstance(sd, StableDiffusion):
         raise UserError(f"sd = {shown(sd)}; expected a model, such as minisd.load('tiny') gives")
-
-
-def check_progress(progress: Any) -> None:
-    """UserError unless it is a function, such as tqdm, or None."""
-    if progress is not None and not callable(progress):
-        raise UserError(f"progress = {shown(progress)}; expected a function, called as progress(iterator, total=…)")

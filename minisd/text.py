@@ -5,12 +5,11 @@ tower of ViT-L/14: 12 layers of width 768. In each layer
 
     x <- x + Attention(LayerNorm(x)),   x <- x + MLP(LayerNorm(x)),   attention causal: token j reads tokens 0 … j
 
-Because of the causal mask a word knows only the words before it, and [EOT], which comes after all of them, has read the
-whole prompt. SD fills the prompt up to 77 tokens with more [EOT]s, and hides none of them: each of these carries the
-prompt too. This is where a picture gets the glasses of "a man without glasses" from, even if the row of "glasses" is
-set to zero.
+Because of the causal mask, a word reads only the words before it. [EOT] comes after all of them and reads the whole
+prompt. SD fills the prompt up to 77 tokens with more [EOT]s and hides none of them, so each of these carries the prompt
+too. Therefore "a man without glasses" still wears glasses if the row of "glasses" is set to zero.
 
-Module names are those of the checkpoint files, without their prefix `text_model.`.
+Modules have the names of the checkpoint files, without the prefix `text_model.`.
 """
 
 from __future__ import annotations
@@ -58,7 +57,7 @@ class MLP(nn.Module):
 
 
 class Layer(nn.Module):
-    """One layer of CLIP's transformers, text and vision alike: attention and MLP, each behind a LayerNorm."""
+    """One layer of CLIP's transformers (text and vision): attention and MLP, each after a LayerNorm."""
 
     def __init__(self, dim: int, heads: int, hidden: int, activation: str, eps: float):
         super().__init__()
@@ -78,7 +77,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: TextConfig):
         super().__init__()
-        # the weights come from a file; to draw random ones first would import PyTorch's compiler, which takes a second
+        # empty: the weights come from a file. Drawing random ones imports PyTorch's compiler, which takes a second
         self.token_embedding, self.position_embedding = (
             nn.Embedding.from_pretrained(torch.empty(n, config.dim)) for n in (config.vocab_size, config.positions)
         )
@@ -102,7 +101,7 @@ class Encoder(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """Token ids -> ctx, the last layer's output behind a final LayerNorm."""
+    """Token ids -> ctx: the layers, then a final LayerNorm."""
 
     def __init__(self, config: TextConfig):
         super().__init__()
@@ -115,8 +114,8 @@ class TextEncoder(nn.Module):
     def forward(self, ids: Tensor, hidden: Sequence[int] = ()) -> Tensor:
         """ids (B,L) int64, L at most 77 -> ctx (B,L,D).
 
-        hidden: positions that no token may read, in any layer (suppress/methods/unread.py). [SOT] must not be one of
-        them: the first token would have nothing left to read.
+        hidden: positions that no token may read in any layer (suppress/methods/unread.py). [SOT] must not be among
+        them: it reads only itself.
         """
         readable = torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool, device=ids.device).tril()
         readable[:, list(hidden)] = False

@@ -1,7 +1,7 @@
 """The autoencoder of Stable Diffusion v1.x: pictures (B,3,8h,8w) in [-1,1] <-> latents (B,4,h,w).
 
-Rombach et al. 2022, section 3.1 and appendix G; Kingma & Welling 2014. Module names are those of the diffusers
-state dict. GroupNorm's eps is 1e-6 throughout.
+Rombach et al. 2022, section 3.1 and appendix G; Kingma & Welling 2014. Modules have the names of the diffusers state
+dict. GroupNorm's eps is 1e-6 everywhere.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class MidBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Stride 2 with one row and one column of padding, at the right and at the bottom only."""
+    """Convolution of stride 2. The padding is one column at the right and one row at the bottom, and none elsewhere."""
 
     def __init__(self, dim: int):
         super().__init__()
@@ -90,11 +90,11 @@ class UpBlock(nn.Module):
 class Encoder(nn.Module):
     def __init__(self, c: VAEConfig):
         super().__init__()
-        last = len(c.channels) - 1
+        coarsest = len(c.channels) - 1
         self.conv_in = nn.Conv2d(c.in_channels, c.channels[0], 3, padding=1)
         self.down_blocks = nn.ModuleList(
             [
-                DownBlock(c.channels[max(i - 1, 0)], dim, c.layers, c.groups, down=i < last)
+                DownBlock(c.channels[max(i - 1, 0)], dim, c.layers, c.groups, down=i < coarsest)
                 for i, dim in enumerate(c.channels)
             ]
         )
@@ -113,11 +113,11 @@ class Decoder(nn.Module):
     def __init__(self, c: VAEConfig):
         super().__init__()
         dims = tuple(reversed(c.channels))
-        last = len(dims) - 1
+        finest = len(dims) - 1
         self.conv_in = nn.Conv2d(c.latent_channels, dims[0], 3, padding=1)
         self.mid_block = MidBlock(dims[0], c.groups)
         self.up_blocks = nn.ModuleList(
-            [UpBlock(dims[max(i - 1, 0)], dim, c.layers + 1, c.groups, up=i < last) for i, dim in enumerate(dims)]
+            [UpBlock(dims[max(i - 1, 0)], dim, c.layers + 1, c.groups, up=i < finest) for i, dim in enumerate(dims)]
         )
         self.conv_norm_out = nn.GroupNorm(c.groups, dims[-1], eps=1e-6)
         self.conv_out = nn.Conv2d(dims[-1], c.in_channels, 3, padding=1)
@@ -140,10 +140,10 @@ class AutoencoderKL(nn.Module):
         self.post_quant_conv = nn.Conv2d(n, n, 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """x (B,3,H,W) in [-1,1] -> the posterior's mean, scaled, (B,4,H/8,W/8)."""
+        """x (B,3,H,W) in [-1,1] -> the mean of the posterior, scaled: z (B,4,H/8,W/8)."""
         mean, _log_variance = self.quant_conv(self.encoder(x)).chunk(2, dim=1)
         return mean * self.config.scaling
 
     def decode(self, z: Tensor) -> Tensor:
-        """Scaled latents z (B,4,h,w) -> x (B,3,8h,8w), about [-1,1] (not clamped)."""
+        """Scaled latents z (B,4,h,w) -> x (B,3,8h,8w), mostly within [-1,1] (not clamped)."""
         return self.decoder(self.post_quant_conv(z / self.config.scaling))

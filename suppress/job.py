@@ -13,10 +13,10 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
-from minisd.base.arguments import shown
-from minisd.loading.source import read_json
+from minisd.base.arguments import check_progress, check_seed, check_settings, pair, shown
+from minisd.base.inputs import read_json
 from minisd.picture import to_pil
-from minisd.pipeline import check_model, check_progress, check_seed, check_settings, pair
+from minisd.pipeline import check_model
 
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method

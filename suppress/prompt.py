@@ -16,9 +16,8 @@ from typing import Any
 from torch import Tensor
 
 from minisd import StableDiffusion, UserError
-from minisd.base.arguments import shown
+from minisd.base.arguments import check_prompt, shown
 from minisd.config import CONTEXT
-from minisd.pipeline import check_prompt
 
 from .negation import find_negated, find_negations
 

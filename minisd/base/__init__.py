@@ -1,1 +1,1 @@
-"""What every room uses: errors, checks of values, lazy imports, safe writing of files."""
+"""What all other folders use: errors, checks of values, lazy imports, reading and safe writing of files."""

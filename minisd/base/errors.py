@@ -1,6 +1,6 @@
-"""Errors that are the user's to mend: the message names the value, what was expected and the way out.
+"""Errors that the user can mend: the message names the value, what was expected, and what to do.
 
-The command lines print these without a traceback; anything else is a bug and shows one.
+The command lines print these errors without a traceback. Any other error is a bug and shows one.
 """
 
 
@@ -9,4 +9,4 @@ class UserError(ValueError):
 
 
 class CheckpointError(UserError):
-    """A file or folder that is not (or not completely) a Stable Diffusion v1.x checkpoint."""
+    """A file or folder that is no complete Stable Diffusion v1.x checkpoint."""

@@ -1,7 +1,7 @@
 """Packages that import their modules when a name is first used.
 
-`import minisd` and the command lines' --help stay quick in this way: PyTorch, which takes one to two seconds, is
-imported by the first name that needs it.
+This keeps `import minisd` and --help quick: PyTorch, whose import takes one to two seconds, is imported by the first
+name that needs it.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 
 def attributes(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The `__getattr__` of a package (PEP 562). names: public name -> the module of the package that has it.
+    """The `__getattr__` of a package (PEP 562). names: public name -> the module of the package that defines it.
 
-    A module of the package is found by its name as well, as after an eager import.
+    The package's modules themselves are found by name too, as after an ordinary import.
     """
 
     def __getattr__(name: str) -> Any:

@@ -1,10 +1,10 @@
-"""Files that overwrite nothing and are never left half written.
+"""Writing files: nothing is overwritten by accident, and no file is left half written.
 
     out = check_out(args.out, args.overwrite, beside=(".json",))               # before the work
-    path = write_output({".png": …, ".json": …}, out, stem, args.overwrite)    # when it is done
+    path = write_output({".png": …, ".json": …}, out, stem, args.overwrite)    # after it
 
-Between the two another program, or a second run of the same command, may take the name: the file system alone can
-say who was first, so a name is taken in one step that fails where it exists.
+Between the two calls another program, or a second run of the same command, may take the name. Only the file system
+knows who was first, so a name is taken in a single step, which fails if the name exists.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from .arguments import shown
 from .errors import UserError
 
-Writer = Callable[[BinaryIO], object]  # fills an open file
+Writer = Callable[[BinaryIO], object]  # writes the content into an open file
 
 
 def free_name(stem: str, folder: Path | None = None, beside: tuple[str, ...] = ()) -> Path:
-    """stem.png, or stem-2.png, stem-3.png, … the first that does not exist, nor its namesake ending in `beside`.
+    """The first of stem.png, stem-2.png, stem-3.png, … that does not exist. A file ending in `beside` counts too.
 
-    It is free now; `write_output` finds and takes a name in one step.
+    The name is free now, and another program may take it later. `write_output` finds and takes a name in one step.
     """
     wanted = (folder or Path()) / f"{stem}.png"
     return next(
@@ -45,22 +46,33 @@ def _names(wanted: Path) -> Iterator[Path]:
         yield wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}")
 
 
-def slug(text: str, longest: int = 60) -> str:
-    """A prompt as a file name: "a-man-without-glasses"."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:longest].rstrip("-") or "picture"
+def slug(text: str) -> str:
+    """A prompt as a file name of at most 60 characters: "a-man-without-glasses"."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].rstrip("-") or "picture"
+
+
+def output_path(name: str) -> Path:
+    """The path that --out names; UserError if no file can have this name."""
+    try:
+        os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:  # too long for a name, with a NUL, or not valid text
+        raise UserError(f"--out {shown(name)}: no file can have this name ({error}); give another") from None
+    return Path(name)
 
 
 def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple[str, ...] = ()) -> Path | None:
-    """The place for an output, before the work starts. UserError where it exists or cannot be written.
+    """The path for an output, checked before the work starts. UserError if it exists or cannot be written.
 
-    out: None is a free name in the current folder, found when the work is done (`write_output`).
-    beside: endings of files that will be written under the same name.
+    out: with None, the file gets a free name in the current folder after the work (`write_output`).
+    beside: endings of further files that will get the same name.
     """
     if out is None:
         if not _writable(Path()):
             raise UserError(
                 "the current folder cannot be written to, and pictures go there without --out; give --out FILE.png in "
-                "another folder, or change to one"
+                "another folder, or change the folder"
             )
         return None
     path = Path(out)
@@ -84,7 +96,7 @@ def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple
 
 
 def _check_name(path: Path, files: tuple[Path, ...]) -> None:
-    """UserError where the file system takes no such name, nor the one with a number that a clash would ask for."""
+    """UserError if the file system does not accept the name, or the name with a number that a clash would need."""
     try:
         for file in files:
             os.lstat(file.with_name(f"{file.stem}-99{file.suffix}"))
@@ -97,7 +109,7 @@ def _check_name(path: Path, files: tuple[Path, ...]) -> None:
 
 
 def _writable(folder: Path) -> bool:
-    """Whether files can be made in it, which takes the right to enter it as well."""
+    """Whether files can be made in the folder. This needs the right to enter it, too."""
     return os.access(folder, os.W_OK | os.X_OK)
 
 
@@ -107,11 +119,11 @@ def _writable(folder: Path) -> bool:
 def write_output(
     files: Mapping[str, Writer], out: Path | None, stem: str, overwrite: bool = False, folder: Path | None = None
 ) -> Path:
-    """Writes the files of one output, e.g. {".png": …, ".json": …}, all under one name. Returns the first one's path.
+    """Writes the files of one output, e.g. {".png": …, ".json": …}, under one name. Returns the path of the first.
 
-    out: what `check_out` gave, the path of the first file; None is a free name made of `stem`, in `folder` or the
-    current one. A file that is there is kept, also one that came after `check_out`: the next free name is taken, and
-    a warning says so where a name was asked for. To write an output of one's own again, give its path and overwrite.
+    out: the path of the first file, from `check_out`. With None, the name is made of `stem` and a number if needed, in
+    `folder` or the current folder. An existing file is kept, even if it came after `check_out`: the output gets the
+    next free name, with a warning if `out` was given. To replace an output, give its path and overwrite.
     """
     endings = list(files)
     wanted = out or (folder or Path()) / f"{stem}{endings[0]}"
@@ -126,17 +138,17 @@ def write_output(
             if _take(parts, targets):
                 break
     if out and path != out:
-        warnings.warn(f"{out} came into being during the work and was kept; this is written as {path}", stacklevel=2)
+        warnings.warn(f"{out} appeared during the work and was kept; this is written as {path}", stacklevel=2)
     return path
 
 
 def _take(parts: list[Path], targets: list[Path]) -> bool:
-    """Puts the parts in place. Where one of the names exists, none is, and the answer is False."""
+    """Gives the finished files their names. If one of the names exists, no file gets one, and the answer is False."""
     taken: list[tuple[Path, Path]] = []
     for part, target in zip(parts, targets, strict=True):
         if not _create(part, target):
             for before, file in taken:
-                if before.exists():  # the file is a second name of it
+                if before.exists():  # `file` is its second name
                     file.unlink()
                 else:
                     os.replace(file, before)
@@ -146,14 +158,14 @@ def _take(parts: list[Path], targets: list[Path]) -> bool:
 
 
 def _create(part: Path, target: Path) -> bool:
-    """Gives a finished file its name; False where that exists. `part` may stay, as a second name of the file."""
+    """Gives a finished file its name; False if the name exists. `part` may stay, as a second name of the file."""
     try:
         os.link(part, target)
     except FileExistsError:
         return False
     except OSError:  # a file system without hard links: FAT, some network drives
         try:
-            target.open("xb").close()  # the name is ours from here on
+            target.open("xb").close()  # from now on, the name is ours
         except FileExistsError:
             return False
         os.replace(part, target)
@@ -161,9 +173,9 @@ def _create(part: Path, target: Path) -> bool:
 
 
 def write_file(path: Path, write: Writer) -> Path:
-    """Has `write` fill a file under a temporary name, then renames it: no half file is ever left. Returns the path.
+    """Writes a file under a temporary name, then renames it, so that a failure leaves no partial file.
 
-    A file of that name is replaced.
+    An existing file is replaced. Returns the path.
     """
     with _part(path, write) as part:
         os.replace(part, path)
@@ -172,18 +184,18 @@ def write_file(path: Path, write: Writer) -> Path:
 
 @contextmanager
 def _part(path: Path, write: Writer) -> Iterator[Path]:
-    """A finished file in the folder of `path`, under a temporary name that is gone in the end.
+    """A finished file in the folder of `path`, under a temporary name that is removed at the end.
 
-    UserError where the system does not let it be written, or put in place.
+    UserError if the system refuses to write it or to give it its name.
     """
-    # `path` is not part of the temporary name, which could then be longer than file names may be
+    # the temporary name does not contain that of `path`, with which it might be too long for a file name
     part = path.absolute().parent / f".minisd-{secrets.token_hex(8)}.part"
     try:
         with part.open("xb") as file:
             write(file)
         yield part
     except OSError as error:
-        if error.errno is None:  # not the system's, but that of a library
+        if error.errno is None:  # raised by a library, not by the system
             raise
         way_out = "write to another place"
         if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
@@ -199,5 +211,5 @@ def write_text(path: Path, text: str) -> Path:
 
 
 def utf8(text: str) -> Writer:
-    """Writes the text into an open file. Half a surrogate pair, as a file's name may hold it, becomes its escape."""
+    """A function that writes the text into an open file. Half a surrogate pair, as in a file name, is escaped."""
     return lambda file: file.write(text.encode("utf-8", "backslashreplace"))

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command `minisd`, and what it shares with `suppress`: options, parameters in pictures."""
 
 from .commands import main
 

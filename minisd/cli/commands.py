@@ -16,14 +16,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _generate_parser(commands)
     _maps_parser(commands)
-    info = commands.add_parser("info", help="what a checkpoint is, without loading it")
+    info = commands.add_parser("info", help="show what a checkpoint is, without loading it")
     info.add_argument("source", metavar="SOURCE", help="tiny, a folder, a file, or a hub id that is in the cache")
     info.add_argument("--variant", help="of a folder's files, e.g. fp16")
     info.add_argument("--revision", help="of the hub's repository")
     info.set_defaults(run=_info)
-    fetch = commands.add_parser("fetch", help="bring a public checkpoint into the hub's cache")
+    fetch = commands.add_parser("fetch", help="download a public checkpoint into the hub's cache")
     fetch.add_argument(
-        "name", metavar="NAME", nargs="?", help="of the manifest, or a hub id; without one, the manifest"
+        "name", metavar="NAME", nargs="?", help="a name of the manifest, or a hub id (default: print the manifest)"
     )
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
     fetch.add_argument("--revision", help="of the hub's repository")
@@ -36,8 +36,8 @@ def _generate_parser(commands: Any) -> None:
     p = commands.add_parser("generate", help="draw pictures")
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
-    options.add_seed_option(p, "one picture a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
-    p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
+    options.add_seed_option(p, "one picture per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
+    p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options override its parameters")
     options.add_sampling_options(p)
     options.add_size_options(p)
     p.add_argument("--image", metavar="FILE", help="start from this picture (SDEdit)")
@@ -48,7 +48,7 @@ def _generate_parser(commands: Any) -> None:
 
 
 def _maps_parser(commands: Any) -> None:
-    p = commands.add_parser("maps", help="draw a picture and, for each word, where the model looked for it")
+    p = commands.add_parser("maps", help="draw a picture and a map for each word: which pixels attended to it")
     p.add_argument("prompt", metavar="PROMPT", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
     p.add_argument("--seed", metavar="N", type=int, default=0, help="default 0")
@@ -69,14 +69,15 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _maps(args: argparse.Namespace) -> None:
-    """One sheet: the picture, then a heat map for [SOT], for each word and for [EOT] with its padding.
+    """One sheet: the picture, then a heat map for [SOT], for each word, and for [EOT] with its padding.
 
-    The maps of a word's pieces, and those of [EOT], are summed and not averaged: a pixel's attention is shared out
-    among all tokens, so that a word's share is the sum of its pieces' shares, and those on a sheet add up to 100 %.
+    The maps of a word's pieces are summed, not averaged, and so are those of [EOT]. A pixel divides its attention among
+    all tokens: a word's share is the sum of its pieces' shares, and the shares on a sheet add up to 100 %.
     """
+    from ..base.arguments import pair
     from ..base.outputs import check_out, slug, write_output
-    from ..picture import overlay, png, sheet
-    from ..pipeline import pair
+    from ..base.picture_files import png_writer
+    from ..picture import overlay, sheet
     from ..tap import select
     from ..taps.heat_maps import Average, heat_maps
     from . import parameters
@@ -108,16 +109,16 @@ def _maps(args: argparse.Namespace) -> None:
     texts = [labels[k : k + columns] for k in range(0, len(labels), columns)]
     text = parameters.to_text(args.prompt, args.negative, fields(sd, args, args.seed, picture.size, {}))
     stem = f"{slug(args.prompt)}-s{args.seed}-maps"
-    print(write_output({".png": png(sheet(rows, texts), text)}, out, stem, args.overwrite))
+    print(write_output({".png": png_writer(sheet(rows, texts), text)}, out, stem, args.overwrite))
 
 
 def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:
-    """A prompt's BPE pieces -> [SOT], its words, [EOT] and its padding, each with its columns in a cross map."""
+    """A prompt's BPE pieces -> the columns of a cross map for [SOT], for each word, and for [EOT] with its padding."""
     from ..loading.tokenizer import split_words, word_text
 
     columns, start = [("[SOT]", slice(0, 1))], 1
     for word in split_words(pieces):
-        stop = min(start + len(word), CONTEXT - 1)  # the last word that the model reads may be cut
+        stop = min(start + len(word), CONTEXT - 1)  # the prompt may be cut inside a word
         if start < stop:
             columns.append((word_text(word), slice(start, stop)))
         start = stop
@@ -134,7 +135,7 @@ def _info(args: argparse.Namespace) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> None:
-    from .fetch import fetch, manifest
+    from ..loading.manifest import fetch, manifest
 
     if args.name is None:
         width = max(map(len, manifest()))
@@ -144,7 +145,7 @@ def _fetch(args: argparse.Namespace) -> None:
     try:
         repo, folder = fetch(args.name, args.variant, args.revision)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the same command goes on with what is in the hub's cache") from None
+        raise KeyboardInterrupt("the same command continues with the files in the hub's cache") from None
     print(folder)
     if "files" not in manifest().get(args.name, {}):
         given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]

@@ -1,4 +1,4 @@
-"""What a checkpoint is, told from headers and configs: nothing is loaded. The text of `minisd info`."""
+"""The text of `minisd info`: what a checkpoint is, from headers and config files alone. No weights are loaded."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from collections.abc import Iterable, Mapping
 import torch
 
 from ..base.errors import CheckpointError
+from ..base.inputs import read_json
 from ..config import SD14, UNetConfig
 from ..loading import compvis
 from ..loading.checkpoint import check, first_keys, read_parts
+from ..loading.config_files import unet_config
 from ..loading.family import SD1, family, has_ema
-from ..loading.files import Header, open_weights
-from ..loading.source import Source, find, read_json, weight_files
+from ..loading.source import Source, find, weight_files
+from ..loading.weight_files import Header, open_weights
 from ..unet import UNet
 
 _PREFIXES = {"unet": compvis.UNET, "vae": compvis.VAE, "text_encoder": compvis.TEXT}
 
 
 def describe(source: str, variant: str | None = None, revision: str | None = None) -> list[str]:
-    """Lines for the reader: family, parameters, dtype, EMA, attention sites. A hub id must be in the cache."""
+    """Lines of text: family, parameters, dtype, EMA, attention sites. A hub id must be in the cache."""
     found = find(source, variant, revision, download=False)
     lines = [f"source      {source}" + (f"  ({found.path})" if str(found.path) != source else "")]
     if found.is_folder:
         headers = {part: open_weights(file).shapes for part, file in weight_files(found.path, variant).items()}
-        unet = UNetConfig.from_dict(read_json(found.path / "unet" / "config.json"))
+        unet = unet_config(read_json(found.path / "unet" / "config.json"))
         lines += ["family      Stable Diffusion v1.x, folder (diffusers)"]
         ema = "no (a folder holds one set; look for a non_ema variant)"
     else:
@@ -47,12 +49,12 @@ def describe(source: str, variant: str | None = None, revision: str | None = Non
 
 
 def _loads(source: Source, variant: str | None) -> list[str]:
-    """Whether `minisd.load` will take it, told from the headers: yes, with what it passes over, or no and why."""
+    """Whether `minisd.load` can load it: yes, with the keys that it ignores, or no, with the reason."""
     try:
-        passed = check(read_parts(source, variant, ema=False)[1])
+        ignored = check(read_parts(source, variant, ema=False)[1])
     except CheckpointError as error:
         return ["loads       no: " + str(error).replace("\n", "\n          ")]
-    return ["loads       yes" + (f"; passed over: {first_keys(passed)}" if passed else "")]
+    return ["loads       yes" + (f"; ignored: {first_keys(ignored)}" if ignored else "")]
 
 
 def _under(shapes: Mapping[str, Header], prefix: str) -> dict[str, Header]:
@@ -68,7 +70,7 @@ def _dtypes(headers: Iterable[Header]) -> list[str]:
 
 
 def _sites(config: UNetConfig) -> list[str]:
-    """One line a transformer: its two sites share place, scale and heads."""
+    """One line per transformer: its two sites have the same place, scale and heads."""
     with torch.device("meta"):
         sites = UNet(config).sites
     side = config.sample_size

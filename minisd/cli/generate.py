@@ -1,4 +1,4 @@
-"""`minisd generate`: a batch of pictures at a time is drawn and written, so that what is finished is never lost."""
+"""`minisd generate`: draws and writes one batch of pictures after the other, so that finished pictures are kept."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..base.arguments import check_settings, pair
 from ..base.errors import UserError
 from ..base.outputs import check_out, slug, write_output
-from ..picture import open_picture, png, to_rgb
-from ..pipeline import StableDiffusion, check_settings, pair
+from ..base.picture_files import open_picture, png_writer
+from ..picture import to_rgb
+from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
 
 BATCH = 8  # pictures drawn at once
 
 
 def generate(args: argparse.Namespace) -> None:
-    told = repeat.generate_options(args) if args.params_from is not None else {}
+    repeated = repeat.generate_options(args) if args.params_from is not None else {}
     if args.prompt is None:
         raise UserError("nothing to draw: give a PROMPT, or --params-from a picture")
     if args.strength is not None and args.image is None:
@@ -31,8 +33,8 @@ def generate(args: argparse.Namespace) -> None:
     check_settings(strength=strength)
     out = check_out(args.out, args.overwrite)
     if out and len(seeds) > 1:
-        raise UserError(f"--out names one file and --seed {len(seeds)} pictures; leave --out away for free names")
-    start, start_fields = _start(args, strength, told)
+        raise UserError(f"--out names one file and --seed {len(seeds)} pictures; without --out, each gets a free name")
+    start, start_fields = _start(args, strength, repeated)
     sd = options.load_model(args)
     written: list[Path] = []
     try:
@@ -49,15 +51,15 @@ def generate(args: argparse.Namespace) -> None:
                 image=start,
                 strength=strength,
                 batch_size=BATCH,
-                progress=options.progress_bar(_label(k, some, len(seeds))),
+                progress=options.progress_bar(_label(k, len(some), len(seeds))),
             )
             try:
                 for seed, picture in zip(some, pictures, strict=True):
                     about = fields(sd, args, seed, picture.size, start_fields)
                     text = parameters.to_text(args.prompt, args.negative, about)
                     stem = f"{slug(args.prompt)}-s{seed}"
-                    written.append(write_output({".png": png(picture, text)}, out, stem, args.overwrite))
-            finally:  # also of a batch that found the disk full
+                    written.append(write_output({".png": png_writer(picture, text)}, out, stem, args.overwrite))
+            finally:  # also if the disk is full in the middle of a batch
                 for path in written[k:]:
                     print(path)
     except KeyboardInterrupt:
@@ -65,7 +67,7 @@ def generate(args: argparse.Namespace) -> None:
 
 
 def fill_defaults(args: argparse.Namespace) -> None:
-    """What neither the user nor a picture's parameters named. UserError for settings nothing can be drawn with."""
+    """Fills in the options that are still missing. UserError for settings that draw no picture."""
     args.steps = 50 if args.steps is None else args.steps
     args.guidance = 7.5 if args.guidance is None else args.guidance
     args.negative = args.negative or ""
@@ -77,32 +79,32 @@ def fill_defaults(args: argparse.Namespace) -> None:
 def fields(
     sd: StableDiffusion, args: argparse.Namespace, seed: int, size: tuple[int, int], start: Mapping[str, object]
 ) -> dict[str, object]:
-    """What repeats a picture. start: of the picture that it was drawn over."""
+    """The parameters that repeat a picture. start: those that name the picture it started from."""
     return {**options.drawing_fields(sd, args, args.steps, args.guidance, seed, size), **start}
 
 
 def _start(
-    args: argparse.Namespace, strength: float, told: repeat.Fields
+    args: argparse.Namespace, strength: float, repeated: repeat.Fields
 ) -> tuple[Image.Image | None, dict[str, object]]:
-    """The picture to start from, and what is written about it."""
+    """The picture to start from, and the parameters that name it. repeated: those of the picture to repeat."""
     if args.image is None:
         return None, {}
     start = to_rgb(open_picture(args.image))
     about = {"Denoising strength": strength} | repeat.image_fields(os.path.basename(args.image), start)
-    if told.get("Image hash", about["Image hash"]) != about["Image hash"]:
+    if repeated.get("Image hash", about["Image hash"]) != about["Image hash"]:
         warnings.warn(
-            f"--image {args.image} is another picture than {args.params_from} was drawn over ({told.get('Image')})",
+            f"--image {args.image} is not the picture that {args.params_from} was drawn over ({repeated.get('Image')})",
             stacklevel=2,
         )
     return start, about
 
 
-def _label(first: int, some: Sequence[int], count: int) -> str:
-    return "drawing" if len(some) == count else f"drawing {first + 1} to {first + len(some)} of {count}"
+def _label(drawn: int, batch: int, count: int) -> str:
+    return "drawing" if batch == count else f"drawing {drawn + 1} to {drawn + batch} of {count}"
 
 
 def _progress(written: Sequence[Path], count: int) -> str:
     if not written:
         return "nothing was written"
-    where = str(written[0]) if len(written) == 1 else f"{written[0]} to {written[-1]}"
-    return f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {where}"
+    names = str(written[0]) if len(written) == 1 else f"{written[0]} to {written[-1]}"
+    return f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {names}"

@@ -1,4 +1,4 @@
-"""What the command lines share: how they start and end, and the options that several of them have."""
+"""What all command lines share: options, how they start, and how they end."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ..base.errors import UserError
 if TYPE_CHECKING:
     from ..pipeline import StableDiffusion
 
-MOST_SEEDS = 10_000  # of one command: a range such as 0-99999999 is a slip of the hand
+MOST_SEEDS = 10_000  # of one command: a range such as 0-99999999 is a typing error
 
-SPINS = "1000"  # turns of the loop in which a thread waits; with 10000 a busy machine slows a run noticeably more
+SPINS = "1000"  # rounds of a thread's waiting loop; with 10000, a busy machine slows a run noticeably more
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 
@@ -45,12 +45,12 @@ def add_seed_option(parser: argparse.ArgumentParser, help: str, default: list[in
 
 
 def seeds(text: str) -> list[int]:
-    """ "3" -> [3], "0-3" -> [0, 1, 2, 3], "0,3,5-7" -> [0, 3, 5, 6, 7]. Their range is `pipeline.pair`'s to check."""
+    """ "3" -> [3], "0-3" -> [0, 1, 2, 3], "0,3,5-7" -> [0, 3, 5, 6, 7]. `arguments.pair` checks their range."""
     found: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(-?[0-9]{1,99})(?:-([0-9]{1,99}))?\s*", part)
         if not match:
-            # with several values `--seed` would swallow a prompt that stands behind it
+            # `--seed` takes several values, and so it takes a prompt that comes after it, too
             raise argparse.ArgumentTypeError(
                 f"{_short(text)} is no seed; a PROMPT goes before --seed, which takes 3, or 0,3,5, or 0-7"
             )
@@ -64,7 +64,7 @@ def seeds(text: str) -> list[int]:
 
 
 class _Joined(argparse.Action):
-    """One list of several: each value of the option is a list, and the option may be repeated."""
+    """Joins the lists that the option's values are. The option may be repeated."""
 
     def __call__(self, parser: Any, namespace: argparse.Namespace, values: Any, option_string: Any = None) -> None:
         known = getattr(namespace, self.dest)
@@ -77,22 +77,22 @@ def _short(text: str) -> str:
 
 
 def thread_count(text: str) -> int:
-    """A number of threads. PyTorch starts as many as it is told to, so a slip of the hand is stopped here."""
+    """A number of threads. PyTorch would start any number, so a typing error is found here."""
     if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= 1024):
         raise argparse.ArgumentTypeError(f"{text!r}; expected a number of threads from 1 to 1024")
     return int(text)
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """Defaults are None where a command fills them in later (from a picture's parameters, from a checkpoint)."""
+    """The defaults are None: the commands fill them in later, from a picture's parameters or from the checkpoint."""
     group = parser.add_argument_group("sampling")
     group.add_argument("--steps", type=int, help="DDIM steps (default 50)")
     group.add_argument("--guidance", type=float, help="classifier-free guidance (default 7.5)")
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: as the model was trained)")
-    parser.add_argument("--width", type=int, help="likewise")
+    parser.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: the model's own size)")
+    parser.add_argument("--width", type=int, help="as --height")
 
 
 def add_version_option(parser: argparse.ArgumentParser) -> None:
@@ -108,12 +108,12 @@ def add_output_options(parser: argparse.ArgumentParser) -> None:
 
 
 def before_torch() -> None:
-    """Settings that PyTorch reads when it is imported. A user's own setting wins.
+    """Settings that PyTorch reads when it is imported. A user's own settings are kept.
 
-    Idle threads of PyTorch's thread pool spin while they wait for work. On a busy machine they take the processor from
-    the thread that they wait for, and a run takes several times as long (`python -m bench.busy`). A passive thread
-    sleeps, but to wake it up takes long: on idle cores the layers of a small model wait for that. So GNU's OpenMP,
-    which PyTorch has on Linux, is told to spin for a moment, and to sleep then; others have no such number.
+    Idle threads of PyTorch spin while they wait for work. On a busy machine they take processor time from the thread
+    that they wait for, and a run takes several times as long (`python -m bench.busy`). A passive thread sleeps instead,
+    but it wakes up slowly: on idle cores, the layers of a small model wait for that. Therefore GNU's OpenMP, which
+    PyTorch uses on Linux, is told to spin for a moment and then to sleep. Other OpenMPs have no such setting.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
@@ -141,7 +141,7 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
 def drawing_fields(
     sd: StableDiffusion, args: argparse.Namespace, steps: int, guidance: float, seed: int, size: tuple[int, int]
 ) -> dict[str, object]:
-    """What a picture's parameters say of how it was drawn, in the field's order and names. size: (width, height)"""
+    """The parameters that repeat a drawing, with the usual names and order. size: (width, height)"""
     return {
         "Steps": steps,
         "Sampler": "DDIM",
@@ -153,7 +153,7 @@ def drawing_fields(
 
 
 def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, object]:
-    """What a picture's parameters say of its model and its making; None where it is the default."""
+    """The parameters that name the model, and those of `making_fields`. None: the default."""
     return {
         "Model": sd.name,
         "Variant": args.variant,
@@ -165,7 +165,7 @@ def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, obj
 
 
 def making_fields(sd: StableDiffusion) -> dict[str, object]:
-    """With what, where and when something is made: last digits depend on it."""
+    """Versions, device and date: the last digits of the result depend on the first two."""
     import torch
 
     from .. import __version__
@@ -187,25 +187,25 @@ _FOREIGN_SIGNS = {
 
 
 def note_foreign_signs(prompt: str) -> None:
-    """Warns of signs of other programs, which Stable Diffusion's text encoder reads as letters and punctuation."""
+    """Warns about the syntax of other programs, which Stable Diffusion's text encoder reads as plain text."""
     for sign, reading in _FOREIGN_SIGNS.items():
         if found := sign.search(prompt):
             warnings.warn(f"{_short(found[0])} is read as plain text: {reading}", stacklevel=2)
 
 
 def progress_bar(label: str) -> Callable:
-    """A tqdm bar on standard error for `progress=`; none where that is not a terminal."""
+    """A tqdm bar on standard error, for `progress=`. It is hidden if standard error is not a terminal."""
     from tqdm import tqdm
 
     return partial(tqdm, desc=label, unit="step", leave=False, disable=None)
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """The arguments. Every command begins with this: from here on no character that is printed stops it."""
+    """The arguments. Every command begins with this call: afterwards, printing any character is safe."""
     accept_any_character()
     for argument in sys.argv[1:] if argv is None else argv:
-        if argument.startswith("--") and argument.endswith("=--"):  # of which argparse makes no value at all
-            parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is none")
+        if argument.startswith("--") and argument.endswith("=--"):  # argparse would drop the "--"
+            parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is not a value")
     try:
         return parser.parse_args(argv)
     except SystemExit:  # --help and --version have printed
@@ -214,19 +214,19 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
 
 
 def accept_any_character() -> None:
-    """Where a terminal or a pipe cannot show a character, as on Windows, its escape is printed: "\\u0142".
+    """If a terminal or a pipe cannot show a character, as on Windows, its escape is printed: "\\u0142".
 
-    Standard error does so from the start; standard output would raise UnicodeEncodeError.
+    Standard error does this anyway; standard output would raise UnicodeEncodeError.
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # not in a notebook; and a stream that was closed is None
+        if hasattr(stream, "reconfigure"):  # a notebook's stream has no such method, and a closed stream is None
             stream.reconfigure(errors="backslashreplace")
 
 
 def run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> int:
-    """The exit status: 0, 2 for a mistake of the user's (one line, no traceback), 130 for Ctrl-C.
+    """The exit status: 0, 2 for a user's mistake (one line, no traceback), 130 for Ctrl-C.
 
-    A command that keeps what it has done when it is stopped says so: `raise KeyboardInterrupt("3 of 8 are written")`.
+    A command that was stopped may say what it has kept: `raise KeyboardInterrupt("3 of 8 are written")`.
     """
     before_torch()
     try:
@@ -236,7 +236,7 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
         if sys.stdout:
             sys.stdout.flush()
         return 0
-    except BrokenPipeError:  # `| head` has read enough
+    except BrokenPipeError:  # `| head` has closed the pipe
         _close_output()
         return 0
     except (UserError, OSError) as error:
@@ -255,7 +255,7 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
 
 
 def _close_output() -> None:
-    """Prints what waits to be printed. Where that fails, Python must not try again at its end, with a traceback."""
+    """Flushes standard output. If that fails, Python must not try it again at exit, with a traceback."""
     try:
         if sys.stdout:
             sys.stdout.flush()
@@ -264,7 +264,7 @@ def _close_output() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """PyTorch has a class for this on CUDA alone; on the CPU and on Apple's GPUs the words must tell."""
+    """Whether memory ran out. PyTorch has a class for this on CUDA only; elsewhere the message must tell."""
     words = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or any(w in str(error) for w in words)
 

@@ -1,6 +1,6 @@
-"""`--params-from`: options that were not given take the values that a picture's parameters name.
+"""`--params-from`: options that were not given get the values in a picture's parameters.
 
-What a picture says and this program has no use for is told, so that nothing is left aside in silence.
+A warning names the parameters that this program cannot use.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from . import options, parameters
 Fields = Mapping[str, str]
 
 SHARED = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Variant", "Revision", "EMA", "Precision")
-ABOUT = ("Version", "Torch", "Device", "Date", "Model hash")  # say how a picture came about, and change none
+ABOUT = ("Version", "Torch", "Device", "Date", "Model hash")  # describe how a picture was made; not options
 
 
 def generate_options(args: argparse.Namespace) -> Fields:
-    """Fills in the options of `minisd generate` from `args.params_from`, whose fields are returned."""
+    """Fills in the options of `minisd generate` from the picture `args.params_from`. Returns the picture's fields."""
     path = args.params_from
     prompt, negative, fields = parameters.read(path)
     if any(name == "Strengthen" or name.startswith("Suppress") for name in fields):
         raise UserError(
-            f"{path} is of `suppress`, and this command would draw it with its target: repeat it with `suppress "
+            f"{path} was drawn by `suppress`, and this command would draw it with its target: repeat it with `suppress "
             f"--params-from`, or give `minisd generate` its prompt, {prompt!r}"
         )
     found = {"prompt": prompt, "negative": negative, **shared(path, fields)}
@@ -41,19 +41,19 @@ def generate_options(args: argparse.Namespace) -> Fields:
             f"{path} was drawn over a picture, which the file does not hold: give it as --image "
             f"({fields.get('Image', 'its name is not known')})"
         )
-    elif strength is not None:  # other programs also write it of a second pass, or always
+    elif strength is not None:  # other programs write it for a second pass, or always
         warnings.warn(
-            f"{path}: its Denoising strength of {strength} is left aside, and the picture is drawn from text alone; if "
+            f"{path}: its Denoising strength of {strength} is ignored, and the picture is drawn from text alone; if "
             "it was drawn over another picture, give that as --image",
             stacklevel=2,
         )
     fill(args, found)
-    tell_left_aside(path, fields, ("Denoising strength", "Image", "Image hash"))
+    warn_ignored(path, fields, ("Denoising strength", "Image", "Image hash"))
     return fields
 
 
 def shared(path: str, fields: Fields) -> dict[str, Any]:
-    """Options that several commands have, by their names in `args`; None where the picture does not name them."""
+    """The options of several commands, by their names in `args`. None: the picture does not name it."""
     if fields.get("Sampler", "DDIM") != "DDIM":
         raise UserError(f"{path} was drawn with the sampler {fields['Sampler']}; minisd has DDIM")
     precision = fields.get("Precision")
@@ -76,11 +76,11 @@ def shared(path: str, fields: Fields) -> dict[str, Any]:
 
 
 def fill(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
-    """Options that were not given take the values found."""
+    """Options that were not given get the values found."""
     other_model = args.model not in (None, found["model"])
     for name, value in found.items():
         if other_model and name in ("variant", "revision", "ema"):
-            continue  # another model has other files
+            continue  # these belong to the picture's model
         if getattr(args, name) is None:
             setattr(args, name, value)
     if args.dtype not in (None, *options.DTYPES):
@@ -90,13 +90,13 @@ def fill(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
         )
 
 
-def tell_left_aside(path: str, fields: Fields, used: Collection[str] = ()) -> None:
-    """Warns of fields that are neither `SHARED` nor among `used`."""
-    left = [f"{name}: {value}" for name, value in fields.items() if name not in (*SHARED, *ABOUT, *used)]
-    if left:
-        told = ", ".join(left)
-        told = told if len(told) <= 400 else f"{told[:399]}…"
-        warnings.warn(f"{path}: left aside, as minisd has no such settings: {told}", stacklevel=2)
+def warn_ignored(path: str, fields: Fields, used: Collection[str] = ()) -> None:
+    """Warns about fields that are neither in `SHARED` nor in `used`."""
+    ignored = [f"{name}: {value}" for name, value in fields.items() if name not in (*SHARED, *ABOUT, *used)]
+    if ignored:
+        text = ", ".join(ignored)
+        text = text if len(text) <= 400 else f"{text[:399]}…"
+        warnings.warn(f"{path}: ignored, as minisd has no such settings: {text}", stacklevel=2)
 
 
 def is_own(fields: Fields) -> bool:
@@ -105,7 +105,7 @@ def is_own(fields: Fields) -> bool:
 
 
 def image_fields(name: str, image: Image.Image) -> dict[str, object]:
-    """What a picture's parameters say of the one that it was drawn over."""
+    """The parameters that name the picture that a drawing started from."""
     return {"Image": name, "Image hash": hashlib.sha256(image.tobytes()).hexdigest()[:16]}
 
 

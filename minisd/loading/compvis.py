@@ -1,9 +1,9 @@
-"""The key table between our modules (diffusers names) and the single files of CompVis (v1-4, v1-5).
+"""The table from the keys of our modules (diffusers names) to those of CompVis' single files (v1-4, v1-5).
 
-One list of rules a part, applied in order, each a regular expression and its replacement; an index is
-computed where the layouts count differently. CompVis numbers the UNet's blocks in one row (`input_blocks.0`
-is conv_in, then every residual block and every downsampler has a number of its own); diffusers nests them by
-resolution.
+Each part has a list of rules, which are applied in order. A rule is a regular expression and its replacement; a
+function replaces the number of a block if the layouts count differently. CompVis numbers all blocks of the UNet in one
+row: `input_blocks.0` is conv_in, and every residual block and every downsampler has the next number. diffusers numbers
+the blocks of each resolution separately.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Rule = tuple[str, str | Callable[[Match[str]], str]]
 
 
 def unet_rules(layers: int, resolutions: int, attention: tuple[bool, ...]) -> list[Rule]:
-    """layers: residual blocks a resolution (2 in SD); attention: which resolutions have it, finest first."""
+    """layers: residual blocks per resolution (2 in SD); attention: which resolutions have it, finest first."""
 
     # conv_in is number 0; each resolution has `layers` blocks and a downsampler
     def down(m: Match[str]) -> str:
@@ -28,13 +28,13 @@ def unet_rules(layers: int, resolutions: int, attention: tuple[bool, ...]) -> li
     def up(m: Match[str]) -> str:
         return f"output_blocks.{int(m[1]) * (layers + 1) + int(m[3])}.{'0' if m[2] == 'resnets' else '1'}."
 
-    # shares the number of the last block, behind its transformer if it has one
+    # it has the number of the last block, and comes after the block's transformer if there is one
     def upsampler(m: Match[str]) -> str:
         b = int(m[1])
         return f"output_blocks.{b * (layers + 1) + layers}.{2 if attention[resolutions - 1 - b] else 1}.conv."
 
     return [
-        # inside a residual block, while it is still called one
+        # inside a residual block, before the block itself is renamed
         (r"(resnets\.\d+)\.norm1\.", r"\1.in_layers.0."),
         (r"(resnets\.\d+)\.conv1\.", r"\1.in_layers.2."),
         (r"(resnets\.\d+)\.time_emb_proj\.", r"\1.emb_layers.1."),
@@ -80,15 +80,15 @@ def vae_rules(resolutions: int) -> list[Rule]:
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 
-# what files carry beside the weights as a rule: training state, the schedule's tables, integer buffers
+# keys that most files have beside the weights: training state, the schedule's tables, integer buffers
 IGNORED = re.compile(
     r"model_ema\..*|.*\.position_ids|first_stage_model\.(loss\..*|logvar)"
     r"|(alphas_cumprod|alphas_cumprod_prev|betas|sqrt_.*|log_one_minus_.*|posterior_.*|logvar|lvlb_weights"
     r"|scale_factor|global_step|cond_stage_model\.(transformer\.)?(logit_scale|text_projection.*))"
 )
 
-# what some files carry and no picture depends on: other programs' noise tables, CLIP's way out of the text encoder,
-# words learned by textual inversion. They are passed over, and named
+# keys that some files have and no picture depends on: noise tables of other programs, CLIP's projection of the text,
+# words learned by textual inversion. They are ignored, with a warning that names them
 HARMLESS = re.compile(
     r"(model_sampling|denoiser|embedding_manager)\..*|(.*\.)?(text_projection(\.weight)?|logit_scale)|first_stage_model\."
     r"(model_ema|discriminator)\..*"
@@ -103,5 +103,5 @@ def rename(key: str, rules: list[Rule]) -> str:
 
 
 def ema_key(key: str) -> str:
-    """Where the moving average of a UNet weight stands: the name under `model.`, without its dots."""
+    """The key of the moving average of a UNet weight: the name without `model.` and without its dots."""
     return "model_ema." + ("diffusion_model." + key).replace(".", "")

@@ -1,11 +1,11 @@
-"""Old PyTorch files (.ckpt, .bin) without executing what they contain.
+"""Old PyTorch files (.ckpt, .bin), read without running the code in them.
 
-Such a file is a pickle, which says what there is (`minisd/loading/unpickle.py` reads it as data), and records with the
-tensors' numbers. Two layouts: a zip archive, and, before torch 1.6, one after the other.
+Such a file has a pickle, which describes the tensors (`minisd/loading/unpickle.py` reads it as data), and records with
+their numbers. There are two layouts: a zip archive and, before torch 1.6, a sequence without an archive.
 
-Files of the SD v1 era name more beside their tensors: classes of pytorch_lightning (the trainer's state) and numpy's
-numbers and arrays (losses, random states). These are passed over. A file that names anything else is refused:
-nothing here would run it, but other programs would.
+Old files of SD v1 also contain classes of pytorch_lightning (the state of the training) and numbers and arrays of numpy
+(losses, random states). These are ignored. A file that names any other function is refused: minisd would not run the
+function, but other programs would.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ _STORAGES = {
     "QUInt2x4": torch.quint2x4,
 }
 _REBUILD = "torch._utils._rebuild_"
-# they take a tensor and hold the same numbers
+# functions that take a tensor and return one with the same numbers
 _WRAPPERS = ("torch.nn.parameter.Parameter", f"{_REBUILD}parameter", f"{_REBUILD}parameter_with_state")
-_MAGIC = 0x1950A86A20F9469CFC6C  # what a file from before torch 1.6 begins with, as a pickle
+_MAGIC = 0x1950A86A20F9469CFC6C  # the first pickle of a file from before torch 1.6
 _ZIP = b"PK\x03\x04"
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-_LARGEST = 2**28  # bytes of an archive's pickle; SD v1.4's has 10^5
+_LARGEST = 2**28  # bytes of the pickle in an archive; SD v1.4's has 10^5
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A tensor as the file describes it. `odd` says why it cannot be read, e.g. "sparse"."""
+    """A tensor as the file describes it. `odd` names a kind of tensor that cannot be read, e.g. "sparse tensor"."""
 
     shape: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
@@ -83,14 +83,14 @@ class Stored:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Bytes of its record, from the first that it needs to behind the last."""
+        """(start, stop): the bytes of its record that the tensor needs, without byte `stop`."""
         empty = 0 in self.shape
-        last = 0 if empty else 1 + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
-        return self.offset * self.dtype.itemsize, (self.offset + last) * self.dtype.itemsize
+        length = 0 if empty else 1 + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
+        return self.offset * self.dtype.itemsize, (self.offset + length) * self.dtype.itemsize
 
 
 class Record(NamedTuple):
-    """Where the bytes of a storage are: from `offset` on, or in an entry of an archive."""
+    """The position of a storage's bytes: from `offset` on in the file, or in an entry of the archive."""
 
     size: int
     offset: int = 0
@@ -98,14 +98,14 @@ class Record(NamedTuple):
 
 
 class Checkpoint:
-    """The tensors of a pickled checkpoint: `stored` describes them, `read` brings one after the other in.
+    """The tensors of a pickled checkpoint: `stored` describes them, `read` reads one after the other.
 
-    Raises CheckpointError where the file is damaged, names a function that is not allowed or has no tensors.
+    CheckpointError if the file is damaged, names a function that is not allowed, or has no tensors.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self._swap = False  # whether the numbers were written by a machine of the other byte order
+        self._swap = False  # whether the numbers have the other byte order than this machine
         try:
             with open(path, "rb") as file:
                 content, self._records = self._open_zip(file) if _starts_as_zip(path) else self._open_old(file)
@@ -115,13 +115,13 @@ class Checkpoint:
                 self._check(key, stored)
         except CheckpointError:
             raise
-        except Exception as error:  # a damaged file raises half a dozen types in pickletools, zipfile and here
+        except Exception as error:  # damaged files raise many types of errors in pickletools, zipfile and here
             raise self._damaged(error) from error
         if not self.stored:
             raise CheckpointError(f"{path} holds no state dict (a mapping from names to tensors)")
 
     def read(self, keys: Iterable[str]) -> Iterator[tuple[str, Tensor]]:
-        """(key, tensor), on the CPU and in memory of its own."""
+        """(key, tensor). Each tensor is on the CPU and has its own memory."""
         try:
             with open(self.path, "rb") as file:
                 bytes_of = _Bytes(file)
@@ -148,18 +148,18 @@ class Checkpoint:
                 raise ValueError(f"the numbers of {key} are missing")
 
     def _open_zip(self, file: IO[bytes]) -> tuple[Any, dict[str, Record]]:
-        """A folder with the pickle, data.pkl, and a record for each storage in data/."""
+        """An archive: the pickle is data.pkl, and each storage is a record in the folder data/."""
         entries = zipfile.ZipFile(file).infolist()
         names = [entry.filename for entry in entries]
         pickles = [name for name in names if name.rpartition("/")[2] == "data.pkl"]
         if len(pickles) != 1 or len(set(names)) < len(names):
-            raise ValueError(f"an archive with {len(pickles)} data.pkl, or with two entries of one name")
+            raise ValueError(f"an archive with {len(pickles)} data.pkl, or with two entries of the same name")
         if any(entry.flag_bits & 1 or entry.compress_type not in _PACKINGS for entry in entries):
             raise ValueError("an archive that is encrypted or packed in an unusual way")
         folder, entry_of = pickles[0].removesuffix("data.pkl"), dict(zip(names, entries, strict=True))
         with zipfile.ZipFile(file) as archive:
             if entry_of[pickles[0]].file_size > _LARGEST:
-                raise ValueError("data.pkl is too large for one")
+                raise ValueError("its data.pkl is too large")
             with archive.open(pickles[0]) as pickle:
                 found = self._unpickle(pickle)
             if folder + "byteorder" in entry_of:
@@ -173,24 +173,24 @@ class Checkpoint:
         }
 
     def _open_old(self, file: IO[bytes]) -> tuple[Any, dict[str, Record]]:
-        """Before torch 1.6: five pickles, then for each storage its number of elements and the elements."""
+        """Before torch 1.6: five pickles, then the number of elements and the elements of each storage."""
         if self._unpickle(file).content != _MAGIC:
             raise ValueError("no magic number")
         _protocol, _system, found, keys = (self._unpickle(file) for _ in range(4))
-        places = [_place(elsewhere) for elsewhere in found.elsewhere]
-        sizes = {key: dtype.itemsize for key, dtype, _offset in places}
-        records, at, end = {}, file.tell(), file.seek(0, os.SEEK_END)
+        storages = [_storage(elsewhere) for elsewhere in found.elsewhere]
+        sizes = {key: dtype.itemsize for key, dtype, _offset in storages}
+        records, position, end = {}, file.tell(), file.seek(0, os.SEEK_END)
         for key in keys.content:
-            file.seek(at)
+            file.seek(position)
             (count,) = struct.unpack("<q", file.read(8))
-            records[key] = Record(count * sizes[key], at + 8)
-            at += 8 + count * sizes[key]
-            if count < 0 or at > end:
+            records[key] = Record(count * sizes[key], position + 8)
+            position += 8 + count * sizes[key]
+            if count < 0 or position > end:
                 raise ValueError("the numbers end early")
         return found.content, records
 
     def _unpickle(self, file: IO[bytes]) -> unpickle.Pickle:
-        """CheckpointError for names that nobody should run."""
+        """CheckpointError if the pickle names functions that are not allowed."""
         try:
             found = unpickle.read(file)
         except UnknownInstruction as error:
@@ -218,7 +218,7 @@ class Checkpoint:
 
 
 class _Bytes:
-    """Reads a part of a record. Of packed records the last one is kept, since several tensors may share it."""
+    """Reads a part of a record. The last compressed record is kept, since several tensors may be parts of it."""
 
     def __init__(self, file: IO[bytes]):
         self._file = file
@@ -245,7 +245,7 @@ class _Bytes:
         return len(part)
 
     def _data_offset(self, entry: zipfile.ZipInfo) -> int:
-        """Behind the entry's own header: 30 bytes, its name and an extra field (the padding that torch.save adds)."""
+        """The data begins after the entry's header: 30 bytes, its name and an extra field (torch.save's padding)."""
         self._file.seek(entry.header_offset)
         header = self._file.read(30)
         if len(header) < 30 or header[:4] != _ZIP:
@@ -260,11 +260,11 @@ def _starts_as_zip(path: Path) -> bool:
 
 
 def _state_dict(content: Any) -> dict[str, Any]:
-    """Key -> tensor, as the pickle describes it, beside whatever else the mapping holds."""
+    """Key -> tensor as the pickle describes it. The mapping may hold other values too."""
     content = unpickle.entries(content)
-    if isinstance(content.get("state_dict"), dict | Call):  # a trainer's file
+    if isinstance(content.get("state_dict"), dict | Call):  # a file of pytorch_lightning
         return unpickle.entries(content["state_dict"])
-    embedding = content.get("string_to_param")  # textual inversion: keep what it is told by
+    embedding = content.get("string_to_param")  # textual inversion; `family` knows it by this key
     if isinstance(embedding, Call) and isinstance(embedding.state, dict):  # a ParameterDict
         embedding = embedding.state.get("_parameters")
     if embedding:
@@ -273,13 +273,13 @@ def _state_dict(content: Any) -> dict[str, Any]:
 
 
 def _describe(value: Any) -> Stored | None:
-    """The tensor that a call would make; None for anything else."""
+    """The tensor that a call would make; None if it would make something else."""
     while isinstance(value, Call) and value.function in _WRAPPERS:
         value = value.args[0]
     if not isinstance(value, Call):
         return None
     function, args = value.function, value.args
-    if function == "torch._tensor._rebuild_from_type_v2":  # a tensor with attributes, or of a class of its own
+    if function == "torch._tensor._rebuild_from_type_v2":  # a tensor with attributes, or of a subclass
         rebuild, kind, args = args[:3]
         function = rebuild.name if kind.name in ("torch.Tensor", *_WRAPPERS) else f"{_REBUILD}tensor_subclass"
     if not function.startswith(_REBUILD):
@@ -288,14 +288,14 @@ def _describe(value: Any) -> Stored | None:
     if kind not in ("tensor", "tensor_v2", "tensor_v3"):
         return Stored(odd=kind.replace("_", " "))  # "sparse tensor", "qtensor" (quantised), "meta tensor no storage"
     storage, offset, shape, stride = args[:4]
-    record, dtype, base = _place(storage)
+    record, dtype, base = _storage(storage)
     if kind == "tensor_v3":
         dtype = getattr(torch, args[6].name.removeprefix("torch."))
     if any(isinstance(extra, dict) and extra for extra in args[6:]):
         return Stored(odd="view with a negative or conjugate bit")
     shape, stride = _sizes(shape), _sizes(stride)
     if len(shape) != len(stride) or not isinstance(dtype, torch.dtype):
-        raise ValueError("a tensor with as many strides as it has sides was expected")
+        raise ValueError("a tensor whose shape and strides differ in length")
     stored = Stored(shape, stride, _sizes((offset,))[0] + base, dtype, record)
     start, stop = stored.span
     if math.prod(shape) * dtype.itemsize > stop - start:
@@ -303,21 +303,21 @@ def _describe(value: Any) -> Stored | None:
     return stored
 
 
-def _place(storage: Any) -> tuple[str, torch.dtype, int]:
-    """(record, dtype, elements before it) of ("storage", class, record, device, elements, view).
+def _storage(elsewhere: Any) -> tuple[str, torch.dtype, int]:
+    """(record, dtype, offset in elements) of ("storage", class, record, device, elements, view).
 
-    The last is absent, None or (name, elements before it, elements).
+    `view` may be missing or None; otherwise it is (name, offset, elements).
     """
-    place = storage.place
-    if place[0] != "storage" or not isinstance(place[2], str):
-        raise ValueError("a place that is no storage")
-    kind = place[1].name.rpartition(".")[2].removesuffix("Storage")
-    base = place[5][1] if len(place) > 5 and place[5] else 0
-    return place[2], _STORAGES[kind], _sizes((base,))[0]
+    reference = elsewhere.reference
+    if reference[0] != "storage" or not isinstance(reference[2], str):
+        raise ValueError("a reference to something else than a storage")
+    kind = reference[1].name.rpartition(".")[2].removesuffix("Storage")
+    offset = reference[5][1] if len(reference) > 5 and reference[5] else 0
+    return reference[2], _STORAGES[kind], _sizes((offset,))[0]
 
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
     sizes = sizes.args[0] if isinstance(sizes, Call) else sizes  # torch.Size
     if len(sizes) > 64 or not all(type(n) is int and 0 <= n < 2**62 for n in sizes):
-        raise ValueError("sizes that are no whole numbers")
+        raise ValueError("sizes that are not whole numbers")
     return tuple(sizes)

@@ -1,12 +1,12 @@
 """CLIP's byte-pair encoding: text -> token ids, by the `tokenizers` library.
 
-Of a checkpoint's files only data is read: the vocabulary, the merges and the added tokens. What happens to a text
-before that (lower case, how it is cut into words) is CLIP's own, and is set here: a checkpoint cannot bring a regular
-expression or code of its own.
+A checkpoint's files give the vocabulary, the merges and the added tokens, and nothing else. The steps before these
+(lower case, cutting a text into words) are CLIP's and are fixed here, so that no checkpoint can bring its own regular
+expressions or code.
 
-A piece is what the vocabulary holds: "glass", "es</w>"; `</w>` ends a word. Its letters stand for bytes, so that any
-text can be encoded: "é" is two bytes of UTF-8 and is written "Ã©". `pieces_text` and `piece_labels` turn pieces back
-into what a person wrote.
+A piece is an entry of the vocabulary: "glass", "es</w>". `</w>` ends a word. The letters of a piece stand for bytes, so
+that any text can be encoded: "é" is two bytes in UTF-8 and is written "Ã©". `pieces_text` and `piece_labels` turn
+pieces back into normal text.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from typing import Any, NamedTuple
 import tokenizers
 from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 
+from ..base.arguments import is_whole
 from ..base.errors import CheckpointError
-from .source import read_json
+from ..base.inputs import read_json
 
 SOT, EOT = "<|startoftext|>", "<|endoftext|>"
 END = "</w>"
 MOST = 2**20  # tokens, merges: CLIP has 49,408 and 48,894
 
-# how CLIP cuts a text: special tokens, the endings of English, runs of letters, single digits, runs of other signs
+# how CLIP cuts a text: special tokens, English endings, runs of letters, single digits, runs of other characters
 _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 
 
 def _byte_letters() -> dict[str, int]:
-    """The letter that stands for each byte -> the byte. Printable ones stand for themselves (Radford et al. 2019)."""
+    """Letter -> the byte that it stands for. Printable bytes stand for themselves (Radford et al. 2019)."""
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [b for b in range(256) if b not in printable]
     return {chr(b): b for b in printable} | {chr(256 + n): b for n, b in enumerate(others)}
@@ -40,18 +41,18 @@ _BYTES = _byte_letters()
 
 
 class Added(NamedTuple):
-    """A token that is no result of merges: [SOT], [EOT], or what a user taught the model by textual inversion."""
+    """A token that is not made by merges: [SOT], [EOT], or a word that was learned by textual inversion."""
 
     content: str
     id: int
-    normalized: bool  # whether it is looked for in the text in lower case, or in the text as it is
+    normalized: bool  # True: found in the text after lowering its case; False: in the original text
     single_word: bool
     lstrip: bool
     rstrip: bool
 
 
 class Tokenizer:
-    """Made by `load_tokenizer`. `sot` and `eot` are the ids of [SOT] and [EOT]; all ids are below `size`."""
+    """Made by `load_tokenizer`. `sot` and `eot` are the ids of [SOT] and [EOT]; every id is below `size`."""
 
     def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], added: Iterable[Added]):
         model = tokenizers.models.BPE(
@@ -79,7 +80,7 @@ class Tokenizer:
         given = self._bpe.token_to_id(token.content)
         if given != token.id:
             raise CheckpointError(
-                f"the added token {token.content!r} has the id {token.id}; expected {given}, the next"
+                f"the added token {token.content!r} has the id {token.id}; expected {given}, the next free id"
             )
         self._added.add(token.content)
 
@@ -94,16 +95,16 @@ class Tokenizer:
         return self._bpe.encode(text, add_special_tokens=False).ids
 
     def pieces(self, text: str) -> list[str]:
-        """The pieces of a text. An added token is a word of its own, and ends in `</w>` as words do."""
+        """The pieces of a text. An added token counts as a word and ends in `</w>`."""
         pieces = self._bpe.encode(text, add_special_tokens=False).tokens
         return [piece + END if piece in self._added else piece for piece in pieces]
 
 
-# ---------------------------------------------------------------------- pieces as a person reads them
+# ---------------------------------------------------------------------- pieces -> normal text
 
 
 def split_words(pieces: Sequence[str]) -> list[list[str]]:
-    """Pieces in groups, one for each word. The last word may be cut, and then has no `</w>`."""
+    """The pieces of each word. The last word may be cut, and then it has no `</w>`."""
     words: list[list[str]] = [[]]
     for piece in pieces:
         words[-1].append(piece)
@@ -113,11 +114,11 @@ def split_words(pieces: Sequence[str]) -> list[list[str]]:
 
 
 def word_text(word: Sequence[str]) -> str:
-    """The pieces of one word as a person writes it, in lower case."""
+    """The text of one word's pieces, in lower case."""
     letters = "".join(word).removesuffix(END)
     try:
         return _as_bytes(letters).decode()
-    except (KeyError, UnicodeDecodeError):  # an added token is plain text; a word may be cut inside a character
+    except (KeyError, UnicodeDecodeError):  # an added token is plain text; a word may end inside a character
         return letters
 
 
@@ -127,7 +128,7 @@ def pieces_text(pieces: Sequence[str]) -> str:
 
 
 def piece_labels(pieces: Sequence[str]) -> list[str]:
-    """A name for each piece: the characters that begin in it, or "…" if it only continues one."""
+    """A label for each piece: the characters that begin in it, or "…" if it only continues a character."""
     return [label for word in split_words(pieces) for label in _labels_of(word)]
 
 
@@ -136,11 +137,11 @@ def _labels_of(word: Sequence[str]) -> list[str]:
     whole = word_text(word)
     if whole == "".join(letters):  # plain letters, the common case
         return letters
-    # how many bytes the characters before each position take: a character belongs to the piece where it begins
-    begins, at = [], 0
+    # the byte at which each character begins: the character belongs to the piece with this byte
+    begins, position = [], 0
     for character in whole:
-        begins.append(at)
-        at += len(character.encode())
+        begins.append(position)
+        position += len(character.encode())
     labels, start = [], 0
     for part in letters:
         stop = start + len(part)  # one letter stands for one byte
@@ -157,29 +158,27 @@ def _as_bytes(letters: str) -> bytes:
 
 
 def load_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder: tokenizer.json, or vocab.json with merges.txt; and the tokens added to it.
+    """The tokenizer in a folder: tokenizer.json, or vocab.json with merges.txt; and the added tokens.
 
-    CheckpointError where a file is absent or damaged.
+    CheckpointError if a file is missing or damaged.
     """
     try:
         vocab, merges, added = _read_files(folder)
         return Tokenizer(vocab, merges, added.values())
-    except CheckpointError as error:
-        raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
-    except Exception as error:  # the library's own, which all are plain Exceptions
+    except Exception as error:  # besides CheckpointError: the library's errors, which are plain Exceptions
         raise CheckpointError(f"the tokenizer in {folder} cannot be read: {error}") from error
 
 
 def _read_files(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], dict[str, Added]]:
     """(vocabulary, merges, added tokens)"""
-    whole = folder / "tokenizer.json"  # all that transformers 5 writes
-    if whole.exists():
-        content = read_json(whole)
+    single = folder / "tokenizer.json"  # the only file that transformers 5 writes
+    if single.exists():
+        content = read_json(single)
         model = content.get("model")
         if not isinstance(model, dict):
-            raise CheckpointError(f"{whole} has no model")
-        vocab, merges = _vocabulary(whole, model.get("vocab")), _merges(whole, model.get("merges"))
-        added = _added(whole, content.get("added_tokens") or [])
+            raise CheckpointError(f"{single} has no model")
+        vocab, merges = _vocabulary(single, model.get("vocab")), _merges(single, model.get("merges"))
+        added = _added(single, content.get("added_tokens") or [])
     else:
         absent = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
         if absent:
@@ -188,7 +187,7 @@ def _read_files(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], di
         lines = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
         merges = _merges(folder / "merges.txt", [line for line in lines if line and not line.startswith("#version")])
         added = {t: Added(t, vocab[t], False, False, False, False) for t in (SOT, EOT) if t in vocab}
-    # two more places where transformers 4 kept tokens that a user added
+    # transformers 4 also stored added tokens in these two files
     decoder = _optional(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict):
         raise CheckpointError(f"added_tokens_decoder in {folder / 'tokenizer_config.json'} is no mapping")
@@ -215,7 +214,7 @@ def _vocabulary(file: Path, vocab: Any) -> dict[str, int]:
 
 
 def _merges(file: Path, merges: Any) -> list[tuple[str, str]]:
-    """Two spellings: "a b" and ["a", "b"]."""
+    """Pairs of pieces. A file may write them as "a b" or as ["a", "b"]."""
     pairs = [tuple(m.split()) if isinstance(m, str) else m for m in merges] if isinstance(merges, list) else None
     good = pairs is not None and len(pairs) <= MOST and all(_is_pair(pair) for pair in pairs)
     if pairs is None or not good:
@@ -224,7 +223,7 @@ def _merges(file: Path, merges: Any) -> list[tuple[str, str]]:
 
 
 def _added(file: Path, entries: Any) -> dict[str, Added]:
-    """Added tokens by their content. Flags that a file leaves out have the library's defaults."""
+    """Content -> added token. Flags that are not in the file have the library's defaults."""
     added: dict[str, Added] = {}
     for entry in entries if isinstance(entries, list) else [entries]:
         content, number = (entry.get("content"), entry.get("id")) if isinstance(entry, dict) else (None, None)
@@ -236,8 +235,8 @@ def _added(file: Path, entries: Any) -> dict[str, Added]:
     return added
 
 
-def _is_id(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MOST
+def _is_id(value: Any) -> bool:
+    return is_whole(value) and 0 <= value < MOST
 
 
 def _is_pair(value: object) -> bool:

@@ -1,8 +1,8 @@
-"""A pickle read as data: no name that it holds is looked up, and no function is called.
+"""Reads a pickle as data: no function or class that it names is looked up or called.
 
-A pickle is a small program for a machine with a stack, which puts objects together. Python's own machine calls what
-the program names, so a checkpoint from a stranger can run anything. The machine here knows the instructions that
-torch.save writes, and where the program calls a function it only notes which one, and with what.
+A pickle is a small program for a machine with a stack, which builds objects. Python's machine calls the functions that
+the program names, so a stranger's checkpoint can run anything. The machine here knows only the instructions that
+torch.save writes. Instead of calling a function, it notes the function's name and its arguments.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any, NamedTuple
 
-MOST = 2_000_000  # instructions of a pickle; SD v1.4's file with the trainer's state has some 10^5
+MOST = 2_000_000  # instructions of a pickle; SD v1.4's file with the state of its training has about 10^5
 
 
 class UnknownInstruction(ValueError):
@@ -28,7 +28,7 @@ class Name:
 
 @dataclass(eq=False)
 class Call:
-    """What a function or class would have made. `entries` and `state` were put into the object afterwards."""
+    """The object that a function or class would have made. `entries` and `state` were added to it later."""
 
     function: str
     args: tuple[Any, ...]
@@ -38,9 +38,9 @@ class Call:
 
 @dataclass(eq=False)
 class Elsewhere:
-    """Something that the file keeps outside the pickle: torch.save does so with the tensors' numbers."""
+    """A reference to something outside the pickle: torch.save stores the numbers of tensors there."""
 
-    place: Any
+    reference: Any
 
 
 _VALUES = {"BINUNICODE", "BINSTRING", "SHORT_BINSTRING", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT"}
@@ -60,7 +60,7 @@ class _Machine:
         self.names: set[str] = set()
         self.elsewhere: list[Elsewhere] = []
         self.stack: list[Any] = []
-        self._below: list[list[Any]] = []  # the stacks under each mark
+        self._below: list[list[Any]] = []  # the stack under each mark
         self._memo: dict[int, Any] = {}
 
     def step(self, opcode: str, argument: Any) -> None:
@@ -93,12 +93,12 @@ class _Machine:
         elif opcode in ("REDUCE", "NEWOBJ"):
             args, function = stack.pop(), stack.pop()
             if not isinstance(function, Name) or not isinstance(args, tuple):
-                raise ValueError("a call of something that is no function")
+                raise ValueError("a call of something that is not a function")
             stack.append(Call(function.name, args))
         elif opcode == "BUILD":
             state = stack.pop()
             if not isinstance(stack[-1], Call):
-                raise ValueError("a state for something that has none")
+                raise ValueError("a state for something that cannot have one")
             stack[-1].state = state
         elif opcode == "BINPERSID":
             stack.append(Elsewhere(stack.pop()))
@@ -111,33 +111,33 @@ class _Machine:
         return items
 
     def _fill(self, opcode: str, items: list[Any]) -> None:
-        """Into the list or mapping on top of the stack. Of a mapping, what has a text as its key is kept.
+        """Adds items to the list or mapping on top of the stack. In a mapping, only entries with a string as key count.
 
-        A key is hashed: of a tuple in a tuple in … a million times, the interpreter would run out of stack.
+        Other keys are dropped before they are hashed: a million nested tuples would overflow the interpreter's stack.
         """
         target = self.stack[-1]
         if opcode == "APPEND":
             if isinstance(target, list):
                 target += items
             elif not isinstance(target, Call):
-                raise ValueError("an item for something that is no list")
+                raise ValueError("an item for something that is not a list")
             return
         if not isinstance(target, dict | Call) or len(items) % 2:
-            raise ValueError("an entry for something that is no mapping")
+            raise ValueError("an entry for something that is not a mapping")
         pairs = zip(items[::2], items[1::2], strict=True)
         entries(target).update({key: value for key, value in pairs if isinstance(key, str)})
 
 
 class Pickle(NamedTuple):
     content: Any
-    names: set[str]  # of all classes and functions
+    names: set[str]  # of all classes and functions in it
     elsewhere: list[Elsewhere]
 
 
 def read(file: IO[bytes]) -> Pickle:
-    """One pickle; the file stands behind it afterwards.
+    """Reads one pickle; the file's position is then after it.
 
-    Raises UnknownInstruction, or another ValueError, IndexError or KeyError if the pickle is damaged.
+    UnknownInstruction, or another ValueError, IndexError or KeyError, if the pickle is damaged.
     """
     machine = _Machine()
     for count, (opcode, argument, _position) in enumerate(pickletools.genops(file)):
@@ -148,6 +148,6 @@ def read(file: IO[bytes]) -> Pickle:
 
 
 def entries(value: Any) -> dict[str, Any]:
-    """Of a dict, or of a class that is filled as a dict is. None of anything else."""
+    """The entries of a dict, or of an object that is filled like a dict. Empty for anything else."""
     found = value.entries if isinstance(value, Call) else value
     return found if isinstance(found, dict) else {}

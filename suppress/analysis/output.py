@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.base.arguments import output_path
-from minisd.base.outputs import slug, write_text
+from minisd.base.outputs import output_path, slug, write_text
 
 
 def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite: bool) -> Path:

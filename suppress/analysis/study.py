@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import StableDiffusion
+from minisd.base.arguments import check_progress, check_settings, pair
 from minisd.picture import to_pil
-from minisd.pipeline import check_model, check_progress, check_settings, pair
+from minisd.pipeline import check_model
 
 from ..edits.spectrum import soft_weight
 from ..job import default_settings
@@ -96,7 +97,7 @@ class Study:
 
     def _steps(self, ctx: Tensor, z: Tensor, first: int) -> Iterable[Tensor]:
         s = self.settings
-        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, first=first)
+        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, start_step=first)
         for _i, _t, z in self.progress(loop, total=s.steps - first) if self.progress else loop:
             yield z
 

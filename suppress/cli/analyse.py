@@ -122,7 +122,7 @@ def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) 
 
 
 def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters: str) -> None:
-    from minisd.picture import save
+    from minisd.base.picture_files import save_png
 
     from ..analysis.figures import can_draw, to_image
     from ..analysis.output import files, write_csv
@@ -133,7 +133,7 @@ def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters:
     write_csv(table, findings.rows)
     if can_draw():
         picture = to_image(analysis.draw(findings, f"{prompt!r}: {analysis.about} ({analysis.source})"))
-        save(picture, figure, parameters)
+        save_png(picture, figure, parameters)
 
 
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:

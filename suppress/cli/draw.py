@@ -9,9 +9,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from minisd import StableDiffusion, UserError
+from minisd.base.arguments import pair
 from minisd.base.outputs import check_out
 from minisd.cli import options
-from minisd.pipeline import pair
 
 from ..engine import find_engine
 from ..job import default_settings, run

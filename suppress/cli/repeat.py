@@ -88,7 +88,7 @@ def fill_from(args: argparse.Namespace) -> list[str]:
     if args.remove is None and args.strengthen is None:
         found |= {"remove": targets.get("Suppress"), "strengthen": targets.get("Strengthen")}
     repeat.fill(args, found)
-    repeat.tell_left_aside(path, fields, (*USED, *ABOUT))
+    repeat.warn_ignored(path, fields, (*USED, *ABOUT))
     if args.engine not in (None, *ENGINES):
         raise UserError(f"{path} was drawn with the engine {args.engine!r}; there is {', '.join(ENGINES)}: --engine")
     same = bool(args.strengthen) == ("Strengthen" in targets)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.base.arguments import is_finite, is_number, output_path, shown
-from minisd.base.outputs import write_file
+from minisd.base.arguments import is_finite, is_number, shown
+from minisd.base.outputs import output_path, write_file
 
 from ..protocol import Method
 from .cases import Case

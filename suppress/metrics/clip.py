@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from minisd.config import LAYERS, TextConfig, config_reader, read_activation
-from minisd.loading.files import open_weights
-from minisd.loading.source import read_json
+from minisd.base.inputs import read_json
+from minisd.config import TextConfig
+from minisd.loading.config_files import LAYERS, activation, field_reader, text_config
+from minisd.loading.weight_files import open_weights
 from minisd.text import Encoder, TextEncoder
 
 from .unavailable import Unavailable
@@ -38,16 +39,16 @@ class VisionConfig:
     @classmethod
     def from_dict(cls, config: Mapping[str, Any], file: str) -> VisionConfig:
         """Read the `vision_config` of a CLIP's config.json."""
-        read = config_reader(file, config)
+        field = field_reader(file, config)
         return cls(
-            dim=read("hidden_size", cls.dim),
-            hidden=read("intermediate_size", cls.hidden),
-            layers=read("num_hidden_layers", cls.layers, most=LAYERS),
-            heads=read("num_attention_heads", cls.heads),
-            image_size=read("image_size", cls.image_size),
-            patch_size=read("patch_size", cls.patch_size),
-            activation=read_activation(file, config),
-            eps=read("layer_norm_eps", cls.eps),
+            dim=field("hidden_size", cls.dim),
+            hidden=field("intermediate_size", cls.hidden),
+            layers=field("num_hidden_layers", cls.layers, most=LAYERS),
+            heads=field("num_attention_heads", cls.heads),
+            image_size=field("image_size", cls.image_size),
+            patch_size=field("patch_size", cls.patch_size),
+            activation=activation(file, config),
+            eps=field("layer_norm_eps", cls.eps),
         )
 
 
@@ -111,9 +112,9 @@ def load_clip(folder: Path) -> Clip:
             raise Unavailable(f"{file} has no {name}")
     with torch.device("meta"):
         clip = Clip(
-            TextConfig.from_dict(config["text_config"], f"{file}: text_config"),
+            text_config(config["text_config"], f"{file}: text_config"),
             VisionConfig.from_dict(config["vision_config"], f"{file}: vision_config"),
-            config_reader(str(file), config)("projection_dim", 512),
+            field_reader(str(file), config)("projection_dim", 512),
         )
     weights = open_weights(folder / "model.safetensors")
     expected = {key: tuple(value.shape) for key, value in clip.state_dict().items()}

@@ -15,9 +15,9 @@ from PIL import Image
 from torch import Tensor
 
 from minisd import CheckpointError, StableDiffusion
-from minisd.cli.fetch import fetch
+from minisd.base.inputs import read_json
 from minisd.config import CONTEXT
-from minisd.loading.source import read_json
+from minisd.loading.manifest import fetch
 from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from minisd import StableDiffusion
-from minisd.loading.source import check_regular
+from minisd.base.inputs import check_regular
 from minisd.picture import from_pil
 
 from .unavailable import Unavailable, reading

@@ -15,8 +15,9 @@ from PIL import Image
 
 from minisd import StableDiffusion, UserError
 from minisd.base.outputs import slug, utf8, write_output
+from minisd.base.picture_files import png_writer
 from minisd.cli import options, parameters
-from minisd.picture import overlay, png, sheet
+from minisd.picture import overlay, sheet
 
 from ..cli.repeat import suppress_fields
 from ..job import Result, default_settings, join
@@ -112,7 +113,7 @@ class Report:
         text = self._parameters(done, done[0].drawn)
         # from the second time on, the name is our own
         overwrite = self.args.overwrite or self.path is not None
-        files = {".png": png(picture, text), ".json": utf8(content)}
+        files = {".png": png_writer(picture, text), ".json": utf8(content)}
         self.path = write_output(files, self.path or self.out, stem, overwrite)
 
     def _parameters(self, rows: Sequence[Row], count: int) -> str:
@@ -172,10 +173,10 @@ class Report:
             fields = self._original_fields(row, seed, picture.size)
             if k == 0:
                 text = parameters.to_text(self.request.prompt, "", fields)
-                write_output({".png": png(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
+                write_output({".png": png_writer(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
             fields |= suppress_fields(self.args, self.request, [(row.name, row.settings)], [seed])
             text = parameters.to_text(self.request.prompt, "", fields)
-            write_output({".png": png(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
+            write_output({".png": png_writer(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
 
     def _draw_sheet(self, rows: Sequence[Row]) -> Image.Image:
         """A row a method, a column a seed; the originals on top. Labels: the first target's DetScore, and the row's."""

@@ -1,4 +1,4 @@
-"""How near two tensors or two pictures are."""
+"""How close two tensors or two pictures are."""
 
 import math
 
@@ -10,12 +10,12 @@ def relative_error(a, b):
 
 
 def levels_apart(a, b):
-    """The greatest difference of two pictures, of 255."""
+    """The largest difference between two pictures, in levels of 255."""
     return abs(_pixels(a) - _pixels(b)).max()
 
 
 def psnr(a, b):
-    """Of two pictures, in dB."""
+    """The PSNR of two pictures, in dB."""
     return 10 * math.log10(255**2 / np.square(_pixels(a) - _pixels(b)).mean())
 
 

@@ -1,4 +1,4 @@
-"""Lets the tests below import their helpers (closeness.py, loading/checkpoints.py): importlib mode adds no folder."""
+"""Lets the tests import their helpers (closeness.py, loading/checkpoints.py): importlib mode adds no folder."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The noise schedule and the DDIM step: numbers by hand, and what must hold for all numbers."""
+"""The noise schedule and the DDIM step: numbers computed by hand, and properties for all numbers."""
 
 import math
 
@@ -13,7 +13,7 @@ from minisd import ScheduleConfig, UserError, ddim
 pytestmark = pytest.mark.quick
 
 SD = ScheduleConfig()
-alphas = st.floats(0.004, 1.0)  # ᾱ runs from 0.9992 down to 0.0047
+alphas = st.floats(0.004, 1.0)  # ᾱ falls from 0.9992 to 0.0047
 values = st.lists(st.floats(-10, 10), min_size=3, max_size=3).map(lambda v: torch.tensor(v, dtype=torch.float64))
 
 
@@ -68,7 +68,7 @@ def test_a_schedule_falls_from_noise_to_picture(steps):
     table = ddim.alpha_bar(SD).tolist()
     assert schedule.alpha[:-1] == [table[t] for t in schedule.t]
     assert all(a < b for a, b in zip(schedule.alpha, schedule.alpha[1:], strict=False))
-    assert schedule.alpha[-1] == table[0]  # and not 1: SD's set_alpha_to_one is false
+    assert schedule.alpha[-1] == table[0]  # not 1: SD's set_alpha_to_one is false
 
 
 def test_the_last_alpha_may_be_one():

@@ -1,4 +1,4 @@
-"""`generate`: one seed is one image, sizes, pictures to start from, and settings that are refused."""
+"""`generate`: one image per seed, sizes, pictures to start from, and settings that are refused."""
 
 import math
 
@@ -8,15 +8,15 @@ import torch
 from closeness import levels_apart, psnr
 
 from minisd import UserError
+from minisd.base.arguments import check_settings, pair
 from minisd.picture import to_pil
-from minisd.pipeline import check_settings, pair
 
 MAN = "a man without glasses"
 
 
 @pytest.fixture(scope="module")
 def man(sd):
-    """A picture of seed 0 in enough steps to be one."""
+    """A picture of seed 0, with enough steps for a clear picture."""
     return sd.generate(MAN, steps=10)[0]
 
 
@@ -61,7 +61,7 @@ def test_prompts_and_seeds_are_paired(sd):
 
 @pytest.mark.parametrize(("prompt", "seed"), [(["a", "b"], [1, 2, 3]), ([], 1), ("a", []), ([], []), ([], [1, 2])])
 def test_prompts_and_seeds_that_make_no_pairs_are_refused(prompt, seed):
-    with pytest.raises(UserError, match=r"\d prompts and \d seeds; expected as many of each"):
+    with pytest.raises(UserError, match=r"\d prompts and \d seeds; expected the same number of both"):
         pair(prompt, seed)
 
 
@@ -86,13 +86,13 @@ def test_noise_is_the_documented_one(sd, seed):
 
 
 def test_of_a_seed_the_lower_32_bits_are_read(sd):
-    """PyTorch's doing; it is told because two seeds of 64 bits may give one picture."""
+    """This is PyTorch's behaviour. `noise` documents it, since two seeds of 64 bits may give the same picture."""
     assert torch.equal(*sd.noise([5, 5 + 2**32], 64, 64))
     assert not torch.equal(*sd.noise([5, 6], 64, 64))
 
 
 def test_any_seed_of_other_programs_is_told(sd):
-    with pytest.raises(UserError, match=r"seed -1; .*take -1 for any, leave the seed away or choose one"):
+    with pytest.raises(UserError, match=r"seed -1; .*take -1 for any seed, here leave the seed out or choose one"):
         sd.generate("a man", -1)
 
 

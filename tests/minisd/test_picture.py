@@ -1,6 +1,4 @@
-"""Pictures there and back, sheets and overlays, and what is read from files."""
-
-import os
+"""Tensors to pictures and back, overlays, sheets."""
 
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minisd import UserError, picture
+from minisd.base.picture_files import open_picture
 
 pytestmark = pytest.mark.quick
 
@@ -70,7 +69,7 @@ def test_pictures_of_other_modes_are_read_as_rgb(mode):
     assert torch.equal(x, torch.ones(1, 3, 4, 4))
 
 
-RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; of 8 bits it has each level once
+RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; it has each level of 8 bits once
 
 
 @pytest.mark.parametrize(
@@ -87,7 +86,7 @@ RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; of 8 bits it has each leve
 @pytest.mark.filterwarnings("ignore:the picture holds numbers")
 def test_grey_of_more_than_eight_bits_keeps_its_levels(tmp_path, values, mode):
     Image.fromarray(values[None]).save(tmp_path / "grey.tiff")
-    image = picture.open_picture(tmp_path / "grey.tiff")
+    image = open_picture(tmp_path / "grey.tiff")
     assert image.mode == mode
     assert np.array_equal(np.asarray(picture.to_rgb(image))[0], np.arange(256)[:, None].repeat(3, axis=1))
     assert torch.equal(picture.from_pil(image), picture.from_pil(picture.to_rgb(image)))
@@ -95,7 +94,7 @@ def test_grey_of_more_than_eight_bits_keeps_its_levels(tmp_path, values, mode):
 
 def test_a_dark_picture_of_16_bits_stays_dark(tmp_path):
     Image.fromarray(np.full((2, 2), 200, dtype=np.uint16)).save(tmp_path / "dark.png")
-    assert np.asarray(picture.to_rgb(picture.open_picture(tmp_path / "dark.png"))).max() == 1
+    assert np.asarray(picture.to_rgb(open_picture(tmp_path / "dark.png"))).max() == 1
 
 
 def test_numbers_whose_range_is_taken_from_them_are_told():
@@ -113,7 +112,7 @@ def test_numbers_that_say_no_range_are_refused(values):
 
 
 def cut_out(mode):
-    """Left transparent over black, right opaque red (white in grey modes)."""
+    """The left part is transparent, over black; the right part is opaque red (white in grey modes)."""
     if mode == "tRNS":
         image = Image.new("RGB", (4, 4), "red")
         image.paste((0, 0, 7), (0, 0, 2, 4))
@@ -132,7 +131,7 @@ def cut_out(mode):
 def test_transparent_pictures_are_laid_on_white(mode):
     image = cut_out(mode)
     assert image.has_transparency_data
-    with pytest.warns(UserWarning, match="transparent in places; it is laid on white"):
+    with pytest.warns(UserWarning, match="transparent parts; they are laid on white"):
         levels = np.asarray(picture.to_rgb(image))
     assert (levels[:, :2] == 255).all()
     right = {"I;16": 255, "LA": 76}.get(mode, (255, 0, 0))
@@ -167,7 +166,7 @@ def test_an_overlay_is_bright_where_the_map_is_high():
     assert drawn.size == (64, 32)
     grey = np.asarray(drawn.convert("L"), dtype=int)
     assert grey[-1, 0] > grey[0, -1] + 80
-    # with a span of ten times the map's, nothing is bright
+    # the span is ten times that of the map, so nothing is bright
     dim = picture.overlay(Image.new("RGB", (64, 32), "grey"), heat, span=(0, 20))
     assert np.asarray(dim.convert("L")).max() < grey[-1, 0] - 80
 
@@ -179,105 +178,22 @@ def test_an_even_map_can_be_overlaid():
 
 def test_a_sheet_holds_its_pictures_in_rows():
     rows = [[Image.new("RGB", (30, 20), "red"), Image.new("RGB", (30, 20), "blue")], [Image.new("RGB", (10, 20))]]
-    plain = picture.sheet(rows, gap=5)
-    assert plain.size == (2 * 35 + 5, 2 * 25 + 5)
-    assert plain.getpixel((6, 6)) == (255, 0, 0)
-    assert plain.getpixel((41, 6)) == (0, 0, 255)
-    assert plain.getpixel((6, 31)) == (0, 0, 0)
+    plain = picture.sheet(rows)
+    assert plain.size == (2 * 34 + 4, 2 * 24 + 4)
+    assert plain.getpixel((5, 5)) == (255, 0, 0)
+    assert plain.getpixel((39, 5)) == (0, 0, 255)
+    assert plain.getpixel((5, 29)) == (0, 0, 0)
     labels = [["red", "a label much too long for its picture"], ["black"]]
-    labelled = picture.sheet(rows, labels, gap=5)
+    labelled = picture.sheet(rows, labels)
     assert labelled.height > plain.height
     assert labelled.width == plain.width
-    under = np.asarray(labelled.convert("L"))[26:40, :35]
+    under = np.asarray(labelled.convert("L"))[25:39, :34]
     assert under.min() < 128  # letters
-
-
-# ---------------------------------------------------------------------- files
-
-
-def test_a_picture_is_saved_with_its_parameters(tmp_path):
-    image, path = noise(9, 7), tmp_path / "x.png"
-    assert picture.save(image, path, "a man\nSteps: 5") == path
-    read = picture.open_picture(path)
-    assert np.array_equal(np.asarray(read), np.asarray(image))
-    assert read.info["parameters"] == "a man\nSteps: 5"
-    assert os.listdir(tmp_path) == ["x.png"]
-    picture.save(image, tmp_path / "plain.png")
-    assert "parameters" not in picture.open_picture(tmp_path / "plain.png").info
-
-
-def test_a_save_that_fails_leaves_no_file(tmp_path):
-    with pytest.raises(OSError, match="cannot write mode F"):
-        picture.save(Image.new("F", (4, 4)), tmp_path / "x.png")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_picture_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"nothing\.png': there is no such file"):
-        picture.open_picture(tmp_path / "nothing.png")
-
-
-def test_files_that_are_no_pictures_are_named(tmp_path):
-    (tmp_path / "text.png").write_text("a man without glasses")
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "program.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
-    os.mkfifo(tmp_path / "pipe.png")  # which a reader waits for
-    for name in ("text.png", "empty.png", ".", "program.png", "pipe.png", "nul\0.png"):
-        with pytest.raises(UserError, match="is not a picture that can be read"):
-            picture.open_picture(tmp_path / name)
-
-
-def test_a_file_cut_short_anywhere_is_no_picture(tmp_path):
-    whole = picture.save(noise(32, 32), tmp_path / "x.png", "a man\nSteps: 5").read_bytes()
-    for length in (*range(0, 120), *range(120, len(whole) - 16, 97)):
-        (tmp_path / "cut.png").write_bytes(whole[:length])
-        with pytest.raises(UserError, match="is not a picture"):
-            picture.open_picture(tmp_path / "cut.png")
-
-
-@given(st.integers(8, 150), st.integers(0, 255))
-def test_a_damaged_file_is_a_picture_or_a_user_error(tmp_path_factory, at, byte):
-    folder = tmp_path_factory.getbasetemp()
-    whole = bytearray(picture.save(noise(8, 8), folder / "whole.png", "a man\nSteps: 5").read_bytes())
-    whole[at] = byte
-    (folder / "damaged.png").write_bytes(whole)
-    try:
-        assert picture.open_picture(folder / "damaged.png").size == (8, 8)
-    except UserError as error:
-        assert "damaged.png" in str(error)
-
-
-def test_a_photograph_is_turned_upright(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: held a quarter turn to the left
-    image = Image.new("RGB", (40, 20), "black")
-    image.paste("white", (0, 0, 20, 20))
-    image.save(tmp_path / "photo.jpg", exif=exif)
-    read = picture.open_picture(tmp_path / "photo.jpg")
-    assert read.size == (20, 40)
-    assert read.getpixel((10, 5)) == (255, 255, 255)
-    assert read.getpixel((10, 35)) == (0, 0, 0)
-
-
-@pytest.mark.parametrize("ending", ["gif", "png", "webp", "tiff"])
-def test_of_several_pictures_in_a_file_the_first_is_taken_and_told(tmp_path, ending):
-    path = tmp_path / f"x.{ending}"
-    Image.new("RGB", (4, 4), "white").save(path, save_all=True, append_images=[Image.new("RGB", (4, 4), "black")])
-    with pytest.warns(UserWarning, match=rf"x\.{ending}' holds several pictures; the first is taken"):
-        image = picture.open_picture(path)
-    assert (np.asarray(picture.to_rgb(image)) == 255).all()
-
-
-@pytest.mark.filterwarnings("error")
-def test_a_photograph_with_a_preview_is_one_picture(tmp_path):
-    main, preview = Image.new("RGB", (8, 8), "white"), Image.new("RGB", (4, 4))
-    main.save(tmp_path / "photo.jpg", format="MPO", save_all=True, append_images=[preview])
-    assert picture.open_picture(tmp_path / "photo.jpg").size == (8, 8)
 
 
 @pytest.mark.parametrize("size", [11, 14, 36])
 def test_labels_escape_what_the_font_does_not_have(size):
-    """Two words that the font cannot draw would otherwise be the same boxes."""
+    """Without escapes, all words that the font cannot draw would look the same."""
     from PIL import ImageFont
 
     from minisd.picture import _drawable

@@ -1,4 +1,4 @@
-"""The way from prompt to picture, part by part and against diffusers."""
+"""From prompt to picture: each part, and the whole against diffusers."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def prompts():
 
 @pytest.fixture(scope="module")
 def man(sd):
-    """A picture of seed 0 in enough steps to be one."""
+    """A picture of seed 0, with enough steps for a clear picture."""
     return sd.generate(MAN, steps=10)[0]
 
 
@@ -34,7 +34,7 @@ def man(sd):
 
 
 def test_the_text_encoder_is_that_of_diffusers(sd, goldens, prompts):
-    with pytest.warns(UserWarning, match="75 fit"):  # the last prompt is meant to be too long
+    with pytest.warns(UserWarning, match="75 fit"):  # the last prompt is too long on purpose
         ids, ctx = sd.token_ids(prompts), sd.encode_text(prompts)
     assert torch.equal(ids, goldens["text.input_ids"])
     assert relative_error(ctx, goldens["text.last_hidden"]) < 1e-4
@@ -128,7 +128,7 @@ def test_guidance_is_the_formula(sd, goldens):
 def test_sampling_may_begin_at_a_later_step(sd, goldens):
     uncond, ctx = goldens["text.last_hidden"][:2].split(1)
     middle = goldens["ddim.latents_every5"][2:3]  # after 15 steps
-    steps = list(sd.sample(ctx, uncond, middle, steps=20, first=15))
+    steps = list(sd.sample(ctx, uncond, middle, steps=20, start_step=15))
     assert [i for i, _, _ in steps] == [15, 16, 17, 18, 19]
     assert relative_error(steps[-1][2], goldens["ddim.latents"]) < 1e-4
 
@@ -194,7 +194,7 @@ def test_latents_that_are_not_finite_say_what_to_do(sd, goldens):
     with pytest.raises(UserError, match=r"NaN or infinity in the latents.*lower the guidance"):
         sd.decode(z)
     with pytest.raises(UserError, match="NaN or infinity in the decoded picture"):
-        sd.decode(goldens["vae.z"] * 1e37)  # finite, and too large for the VAE
+        sd.decode(goldens["vae.z"] * 1e37)  # finite, but too large for the VAE
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -211,9 +211,9 @@ def test_no_one_is_told_to_take_the_dtype_in_use(sd, goldens, dtype):
 
 
 def test_half_precision_is_close_and_its_latents_stay_float32(sd):
-    """A small picture: a CPU without bfloat16 takes half a minute for one of 128 pixels.
+    """The picture is small: a CPU without bfloat16 takes half a minute for 128 pixels.
 
-    What is compared is one pass of each network: over several steps of so small a picture, rounding grows.
+    One pass of each network is compared: over several steps of such a small picture, rounding errors grow.
     """
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     assert half.dtype == half.encode_text(MAN).dtype == torch.bfloat16

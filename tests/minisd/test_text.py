@@ -1,4 +1,4 @@
-"""The text encoder by hand, against transformers' CLIPTextModel on the same weights."""
+"""The text encoder, compared with transformers' CLIPTextModel on the same weights."""
 
 import json
 import os
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import minisd
 from minisd import CheckpointError, UserError
 from minisd.config import TextConfig
+from minisd.loading.config_files import text_config
 from minisd.text import TextEncoder
 
 PROMPTS = ["a man without glasses", "", "a woman with a hat and a beard, as a pencil sketch"]
@@ -38,7 +39,7 @@ def test_float16_is_as_close_as_transformers_in_float16(sd):
     theirs = references(TINY / "text_encoder", torch.float16)(input_ids=sd.token_ids(PROMPTS)).last_hidden_state
     ours = half.encode_text(PROMPTS)
     assert ours.dtype == torch.float16
-    # half precision rounds both: the distance to float32 must be of the same size, and both equal to rounding
+    # half precision rounds both: their distances to float32 must be similar, and they must be equal to rounding
     assert (ours.float() - exact).abs().max() < 1.5 * (theirs.float() - exact).abs().max()
     assert (ours.float() - theirs.float()).norm() / exact.norm() < 2e-3
 
@@ -46,13 +47,13 @@ def test_float16_is_as_close_as_transformers_in_float16(sd):
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_vit_l_14_with_random_weights(dtype):
-    """The text encoder of SD v1.4 in its full size: 12 layers of width 768."""
+    """The text encoder of SD v1.4 in full size: 12 layers of width 768."""
     from transformers import CLIPTextConfig, CLIPTextModel
 
     torch.manual_seed(0)
     theirs = CLIPTextModel(CLIPTextConfig(**V1_4["text_encoder"])).to(dtype).eval()
     state = {k.removeprefix("text_model."): t for k, t in theirs.state_dict().items() if "position_ids" not in k}
-    ours = TextEncoder(TextConfig.from_dict(V1_4["text_encoder"]))
+    ours = TextEncoder(text_config(V1_4["text_encoder"]))
     ours.load_state_dict(state, strict=True, assign=True)
     ids = torch.randint(0, 49406, (2, 77), generator=torch.Generator().manual_seed(1))
     want = theirs(input_ids=ids).last_hidden_state.float()
@@ -62,7 +63,7 @@ def test_vit_l_14_with_random_weights(dtype):
 
 @torch.no_grad()
 def test_hidden_positions_are_a_mask_in_transformers(sd):
-    """Inside every layer no token reads them; the causal mask stays."""
+    """No token reads them in any layer. The causal mask stays."""
     ids = sd.token_ids(PROMPTS)
     mask = torch.ones_like(ids)
     mask[:, [2, 4]] = 0
@@ -85,7 +86,7 @@ def test_gelu_of_later_clips():
     fields = sizes | {"vocab_size": 20, "hidden_act": "gelu"}
     torch.manual_seed(0)
     theirs = CLIPTextModel(CLIPTextConfig(**fields, bos_token_id=0, eos_token_id=1)).eval()
-    ours = TextEncoder(TextConfig.from_dict(fields))
+    ours = TextEncoder(text_config(fields))
     ours.load_state_dict(
         {k.removeprefix("text_model."): t for k, t in theirs.state_dict().items() if "position_ids" not in k}
     )
@@ -100,14 +101,14 @@ def test_gelu_of_later_clips():
 def test_absent_fields_have_the_defaults_of_the_library_that_wrote_them():
     from transformers import CLIPTextConfig
 
-    theirs, ours = CLIPTextConfig(), TextConfig.from_dict({})
+    theirs, ours = CLIPTextConfig(), text_config({})
     assert (ours.dim, ours.heads, ours.layers) == (theirs.hidden_size, theirs.num_attention_heads, 12)
     assert (ours.hidden, ours.vocab_size, ours.eps) == (theirs.intermediate_size, theirs.vocab_size, 1e-5)
     assert (ours.positions, ours.activation) == (theirs.max_position_embeddings, theirs.hidden_act)
-    assert TextConfig() == TextConfig.from_dict(V1_4["text_encoder"])
+    assert TextConfig() == text_config(V1_4["text_encoder"])
 
 
-# fields that transformers' configs act upon: names of other code, other packages, other sizes
+# fields with an effect in transformers: names of code, of packages, and sizes
 HOSTILE = {
     "attn_implementation": "somebody/kernel",
     "_attn_implementation": "somebody/kernel",
@@ -131,7 +132,7 @@ print(sorted({name.split(".")[0] for name in sys.modules} & {"transformers", "ke
 
 
 def test_no_code_and_no_network_from_a_config(sd, tmp_path):
-    """Fields that name code, kernels or packages are not looked at, and nothing is asked of the network."""
+    """Fields that name code, kernels or packages have no effect, and nothing is downloaded."""
     folder = tiny_folder(tmp_path / "model")
     change_json(folder / "text_encoder" / "config.json", **HOSTILE)
     change_json(folder / "tokenizer" / "tokenizer_config.json", auto_map={"AutoTokenizer": ["code.T", None]})
@@ -171,6 +172,6 @@ values = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
 @given(st.dictionaries(st.sampled_from(sorted(V1_4["text_encoder"])), values, max_size=8))
 def test_any_value_is_read_or_refused(fields):
     try:
-        TextConfig.from_dict(V1_4["text_encoder"] | fields)
+        text_config(V1_4["text_encoder"] | fields)
     except CheckpointError as error:
         assert "text_encoder/config.json" in str(error)

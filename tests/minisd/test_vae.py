@@ -1,4 +1,4 @@
-"""The autoencoder against diffusers, both ways."""
+"""The autoencoder compared with diffusers: encoding and decoding."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from minisd import UserError
 
 
 def reflected(x):
-    """128×128 pixels padded to 136×200, as the goldens have it."""
+    """128×128 pixels, padded to 136×200 like the goldens."""
     return torch.nn.functional.pad(x, (36, 36, 4, 4), mode="reflect")
 
 
@@ -20,7 +20,7 @@ def test_encode_is_that_of_diffusers(sd, goldens):
 def test_decode_is_that_of_diffusers(sd, goldens):
     x = sd.vae.decode(goldens["vae.z"])
     assert relative_error(x, goldens["vae.decoded"]) < 1e-4
-    # the model's own decode holds the picture to [-1,1]
+    # `sd.decode` clamps the picture to [-1,1]
     assert torch.equal(sd.decode(goldens["vae.z"]), x.clamp(-1, 1))
 
 
@@ -36,7 +36,7 @@ def test_odd_sizes_are_those_of_diffusers(sd, goldens):
 def test_a_picture_survives_the_way_there_and_back(sd, goldens):
     x = goldens["vae.x"]
     mse = ((sd.decode(sd.encode(x)) - x) ** 2).mean()
-    assert 10 * torch.log10(4 / mse) > 28  # dB, the range of [-1,1] being 2
+    assert 10 * torch.log10(4 / mse) > 28  # dB; the range of [-1,1] is 2
 
 
 def test_samples_of_a_batch_do_not_mix(sd, goldens):

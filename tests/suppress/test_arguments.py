@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import minisd
 import suppress
 from minisd import UserError
-from minisd.pipeline import check_settings, pair
+from minisd.base.arguments import check_settings, pair
 from suppress import Fast, Job, Plan, SuppressEOT, Unread
 from suppress.analysis import open_study
 from suppress.engine.plan import find_engine

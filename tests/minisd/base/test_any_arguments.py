@@ -1,4 +1,4 @@
-"""Whatever stands on the command line: an answer or one clear error, never a traceback."""
+"""Every command line gets an answer or one clear error, never a traceback."""
 
 import contextlib
 import io
@@ -10,26 +10,27 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from minisd import UserError
-from minisd.cli import fetch, options
+from minisd.base.picture_files import save_png
+from minisd.cli import options
 from minisd.cli.commands import main
-from minisd.picture import save
+from minisd.loading import manifest
 
 pytestmark = pytest.mark.quick
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _stop_before_the_work(tmp_path_factory):
-    """A folder with a picture in it; no model is loaded, nothing is drawn or fetched."""
+    """In a folder with a picture. No model is loaded, nothing is drawn or downloaded."""
 
     def stop(*_args, **_more):
         raise UserError("the arguments have been read")
 
     folder = tmp_path_factory.mktemp("arguments")
-    save(Image.new("RGB", (64, 64)), folder / "p.png", "a man\nSteps: 5, Seed: 3")
+    save_png(Image.new("RGB", (64, 64)), folder / "p.png", "a man\nSteps: 5, Seed: 3")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(options, "load_model", stop)
-        patch.setattr(fetch, "fetch", stop)
+        patch.setattr(manifest, "fetch", stop)
         yield folder
 
 
@@ -77,7 +78,7 @@ def test_any_arguments_have_an_answer(_stop_before_the_work, command, prompt, gi
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             status = main(argv)
-        except SystemExit as end:  # argparse's
+        except SystemExit as end:  # raised by argparse
             status = end.code
     assert status in (0, 2), err.getvalue()
     assert "Traceback" not in err.getvalue()

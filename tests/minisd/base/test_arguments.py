@@ -1,4 +1,4 @@
-"""Arguments of other types than a caller is asked for: the number that they are, or an error that names them."""
+"""Arguments of unusual types: they are taken as numbers, or an error names them."""
 
 import pickle
 from decimal import Decimal
@@ -10,7 +10,8 @@ import torch
 
 import minisd
 from minisd import Average, Controller, Part, Record, Replace, Reweight, Tap, UserError, compose, heat_maps, select
-from minisd.base.arguments import number, output_path, plain, shown, whole_number
+from minisd.base.arguments import number, plain, shown, whole_number
+from minisd.base.outputs import output_path
 from minisd.cli import commands as cli
 from minisd.loading.checkpoint import _check_dtype
 
@@ -70,7 +71,7 @@ def test_every_kind_of_number_draws_the_same_picture(sd):
         assert got[0].tobytes() == want.tobytes()
     uncond, ctx = sd.encode_text(["", "a man"]).split(1)
     z = sd.noise([np.int64(2)], np.int64(64), 64)
-    [*_, (_, _, a)] = sd.sample(ctx, uncond, z, np.int64(2), Fraction(15, 2), first=np.int64(0))
+    [*_, (_, _, a)] = sd.sample(ctx, uncond, z, np.int64(2), Fraction(15, 2), start_step=np.int64(0))
     [*_, (_, _, b)] = sd.sample(ctx, uncond, z, 2, 7.5)
     assert torch.equal(a, b)
 
@@ -162,7 +163,7 @@ def test_taps_can_be_pickled_with_what_they_have_recorded(sd, inputs):
     for tap, copy in zip(taps[1:3], again.taps[1:3], strict=True):
         assert list(copy.maps) == list(tap.maps)
         assert all(torch.equal(copy.maps[name], p) for name, p in tap.maps.items())
-    sd.unet(*inputs, tap=again.taps[2])  # and it goes on: the mean of two equal passes
+    sd.unet(*inputs, tap=again.taps[2])  # the mean of two equal passes
     torch.testing.assert_close(again.taps[2].maps["mid.cross"], taps[2].maps["mid.cross"])
 
 
@@ -174,7 +175,7 @@ def test_names_that_no_file_can_have(name):
 
 @pytest.mark.parametrize("option", ["--out", "--model", "--steps"])
 def test_two_dashes_are_no_value(capsys, option):
-    """argparse gives an empty list for them, and --model would be the default."""
+    """argparse makes an empty list of them, and --model would get its default."""
     with pytest.raises(SystemExit, match="2"):
         cli.main(["generate", "a man", f"{option}=--"])
     assert f"{option} was given no value" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Files that overwrite nothing and are never left half written."""
+"""Files: nothing is overwritten by accident, and no file is left half written."""
 
 import errno
 import os
@@ -97,7 +97,7 @@ def test_files_beside_a_picture_are_overwritten_no_more_than_it_is(tmp_path):
 
 @pytest.mark.parametrize("name", ["x" * 252 + ".png", "x" * 249 + ".png", "a\0.png"])
 def test_names_that_no_file_can_have_are_refused(tmp_path, name):
-    """Those that leave no room for a number, or for the ending of the file beside it, as well."""
+    """Also names that are too long for an added number, or for the ending of a second file."""
     with pytest.raises(UserError, match="cannot be the name of a file"):
         outputs.check_out(tmp_path / name, overwrite=True, beside=(".json",))
     assert outputs.check_out(tmp_path / ("x" * 240 + ".png"), overwrite=True, beside=(".json",))
@@ -123,7 +123,7 @@ def contents(folder):
 
 @pytest.fixture(params=["links", "no links"])
 def file_system(request, monkeypatch):
-    """The second is one like FAT."""
+    """The second is like FAT, without hard links."""
 
     def link(*_):
         raise OSError(errno.EPERM, "Operation not permitted")
@@ -146,7 +146,7 @@ def test_files_of_one_output_have_one_name(tmp_path, file_system):
 def test_a_name_that_was_asked_for_is_kept_and_told(tmp_path, file_system):
     out = tmp_path / "x.PNG"
     assert outputs.write_output(PAIR, out, "y") == out
-    with pytest.warns(UserWarning, match=r"x\.PNG came into being .* written as .*x-2\.PNG"):
+    with pytest.warns(UserWarning, match=r"x\.PNG appeared .* written as .*x-2\.PNG"):
         assert outputs.write_output(PAIR, out, "y") == tmp_path / "x-2.PNG"
     assert set(contents(tmp_path)) == {"x.PNG", "x.json", "x-2.PNG", "x-2.json"}
 
@@ -156,7 +156,7 @@ def test_an_output_is_replaced_when_that_is_asked_for(tmp_path):
     other = {".png": outputs.utf8("new"), ".json": outputs.utf8("newer")}
     assert outputs.write_output(other, out, "y", overwrite=True) == out
     assert contents(tmp_path) == {"x.png": "new", "x.json": "newer"}
-    # without a name there is nothing to replace
+    # without a given name, nothing is replaced
     assert outputs.write_output(other, None, "x", overwrite=True, folder=tmp_path) == tmp_path / "x-2.png"
 
 
@@ -175,7 +175,7 @@ def test_of_an_output_that_fails_nothing_is_left(tmp_path, stop):
 
 
 def test_a_full_disk_is_told_with_the_files_name(tmp_path):
-    """A limit of the process stands for the disk's end."""
+    """A limit of the process replaces the full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
     try:
@@ -187,7 +187,7 @@ def test_a_full_disk_is_told_with_the_files_name(tmp_path):
 
 
 def test_what_is_no_text_is_escaped(tmp_path):
-    """A file's name in bytes that are no UTF-8 may stand in a text about it."""
+    """A file's name may have bytes that are not UTF-8, and a text may contain this name."""
     assert outputs.write_text(tmp_path / "x.txt", "ł \udcff").read_bytes() == "ł ".encode() + rb"\udcff"
 
 
@@ -197,7 +197,7 @@ def test_a_file_honours_the_umask(tmp_path, mask):
     try:
         path = outputs.write_text(tmp_path / "x.txt", "a man")
         assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
-        assert os.umask(mask) == mask  # left as it was found
+        assert os.umask(mask) == mask  # unchanged
     finally:
         os.umask(old)
 

@@ -25,7 +25,7 @@ def pixels(path):
 
 
 def repeating(name):
-    """A picture's parameters without those that say how it came about (version, device, date), which change nothing."""
+    """A picture's parameters without version, device and date, which change nothing in a repetition."""
     prompt, negative, fields = parameters.read(name)
     assert set(repeat.ABOUT) & set(fields) == {"Version", "Torch", "Device", "Date"}
     return prompt, negative, {k: v for k, v in fields.items() if k not in repeat.ABOUT}
@@ -67,7 +67,7 @@ def test_params_from_repeats_the_picture(tmp_path):
     assert (pixels("a.png") == pixels("b.png")).all()
     assert repeating("a.png") == repeating("b.png")
     assert main(["generate", "--params-from", "a.png", "--seed", "10", "--out", "c.png"]) == 0
-    assert (pixels("a.png") != pixels("c.png")).any()  # what is given wins
+    assert (pixels("a.png") != pixels("c.png")).any()  # a given option overrides the parameters
     assert parameters.read("c.png")[2]["Seed"] == "10"
 
 
@@ -79,13 +79,13 @@ def test_params_from_keeps_the_precision(tmp_path):
 
 
 def test_a_precision_that_is_given_wins_and_one_that_does_not_exist_is_told(tmp_path, capsys):
-    from minisd.picture import save
+    from minisd.base.picture_files import save_png
 
     assert main(["generate", "a cat", "--steps", "2", *SMALL, "--dtype", "bf16", "--out", "a.png"]) == 0
     assert main(["generate", "--params-from", "a.png", "--dtype", "fp32", "--out", "b.png"]) == 0
     assert main(["generate", "a cat", "--steps", "2", *SMALL, "--out", "c.png"]) == 0
     assert (pixels("b.png") == pixels("c.png")).all() and "Precision" not in parameters.read("b.png")[2]
-    save(Image.new("RGB", (64, 64)), tmp_path / "i.png", "a cat\nSteps: 2, Seed: 0, Precision: int8")
+    save_png(Image.new("RGB", (64, 64)), tmp_path / "i.png", "a cat\nSteps: 2, Seed: 0, Precision: int8")
     assert main(["generate", "--params-from", "i.png"]) == 2
     assert "precision int8; minisd has fp32, fp16, bf16" in capsys.readouterr().err
     assert main(["generate", "--params-from", "i.png", "--dtype", "fp32"]) == 0
@@ -93,7 +93,7 @@ def test_a_precision_that_is_given_wins_and_one_that_does_not_exist_is_told(tmp_
 
 @pytest.fixture
 def loads(sd, monkeypatch):
-    """What the command asks `minisd.load` for; the embedded model comes in its place."""
+    """The arguments that the command gives to `minisd.load`, which returns the embedded model."""
     from minisd.loading import checkpoint
 
     asked = []
@@ -116,9 +116,9 @@ def test_params_from_keeps_the_models_files(tmp_path, loads):
     assert main(again) == main([*again, "--model", "org/model"]) == 0
     assert repeating("b.png") == repeating("a.png")
     assert loads == [("org/model", files)] * 3
-    assert main([*again, "--no-ema", "--variant", "fp16"]) == 0  # what is given wins
+    assert main([*again, "--no-ema", "--variant", "fp16"]) == 0  # a given option overrides the parameters
     assert loads[-1] == ("org/model", {"variant": "fp16", "revision": "v2", "ema": False})
-    assert main([*again, "--model", "other.ckpt"]) == 0  # another model has other files
+    assert main([*again, "--model", "other.ckpt"]) == 0  # the variant belongs to the picture's model
     assert loads[-1] == ("other.ckpt", {"variant": None, "revision": None, "ema": False})
 
 
@@ -280,17 +280,17 @@ def test_existing_out_is_kept(tmp_path, capsys):
 
 
 def test_foreign_parameters(tmp_path, capsys):
-    """A picture of another program: its sampler is told, not silently replaced."""
-    from minisd.picture import save
+    """A picture of another program: an error names its sampler, which is not silently replaced."""
+    from minisd.base.picture_files import save_png
 
     image = Image.new("RGB", (64, 64))
     text = "a cat\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 64x64"
-    save(image, tmp_path / "e.png", text)
+    save_png(image, tmp_path / "e.png", text)
     assert main(["generate", "--params-from", "e.png"]) == 2
     assert "Euler a" in capsys.readouterr().err
-    save(image, tmp_path / "b.png", "a cat\nSteps: many, Sampler: DDIM")
+    save_png(image, tmp_path / "b.png", "a cat\nSteps: many, Sampler: DDIM")
     assert main(["generate", "--params-from", "b.png"]) == 2
-    save(image, tmp_path / "n.png")
+    save_png(image, tmp_path / "n.png")
     assert main(["generate", "--params-from", "n.png"]) == 2
     assert "holds no parameters" in capsys.readouterr().err
 
@@ -312,7 +312,7 @@ def test_fetch_asks_the_hub_for_what_the_manifest_says(tmp_path, monkeypatch, ca
 
 
 def test_the_manifest_is_complete():
-    from minisd.cli.fetch import manifest
+    from minisd.loading.manifest import manifest
 
     for entry in manifest().values():
         assert {"repo", "revision", "licence", "about"} <= set(entry) and json.dumps(entry)

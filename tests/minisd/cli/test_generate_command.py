@@ -1,4 +1,4 @@
-"""`minisd generate`: what is finished is kept whatever comes after, and a picture says what repeats it."""
+"""`minisd generate`: finished pictures are always kept, and each holds the parameters that repeat it."""
 
 import errno
 import re
@@ -23,7 +23,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def model(sd, monkeypatch):
-    """The embedded model without loading it anew; a batch holds two pictures."""
+    """The embedded model, loaded only once. A batch has two pictures."""
     monkeypatch.setattr(options, "load_model", lambda args: sd)
     monkeypatch.setattr(generate_command, "BATCH", 2)
 
@@ -46,7 +46,7 @@ def names(folder):
 
 
 def stop_in_batch(monkeypatch, number, what):
-    """A progress bar that raises in a batch; labels are recorded."""
+    """A progress bar that raises an error in one batch. It records the labels."""
     labels = []
 
     def bar(label):
@@ -88,7 +88,7 @@ def test_batches_change_no_picture(tmp_path, model, monkeypatch):
 
 
 def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypatch, capsys):
-    png, calls = generate_command.png, []
+    png_writer, calls = generate_command.png_writer, []
 
     def full(*args):
         calls.append(args)
@@ -97,9 +97,9 @@ def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypa
             file.write(b"half")
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        return png(*args) if len(calls) < 4 else write
+        return png_writer(*args) if len(calls) < 4 else write
 
-    monkeypatch.setattr(generate_command, "png", full)
+    monkeypatch.setattr(generate_command, "png_writer", full)
     assert main(["generate", "a man", "--steps", "1", "--seed", "0-5"]) == 2
     assert names(tmp_path) == ["a-man-s0.png", "a-man-s1.png", "a-man-s2.png"]
     shown = capsys.readouterr()
@@ -109,7 +109,7 @@ def test_a_full_disk_is_told_and_keeps_what_is_written(tmp_path, model, monkeypa
 
 
 def test_a_name_that_is_taken_during_the_work_is_kept(tmp_path, model, monkeypatch, capsys):
-    """Two runs with one --out: the second gets the next name, and says so."""
+    """Two runs with the same --out: the second gets the next name, with a warning."""
 
     def bar(_label):
         (tmp_path / "a.png").write_bytes(b"of another run")
@@ -120,7 +120,7 @@ def test_a_name_that_is_taken_during_the_work_is_kept(tmp_path, model, monkeypat
     assert (tmp_path / "a.png").read_bytes() == b"of another run"
     shown = capsys.readouterr()
     assert shown.out == "a-2.png\n" and pixels("a-2.png").shape == (128, 128, 3)
-    assert shown.err == "minisd: a.png came into being during the work and was kept; this is written as a-2.png\n"
+    assert shown.err == "minisd: a.png appeared during the work and was kept; this is written as a-2.png\n"
 
 
 def test_overwrite_is_for_the_name_that_is_given(tmp_path, model):
@@ -169,11 +169,11 @@ def test_a_picture_says_what_it_was_drawn_over(model, capsys):
     assert capsys.readouterr() == ("b.png\n", "")
     assert (pixels("a.png") == pixels("b.png")).all()
     assert main(["generate", "--params-from", "a.png", "--image", "blue.png"]) == 0
-    assert "blue.png is another picture than a.png was drawn over (red, round.png)" in capsys.readouterr().err
+    assert "blue.png is not the picture that a.png was drawn over (red, round.png)" in capsys.readouterr().err
 
 
 def test_names_that_are_no_text_stop_nothing(model, tmp_path):
-    Image.new("RGB", (64, 64)).save(tmp_path / "\udcff.png")  # a file's name in bytes that are no UTF-8
+    Image.new("RGB", (64, 64)).save(tmp_path / "\udcff.png")  # a file name with bytes that are not UTF-8
     assert main(["generate", "a man", "--steps", "1", "--image", "\udcff.png", "--out", "a.png"]) == 0
     assert parameters.read("a.png")[2]["Image"] == r"\udcff.png"
 
@@ -183,7 +183,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     job = ["generate", "a man", "--steps", "20", "--strength", "0.05", "--seed", "0-2", "--image", "clear.png"]
     assert main(job) == 0
     assert pixels("a-man-s2.png").mean() > 200
-    assert capsys.readouterr().err == "minisd: the picture is transparent in places; it is laid on white\n"
+    assert capsys.readouterr().err == "minisd: the picture has transparent parts; they are laid on white\n"
 
 
 # ---------------------------------------------------------------------- told before the work
@@ -194,7 +194,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     [
         (["--steps", "0"], "steps = 0; expected"),
         (["--guidance", "inf"], "guidance = inf; expected"),
-        (["--seed", "-1"], "seed -1; expected a whole number from 0 to 2^64 - 1; where other programs take -1 for any"),
+        (["--seed", "-1"], "seed -1; expected a whole number from 0 to 2^64 - 1; other programs take -1 for any seed"),
         (["--seed", str(2**64)], "seed 18446744073709551616; expected"),
         (["--image", "x.png", "--strength", "0"], "strength = 0.0; expected"),
         (["--image", "x.png"], "'x.png' holds numbers that are no picture"),
@@ -212,8 +212,8 @@ def test_mistakes_are_told_before_the_model_is_loaded(no_model, monkeypatch, cap
 
 
 @pytest.mark.parametrize("option", ["--image", "--params-from", "--model"])
-def test_an_empty_value_is_not_one_that_was_left_away(tmp_path, capsys, option):
-    """As a shell gives it for a variable that is not set."""
+def test_an_empty_value_is_not_a_missing_one(tmp_path, capsys, option):
+    """A shell passes an empty value for a variable that is not set."""
     assert main(["generate", "a man", "--steps", "1", option, ""]) == 2
     assert capsys.readouterr().err.startswith("minisd: error: ") and names(tmp_path) == []
 

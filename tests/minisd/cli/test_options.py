@@ -1,4 +1,4 @@
-"""What the command lines share: how they start and end, and their options."""
+"""What all command lines share: options, how they start, and how they end."""
 
 import argparse
 import errno
@@ -18,7 +18,7 @@ from minisd.cli import options
 
 # ---------------------------------------------------------------------- what cannot be shown
 
-ENCODINGS = ["cp1252", "cp1251", "cp932", "cp437", "ascii"]  # of terminals and pipes, on Windows above all
+ENCODINGS = ["cp1252", "cp1251", "cp932", "cp437", "ascii"]  # encodings of terminals and pipes, mostly on Windows
 COMMANDS = [
     (cli.main, ["--help"], "usage: minisd"),
     (cli.main, ["generate", "--help"], "usage: minisd generate"),
@@ -32,7 +32,7 @@ COMMANDS = [
 
 
 def printed(monkeypatch, encoding, run):
-    """What is printed to a standard output in another encoding, strict as Python opens it."""
+    """The text that is printed if standard output has another encoding, with Python's strict errors."""
     with monkeypatch.context() as patch:
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
         patch.setattr(sys, "stdout", stream)
@@ -56,7 +56,7 @@ def test_no_character_stops_a_command(monkeypatch, encoding, main, argv, shown):
 def test_what_cannot_be_shown_is_escaped(monkeypatch):
     def run():
         options.accept_any_character()
-        print("zdzisław \udcff")  # the second is a byte of a file's name that is no UTF-8
+        print("zdzisław \udcff")  # the second is from a file name with a byte that is not UTF-8
 
     assert printed(monkeypatch, "ascii", run) == rb"zdzis\u0142aw \udcff" + os.linesep.encode()
 
@@ -70,7 +70,7 @@ def test_streams_that_cannot_be_set_are_left_alone(monkeypatch):
 
 
 def run_cli(code, **streams):
-    # standard output with Python's own buffer, and nothing else, as a pipe gives it
+    # standard output with Python's own buffer, as for a pipe
     return subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, **streams)
 
 
@@ -135,7 +135,7 @@ def test_the_version_is_told(capsys):
         (["--seed", "0,3,5-7", "2"], [0, 3, 5, 6, 7, 2]),
         (["--seed", "5-5"], [5]),
         (["--seed", "1", "--seed", "2-3"], [1, 2, 3]),
-        (["--seed", "-1"], [-1]),  # refused with its reason, by `pair`
+        (["--seed", "-1"], [-1]),  # `pair` refuses it, with the reason
         (["--seed", "18446744073709551615"], [2**64 - 1]),
         (["--seed", "0-9999"], list(range(10_000))),
     ],
@@ -143,7 +143,7 @@ def test_the_version_is_told(capsys):
 def test_seeds_and_their_ranges(argv, seeds):
     parser = argparse.ArgumentParser()
     options.add_seed_option(parser, "…", [0])
-    for _ in range(2):  # the default is no list to be added to
+    for _ in range(2):  # the values do not change the default list
         assert parser.parse_args(argv).seed == seeds
 
 
@@ -193,7 +193,7 @@ def test_plain_punctuation_is_no_sign(prompt):
 
 
 def test_a_sign_is_looked_for_in_one_pass():
-    """Every one of these takes minutes where a part of a sign can be read in two ways."""
+    """Each of these takes minutes with a regular expression that can match a part in two ways."""
     for part in ("(", "(:", "(:1", "1", "[", "<lora:"):
         options.note_foreign_signs("(:" + part * 100_000)
 

@@ -1,4 +1,4 @@
-"""What is written into a picture about its making comes back as it was, also from other programs' files."""
+"""The parameters written into a picture are read back unchanged, also from files of other programs."""
 
 import pytest
 from hypothesis import assume, example, given, settings
@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from minisd import UserError
+from minisd.base.picture_files import save_png
 from minisd.cli import parameters
-from minisd.picture import save
 
 pytestmark = pytest.mark.quick
 
 FIELDS = {"Steps": 50, "Sampler": "DDIM", "CFG scale": 7.5, "Seed": 0, "Size": "128x128", "Model": "tiny"}
 
-# text with what could be taken for the format's own signs
+# text that looks like the format's own syntax
 words = st.text(st.one_of(st.sampled_from("\n\r\t \"',:\\éb日"), st.characters(exclude_categories=["Cs"])), max_size=20)
 signs = st.sampled_from(["Negative prompt:", "Negative prompt: ", "Steps: 3, Seed: 4", "\n", ""])
 prompts = st.lists(words | signs, max_size=4).map("\n".join)
@@ -39,7 +39,7 @@ def test_what_is_not_there_is_left_out():
 @example("Negative prompt: a man", "", {})
 @example("a\nNegative prompt: b", "c", {})
 def test_prompts_and_fields_come_back(prompt, negative, fields):
-    assume("\nNegative prompt:" not in negative)  # for which the convention has no sign
+    assume("\nNegative prompt:" not in negative)  # the format cannot express such a line
     fields = {"Steps": "5", **fields}
     assert parameters.from_text(parameters.to_text(prompt, negative, fields)) == (prompt, negative, fields)
 
@@ -47,7 +47,7 @@ def test_prompts_and_fields_come_back(prompt, negative, fields):
 @given(prompts, st.integers(0, 2**63 - 1))
 def test_prompts_come_back_from_a_file(tmp_path_factory, prompt, seed):
     path = tmp_path_factory.getbasetemp() / "parameters.png"
-    save(Image.new("RGB", (2, 2)), path, parameters.to_text(prompt, "", FIELDS | {"Seed": seed}))
+    save_png(Image.new("RGB", (2, 2)), path, parameters.to_text(prompt, "", FIELDS | {"Seed": seed}))
     read, negative, fields = parameters.read(path)
     assert (read, negative) == (prompt, "")
     assert fields == {name: str(value) for name, value in FIELDS.items()} | {"Seed": str(seed)}
@@ -93,10 +93,10 @@ def test_files_without_parameters_are_named(tmp_path):
     (tmp_path / "text.png").write_text("Steps: 5")
     with pytest.raises(UserError, match=r"text\.png' is not a picture"):
         parameters.read(tmp_path / "text.png")
-    save(Image.new("RGB", (2, 2)), tmp_path / "plain.png")
+    save_png(Image.new("RGB", (2, 2)), tmp_path / "plain.png")
     with pytest.raises(UserError, match=r"plain\.png' holds no parameters"):
         parameters.read(tmp_path / "plain.png")
-    save(Image.new("RGB", (2, 2)), tmp_path / "other.png", "a man")
+    save_png(Image.new("RGB", (2, 2)), tmp_path / "other.png", "a man")
     with pytest.raises(UserError, match=r"other\.png': the parameters end without"):
         parameters.read(tmp_path / "other.png")
 
@@ -106,7 +106,7 @@ def test_files_without_parameters_are_named(tmp_path):
 
 @pytest.mark.parametrize("part", ["a", "a ", "a/", ": ", ":", '"', ':"', ':"\\"', 'a:"', 'a:"b', "a:b,", "\\", ","])
 def test_a_long_line_is_read_in_one_pass(part):
-    """A regular expression took over a minute for 80,000 letters."""
+    """A regular expression once took over a minute for 80,000 letters."""
     line = part * (500_000 // len(part))
     fields = parameters.from_text(f"a man\nSteps: 5, {line}")[2]
     assert fields["Steps"] == "5"
@@ -120,7 +120,7 @@ def test_parameters_beyond_all_measure_are_refused():
 
 @pytest.mark.parametrize("chunks", [1, 100])
 def test_a_small_file_that_unpacks_to_a_large_one_is_refused(tmp_path, chunks):
-    """Two megabytes of text in 2 kB; and a hundred times half a megabyte."""
+    """Two megabytes of text in 2 kB, and a hundred times half a megabyte."""
     info = PngImagePlugin.PngInfo()
     for k in range(chunks):
         info.add_text(f"parameters{k}" if k else "parameters", "a" * (2**21 if chunks == 1 else 2**20 - 1), zip=True)
@@ -147,7 +147,7 @@ def commented(path, comment):
     [
         b"UNICODE\0" + TEXT.encode("utf-16-be"),
         b"UNICODE\0" + TEXT.encode("utf-16-le"),
-        b"UNICODE\0" + TEXT.encode("utf-16"),  # with a mark of its byte order
+        b"UNICODE\0" + TEXT.encode("utf-16"),  # with a byte order mark
         b"ASCII\0\0\0" + TEXT.encode(),
         bytes(8) + TEXT.encode(),
         TEXT.encode(),
@@ -168,7 +168,7 @@ def test_other_comments_are_no_parameters(tmp_path, comment):
         parameters.read(tmp_path / "x.jpg")
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow tells the damage
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow warns of the damage
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_damaged_exif_is_no_more_than_no_parameters(tmp_path_factory, at, byte):
     path = tmp_path_factory.getbasetemp() / "exif.jpg"

@@ -1,4 +1,4 @@
-"""`--params-from`: what a picture says is done, refused or told, but never left aside in silence."""
+"""`--params-from`: each parameter of a picture is used, refused or named in a warning."""
 
 import argparse
 
@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 
 from minisd import UserError
+from minisd.base.picture_files import save_png
 from minisd.cli import options, repeat
 from minisd.cli.commands import main
-from minisd.picture import save
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +18,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def jobs(sd, monkeypatch):
-    """What is drawn: the arguments of each call. Nothing is."""
+    """The arguments of each call of `generate`. Nothing is drawn."""
     asked = []
 
     class Model:
@@ -35,7 +35,7 @@ def jobs(sd, monkeypatch):
 
 
 def picture(tmp_path, last, prompt="a man with a hat"):
-    save(Image.new("RGB", (64, 64)), tmp_path / "p.png", f"{prompt}\n{last}")
+    save_png(Image.new("RGB", (64, 64)), tmp_path / "p.png", f"{prompt}\n{last}")
 
 
 OWN = "Steps: 4, Sampler: DDIM, CFG scale: 7, Seed: 5, Size: 128x64, Model: tiny"
@@ -43,13 +43,13 @@ HIRES = f"{OWN}, Denoising strength: 0.7, Hires upscale: 2, Hires upscaler: Late
 
 
 def test_a_strength_of_another_program_makes_no_picture_to_start_from(tmp_path, jobs, capsys):
-    """It is that of a second, larger pass, or an interface's default."""
+    """It belongs to a second, larger pass, or it is the default of a user interface."""
     picture(tmp_path, HIRES)
     assert main(["generate", "--params-from", "p.png"]) == 0
     assert jobs == [("a man with a hat", [5], 4, 7.0, "", 64, 128, None, 0.8)]
     told = capsys.readouterr().err
-    assert "p.png: its Denoising strength of 0.7 is left aside, and the picture is drawn from text alone" in told
-    assert "left aside, as minisd has no such settings: Hires upscale: 2, Hires upscaler: Latent\n" in told
+    assert "p.png: its Denoising strength of 0.7 is ignored, and the picture is drawn from text alone" in told
+    assert "ignored, as minisd has no such settings: Hires upscale: 2, Hires upscaler: Latent\n" in told
     Image.new("RGB", (64, 64)).save("start.png")
     assert main(["generate", "--params-from", "p.png", "--image", "start.png"]) == 0
     assert main(["generate", "--params-from", "p.png", "--image", "start.png", "--strength", "0.3"]) == 0
@@ -57,10 +57,10 @@ def test_a_strength_of_another_program_makes_no_picture_to_start_from(tmp_path, 
 
 
 def test_what_minisd_has_no_setting_for_is_told(tmp_path, jobs, capsys):
-    """Also where this program wrote it, such as a later version of it may."""
+    """Also if this program wrote it: a later version may have more settings."""
     picture(tmp_path, f'{OWN}, Clip skip: 2, Lora hashes: "x: a, y: b", Version: minisd 9.0, Device: cuda, Torch: 9')
     assert main(["generate", "--params-from", "p.png"]) == 0
-    told = "p.png: left aside, as minisd has no such settings: Clip skip: 2, Lora hashes: x: a, y: b"
+    told = "p.png: ignored, as minisd has no such settings: Clip skip: 2, Lora hashes: x: a, y: b"
     assert capsys.readouterr().err == f"minisd: {told}\n"
     picture(tmp_path, f"{OWN}, Model hash: 6ce0, Version: minisd 0.1.0")
     assert main(["generate", "--params-from", "p.png"]) == 0
@@ -75,7 +75,7 @@ def test_a_picture_of_suppress_is_not_drawn_with_its_target(tmp_path, jobs, caps
     picture(tmp_path, f"{OWN}, {field}")
     assert main(["generate", "--params-from", "p.png"]) == 2
     error = capsys.readouterr().err
-    assert "p.png is of `suppress`" in error and "`suppress --params-from`" in error
+    assert "p.png was drawn by `suppress`" in error and "`suppress --params-from`" in error
     assert "minisd generate` its prompt, 'a man with a hat'" in error and not jobs
 
 

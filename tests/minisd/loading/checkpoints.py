@@ -1,4 +1,4 @@
-"""Checkpoints in every layout, made of the embedded model, for the tests of loading."""
+"""For the tests of loading: the embedded model as a checkpoint in every layout."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from minisd.loading.source import PARTS, data_folder, weight_files
 
 TINY = data_folder() / "tiny"
 
-# what CompVis files carry beside the weights, as in sd-v1-4-full-ema.ckpt
+# keys that CompVis files have beside the weights, as in sd-v1-4-full-ema.ckpt
 EXTRAS = {
     "betas": torch.zeros(1000),
     "alphas_cumprod": torch.zeros(1000),
@@ -38,7 +38,7 @@ EXTRAS = {
     "cond_stage_model.transformer.text_model.embeddings.position_ids": torch.arange(77)[None],
 }
 
-# the configs of the hub's CompVis/stable-diffusion-v1-4, which say less than newer ones
+# the configs of the hub's CompVis/stable-diffusion-v1-4, which have fewer fields than newer ones
 V1_4 = {
     "unet": {
         "_class_name": "UNet2DConditionModel",
@@ -110,19 +110,19 @@ V1_4 = {
 
 
 def tiny_tensors(part: str) -> dict[str, Tensor]:
-    """The embedded model's file of that part: float16, diffusers names."""
+    """The tensors of one part of the embedded model: float16, diffusers names."""
     return load_file(weight_files(TINY)[part])
 
 
 def tiny_folder(to: Path) -> Path:
-    """The embedded model's folder, its files as links: a test that changes one unlinks it first (`put`)."""
+    """The embedded model's folder, with links instead of files. A test that changes a file unlinks it first (`put`)."""
     return shutil.copytree(
         TINY, to, copy_function=os.symlink, ignore=shutil.ignore_patterns("clip", "detector", "*.md")
     )
 
 
 def put(file: Path, tensors: Mapping[str, Tensor]) -> Path:
-    """Write a weight file by its ending, in the place of those that its folder holds."""
+    """Writes a weight file in the format of its ending, and removes the other weight files of its folder."""
     for old in file.parent.glob("*"):
         if old.suffix in (".safetensors", ".bin"):
             old.unlink()
@@ -156,9 +156,9 @@ def compvis_names(config: Config, module: str, keys: list[str], ema: bool = Fals
 
 
 def as_compvis(config: Config, parts: Mapping[str, Mapping[str, Tensor]], ema: bool = False) -> dict[str, Tensor]:
-    """Tensors of diffusers files in CompVis' layout: renamed, the VAE's attention as 1x1 convolutions.
+    """Tensors of diffusers files in CompVis' layout: renamed, and the VAE's attention as 1x1 convolutions.
 
-    ema: the UNet's under their EMA names as well, so that the file holds both.
+    ema: the UNet's weights appear twice, also under their EMA names.
     """
     single = {}
     for part, tensors in parts.items():
@@ -172,7 +172,7 @@ def as_compvis(config: Config, parts: Mapping[str, Mapping[str, Tensor]], ema: b
 
 
 def tiny_compvis(ema: bool = False) -> dict[str, Tensor]:
-    """The embedded model as a CompVis file would hold it."""
+    """The embedded model's tensors as in a CompVis file."""
     return as_compvis(tiny_config(), {part: tiny_tensors(part) for part in PARTS}, ema)
 
 
@@ -183,7 +183,7 @@ def tiny_config() -> Config:
 
 @contextmanager
 def lightning() -> Iterator[type]:
-    """A class of the trainer that public .ckpt files name, importable while the block runs (for pickling)."""
+    """A class of pytorch_lightning that public .ckpt files name. It can be pickled inside the block."""
     names = ("pytorch_lightning", "pytorch_lightning.callbacks", "pytorch_lightning.callbacks.model_checkpoint")
     modules = {name: types.ModuleType(name) for name in names}
     kind = type("ModelCheckpoint", (), {"__module__": names[-1]})
@@ -197,7 +197,7 @@ def lightning() -> Iterator[type]:
 
 
 def training_state(state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What a .ckpt of the trainer holds. To be made and pickled within `lightning()`."""
+    """The content of a .ckpt file of pytorch_lightning. Make it and pickle it inside `lightning()`."""
     kind = sys.modules["pytorch_lightning.callbacks.model_checkpoint"].ModelCheckpoint
     callback = kind()
     callback.monitor, callback.best_model_score = "val/loss", np.float64(0.25)
@@ -214,7 +214,7 @@ def training_state(state: Mapping[str, Tensor]) -> dict[str, Any]:
 
 @torch.no_grad()
 def outputs(sd: StableDiffusion) -> dict[str, Tensor]:
-    """What the three networks compute, on fixed inputs."""
+    """The outputs of the three networks for fixed inputs."""
     ids = torch.arange(77)[None] + 100
     ctx = sd.text_encoder(ids.to(sd.device))
     z = torch.randn((1, 4, 8, 8), generator=torch.Generator().manual_seed(7))
@@ -223,7 +223,7 @@ def outputs(sd: StableDiffusion) -> dict[str, Tensor]:
 
 
 def same_model(a: StableDiffusion, b: StableDiffusion) -> None:
-    """Asserts that the weights are equal to the bit and that the same comes out."""
+    """Asserts that the weights and the outputs are exactly equal."""
     for part, module in modules(a).items():
         state, expected = module.state_dict(), modules(b)[part].state_dict()
         assert state.keys() == expected.keys()

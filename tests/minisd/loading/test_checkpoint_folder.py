@@ -1,4 +1,4 @@
-"""Folders in diffusers layout, in all the forms that public ones have."""
+"""Folders in diffusers layout, in all forms that are public."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ def load(folder, **options):
 
 
 def refused(folder, *words, **options):
-    """The message of the CheckpointError that loading raises; `words` must be in it."""
+    """The message of the CheckpointError that loading raises. It must contain `words`."""
     with pytest.raises(CheckpointError) as caught:
         load(folder, **options)
     for word in words:
@@ -47,7 +47,7 @@ def test_float32_files_are_the_same_model(folder, sd):
 
 
 def test_float32_weights_are_not_rounded_to_what_a_config_says(folder):
-    """text_encoder/config.json says dtype float16; the weights are taken as they are."""
+    """text_encoder/config.json says dtype float16, which has no effect on the weights."""
     tensors = {k: t.float() * 1.0001 for k, t in tiny_tensors("text_encoder").items()}
     put(file_of(folder, "text_encoder"), tensors)
     change_json(folder / "text_encoder" / "config.json", dtype="float16", torch_dtype="float16")
@@ -65,7 +65,7 @@ def test_variant(folder, sd):
 
 
 def test_a_variant_that_only_one_part_has(folder, sd):
-    """As v1.5's non_ema, which only the UNet has: the others give their plain weights."""
+    """Like v1.5's non_ema, which only the UNet has: the other parts are loaded from their plain files."""
     write(file_of(folder, "unet", ".non_ema"), {k: t + 1 for k, t in tiny_tensors("unet").items()})
     again = load(folder, variant="non_ema")
     assert not torch.equal(again.unet.conv_in.weight, sd.unet.conv_in.weight)
@@ -94,7 +94,7 @@ def test_shards(folder, sd, part, variant, index):
 
 
 def shard(whole, index, tensors, ending=".safetensors"):
-    """Write tensors as two files and their index. Returns the files."""
+    """Writes tensors as two files with an index. Returns the files."""
     keys = sorted(tensors)
     files = [whole.parent / f"{whole.stem}-0000{i}-of-00002{ending}" for i in (1, 2)]
     halves = keys[::2], keys[1::2]
@@ -119,7 +119,7 @@ def test_bin_shards(folder, sd):
 
 
 def test_bin_files_of_parameters(folder, sd):
-    """torch.save(module.state_dict(keep_vars=True)) keeps parameters, which carry a graph if copied as they are."""
+    """torch.save(module.state_dict(keep_vars=True)) keeps parameters, whose copies would have a gradient graph."""
     put(
         file_of(folder, "unet", ending=".bin"),
         {k: torch.nn.Parameter(t) for k, t in tiny_tensors("unet").items()},
@@ -149,7 +149,7 @@ def test_text_encoder_without_its_prefix(folder, sd):
 
 
 def test_text_encoder_with_position_ids(folder, sd):
-    """transformers before 4.31 saved this buffer; it is an integer range and no weight."""
+    """transformers before 4.31 saved this buffer. It is a range of integers, not a weight."""
     extra = {"text_model.embeddings.position_ids": torch.arange(77)[None]}
     put(file_of(folder, "text_encoder"), tiny_tensors("text_encoder") | extra)
     same_model(load(folder), sd)
@@ -165,7 +165,7 @@ def test_tokenizer_files_of_old_and_new_transformers(folder, sd, kept):
 
 
 def test_scheduler_of_another_sampler(folder, sd):
-    """The hub's v1-4 names PNDM and lacks most fields: the schedule is the same."""
+    """The hub's v1-4 names PNDM and lacks most fields. The schedule is the same."""
     file = folder / "scheduler" / "scheduler_config.json"
     file.unlink()
     file.write_text(
@@ -313,7 +313,7 @@ def test_config_of_other_sizes_than_the_weights(folder):
 
 
 def test_all_that_is_wrong_stands_in_one_error(folder):
-    """Three parts, three kinds of fault: nothing is found out only after the last was mended."""
+    """Three faults in three parts: one error lists all of them."""
     unet, vae, text = (tiny_tensors(part) for part in PARTS)
     gone = [key for key in unet if key.startswith("mid_block.")]
     for key in gone:

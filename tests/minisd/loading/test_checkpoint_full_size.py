@@ -1,6 +1,6 @@
-"""SD v1.4 at its full size, with random weights, in each layout: against diffusers, and against the memory it takes.
+"""SD v1.4 in full size, with random weights, in each layout: compared with diffusers, and the memory that it takes.
 
-One layout at a time is on the disk (2 GB, in float16); the goldens are those of tests/goldens/make_sd14.py.
+Only one layout at a time is on the disk (2 GB, in float16). tests/goldens/make_sd14.py made the goldens.
 """
 
 import json
@@ -64,7 +64,7 @@ def path(request, tensors, tmp_path_factory):
 
 
 def write_folder(to, tensors):
-    """As the hub's v1-4 lies in its cache: its sparse configs, CLIP's tokenizer."""
+    """A folder like the hub's v1-4: its configs with few fields, CLIP's tokenizer."""
     for part, config in V1_4.items():
         (to / part).mkdir(parents=True)
         name = "scheduler_config.json" if part == "scheduler" else "config.json"
@@ -93,7 +93,7 @@ def test_outputs_are_those_of_diffusers(path, golden):
         assert error < 1e-4, f"{name} is off by {error:.1e}"
 
 
-# VmHWM, the peak, and not getrusage's ru_maxrss, which a process inherits from the one that started it
+# VmHWM is the peak; getrusage's ru_maxrss is inherited from the parent process
 LOAD = """
 import re, sys, torch, minisd
 def memory(field):
@@ -110,7 +110,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
 def check_memory(path):
-    """Loading takes the weights in the dtype asked for and little more, whatever the file's size."""
+    """Loading takes the memory of the weights in the requested dtype and little more, for every size of the file."""
     done = subprocess.run([sys.executable, "-c", LOAD, str(path)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     taken, weights = map(int, done.stdout.split())
@@ -126,7 +126,7 @@ def test_memory(path):
 
 @linux
 def test_memory_of_a_float32_file_for_a_float16_model(tensors, tmp_path):
-    """4.3 GB are read, but never held: a window of the file is mapped at a time."""
+    """4.3 GB are read, but not held: only a window of the file is mapped at a time."""
     file = tmp_path / "sd14.safetensors"
     write(file, {k: t.float().contiguous() for k, t in as_compvis(SD14, tensors).items()})
     try:

@@ -1,4 +1,4 @@
-"""What `minisd.load` returns, from both layouts: complete modules, in the dtype and on the device asked for."""
+"""What `minisd.load` returns from both layouts: complete modules with the requested dtype and device."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def path(request, tmp_path_factory):
     if request.param == "folder":
         yield tiny_folder(to / "model")
         return
-    with pytest.MonkeyPatch.context() as patch:  # a single file is taken for SD v1.4's shape
+    with pytest.MonkeyPatch.context() as patch:  # a single file must have SD v1.4's sizes
         patch.setattr(checkpoint, "SD14", tiny_config())
         yield write(to / f"model.{request.param}", tiny_compvis())
 
@@ -49,7 +49,7 @@ def test_every_module_is_for_inference(loaded):
 
 
 def test_it_computes(loaded, sd):
-    """In half precision as well, close to float32."""
+    """Also in half precision, where the result is close to that of float32."""
     model, dtype = loaded
     expected = outputs(sd)
     tolerance = {torch.float32: 1e-5, torch.float16: 0.01, torch.bfloat16: 0.08}[dtype]
@@ -66,7 +66,7 @@ def test_float64(sd):
 
 
 def test_loads_do_not_share_weights(sd):
-    """Or a method that trains one would change the other."""
+    """Otherwise a method that trains one model would change the other."""
     again = minisd.load("tiny", device="cpu")
     for part, module in modules(again).items():
         theirs = {t.data_ptr() for t in modules(sd)[part].state_dict().values()}
@@ -111,16 +111,16 @@ def test_device_by_any_name():
 
 
 def test_default_device(monkeypatch):
-    """cuda, then mps, then cpu."""
+    """First cuda, then mps, then cpu."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert checkpoint._device(None) == torch.device("cpu")
+    assert checkpoint._check_device(None) == torch.device("cpu")
     asked = []
     monkeypatch.setattr(torch, "empty", lambda *size, device: asked.append(device.type))
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    checkpoint._device(None)
+    checkpoint._check_device(None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    checkpoint._device(None)
+    checkpoint._check_device(None)
     assert asked == ["mps", "cuda"]
 
 
@@ -135,6 +135,6 @@ def test_on_a_gpu(path, dtype):
 
 
 def test_loading_is_quiet(capfd):
-    """No progress bar, no advice of the libraries: the caller's terminal is the caller's."""
+    """No progress bar and no messages of libraries in the caller's terminal."""
     minisd.load("tiny", device="cpu")
     assert capfd.readouterr() == ("", "")

@@ -18,13 +18,13 @@ import minisd
 from minisd import SD14, CheckpointError
 from minisd.loading import checkpoint
 from minisd.loading.checkpoint import single_file_parts
-from minisd.loading.files import Header
 from minisd.loading.source import PARTS
+from minisd.loading.weight_files import Header
 
 
 @pytest.fixture(autouse=True)
 def tiny_is_the_shape_of_single_files(monkeypatch):
-    """A single file has no config and must be of SD v1.4's shape; here that is the embedded model's."""
+    """A single file has no config and must have SD v1.4's sizes. Here these are replaced by the embedded model's."""
     monkeypatch.setattr(checkpoint, "SD14", tiny_config())
 
 
@@ -35,7 +35,7 @@ def tensors():
 
 @pytest.fixture(scope="module")
 def both():
-    """With EMA weights, which differ from the plain ones."""
+    """A file with plain weights and other EMA weights."""
     single = tiny_compvis(ema=True)
     return single | {k: t + 0.5 for k, t in single.items() if k.startswith("model.diffusion_model.")}
 
@@ -62,7 +62,7 @@ def test_safetensors(tmp_path, sd, tensors):
 
 
 def test_attention_of_the_vae_as_matrices(tmp_path, sd, tensors):
-    """Some converters write them so."""
+    """Some converters write them in this form."""
     flat = {k: t.flatten(1) if ".attn_1." in k and t.dim() == 4 else t for k, t in tensors.items()}
     assert sum(flat[k].shape != tensors[k].shape for k in flat) == 8
     same_model(load(write(tmp_path / "model.safetensors", flat)), sd)
@@ -73,7 +73,7 @@ def test_training_state_beside_the_weights(tmp_path, sd, tensors):
 
 
 def test_text_encoder_without_its_prefix(tmp_path, sd, tensors):
-    """As in many merged models."""
+    """Many merged models are like this."""
     bare = {k.replace(".transformer.text_model.", ".transformer."): t for k, t in tensors.items()}
     assert bare.keys() != tensors.keys()
     same_model(load(write(tmp_path / "model.safetensors", bare)), sd)
@@ -90,7 +90,7 @@ def test_ckpt(tmp_path, sd, tensors, zipped, trained):
 
 
 def test_words_of_the_prompt_are_clips(tmp_path, tensors):
-    """A single file has no tokenizer: CLIP's vocabulary comes with minisd."""
+    """A single file has no tokenizer. CLIP's vocabulary comes with minisd."""
     again = load(write(tmp_path / "model.safetensors", tensors))
     ids = again.token_ids("a photograph of an astronaut riding a horse")
     assert ids[0, :10].tolist() == [49406, 320, 8853, 539, 550, 18376, 6765, 320, 4558, 49407]
@@ -110,7 +110,7 @@ def test_ema(tmp_path, sd, both):
 
 
 def test_ema_alone(tmp_path, sd, both):
-    """A file pruned to its EMA weights, without renaming them, is loaded as what it is."""
+    """A file with EMA weights only, which were not renamed."""
     pruned = {k: t for k, t in both.items() if not k.startswith("model.diffusion_model.")}
     kept = {k: t for k, t in both.items() if k.endswith((".input_blocks.0.0.weight", "attn2.to_k.weight"))}
     file = write(tmp_path / "model.safetensors", pruned | kept)
@@ -154,14 +154,14 @@ def test_all_that_is_wrong_stands_in_one_error(tmp_path, tensors):
 
 
 def test_a_part_is_missing(tmp_path):
-    """A file without a VAE is common where one is to be added."""
+    """Files without a VAE are common: users add the VAE of their choice."""
     without = as_compvis(tiny_config(), {part: tiny_tensors(part) for part in PARTS if part != "vae"})
     count = len(tiny_tensors("vae"))
     refused(write(tmp_path / "model.safetensors", without), f"missing ({count}): first_stage_model.")
 
 
 def test_shape_of_a_full_model_is_checked_key_by_key():
-    """SD v1.4's 1130 tensors, from their names and shapes alone: each alone may be missing or of another shape."""
+    """SD v1.4's 1130 tensors, by names and shapes: each one is missing once and has another shape once."""
     parts = single_file_parts(SD14, Names({}))
     shapes = {
         part.names[key]: Header(tuple(tensor.shape), "F16")
@@ -185,7 +185,7 @@ def test_shape_of_a_full_model_is_checked_key_by_key():
 
 
 class Names:
-    """A weight file of which there is only the header."""
+    """A weight file that has only a header."""
 
     name = "model.safetensors"
 

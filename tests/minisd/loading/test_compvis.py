@@ -1,4 +1,4 @@
-"""The key table of CompVis' single files: complete, without collisions, and true to the files that are public."""
+"""The table of CompVis' keys: complete, without collisions, and equal to the public files."""
 
 import re
 
@@ -76,7 +76,7 @@ def test_well_known_keys(part):
 
 
 def test_sizes_are_those_of_the_public_file():
-    """686 + 248 tensors of UNet and VAE, as sd-v1-4.ckpt has them."""
+    """686 + 248 tensors of UNet and VAE, as in sd-v1-4.ckpt."""
     assert len(keys(SD14, "unet")) == 686
     assert len(keys(SD14, "vae")) == 248
 
@@ -98,7 +98,7 @@ def test_every_key_has_a_name_of_its_own(config, part, ema):
 
 @st.composite
 def configs(draw):
-    """UNets and VAEs of other depths: what the table computes from them must not only hold for SD's."""
+    """UNets and VAEs of other depths: the computed numbers must be right for these, too."""
     attention = tuple(draw(st.lists(st.booleans(), min_size=1, max_size=5)))
     channels = (32,) * len(attention)
     unet = UNetConfig(channels=channels, attention=attention, layers=draw(st.integers(1, 4)), heads=4, context_dim=8)
@@ -113,13 +113,13 @@ def test_table_of_any_depth(config):
     check_table(config, "vae", False)
     names = compvis_names(config, "unet", keys(config, "unet")).values()
     blocks = len(config.unet.channels) * (config.unet.layers + 1)
-    for row in ("input", "output"):  # one row of numbers without a gap
+    for row in ("input", "output"):  # consecutive numbers
         numbers = {int(m[1]) for n in names if (m := re.search(rf"{row}_blocks\.(\d+)\.", n))}
         assert numbers == set(range(blocks))
 
 
 def test_ema_names():
-    """LitEma joins the names under `model.` without their dots."""
+    """LitEma writes the names after `model.` without their dots."""
     assert compvis.ema_key("input_blocks.0.0.weight") == "model_ema.diffusion_modelinput_blocks00weight"
 
 
@@ -151,7 +151,7 @@ def test_ignored(key):
 @pytest.mark.parametrize("config", [SD14, tiny_config()], ids=["SD14", "tiny"])
 @pytest.mark.parametrize("part", ["unet", "vae"])
 def test_no_weight_is_ignored(config, part):
-    """Nothing that a module needs may pass for training state, in either layout."""
+    """No key that a module needs is ignored as training state, in both layouts."""
     ours = keys(config, part)
     names = [*ours, *compvis_names(config, part, ours).values()]
     assert [n for n in names if compvis.IGNORED.fullmatch(n)] == []
@@ -159,7 +159,7 @@ def test_no_weight_is_ignored(config, part):
 
 @pytest.mark.parametrize("part", ["unet", "vae"])
 def test_diffusers_reads_the_same_names(part):
-    """diffusers' own converter, given a file that holds each key's number, finds our keys for it."""
+    """diffusers' converter gets a file with a different number for each key, and returns the numbers under our keys."""
     tools = pytest.importorskip("diffusers.loaders.single_file_utils")
     ours = keys(SD14, part)
     names = compvis_names(SD14, part, ours)

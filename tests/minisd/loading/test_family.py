@@ -1,4 +1,4 @@
-"""What a file is, told from its names: each of the wrong ones that people download is refused by its name."""
+"""The family of a file, from its keys: wrong files that people often download are refused with their family's name."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from checkpoints import tiny_compvis, tiny_tensors, write
 import minisd
 from minisd import CheckpointError
 from minisd.loading.family import SD1, SD1_UNET, family, has_ema
-from minisd.loading.files import Header
+from minisd.loading.weight_files import Header
 
 pytestmark = pytest.mark.quick
 
@@ -16,7 +16,7 @@ TEXT = "cond_stage_model.transformer.text_model.encoder.layers.0.self_attn.q_pro
 
 
 def compvis(channels=4, width=768, **more):
-    """The names and shapes that tell single files apart."""
+    """The names and shapes by which single files are told apart."""
     return {
         f"{UNET}input_blocks.0.0.weight": (320, channels, 3, 3),
         f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, width),
@@ -121,7 +121,7 @@ def test_ema_is_seen():
 
 
 def test_a_part_of_another_family_in_a_folder_is_named(tmp_path):
-    """Here the VAE of a folder is a ControlNet's file: the error says what each file looks like."""
+    """The VAE's file is a ControlNet's: the error says what each file looks like."""
     from checkpoints import put, tiny_folder
 
     folder = tiny_folder(tmp_path / "model")

@@ -1,6 +1,6 @@
-"""Files of a checkpoint, mutated at random: each loads, or is an error for the user. Never anything else.
+"""Files of a checkpoint, mutated at random: each one loads or raises UserError, nothing else.
 
-Nothing that a file names is run, so the examples need no process of their own.
+Nothing that a file names is run, so the examples run in this process.
 """
 
 import json
@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minisd import CheckpointError, UserError
-from minisd.config import ScheduleConfig, TextConfig, UNetConfig, VAEConfig
-from minisd.loading.files import WEIGHTS, open_weights
-from minisd.loading.source import read_json
+from minisd.base.inputs import read_json
+from minisd.loading.config_files import schedule_config, text_config, unet_config, vae_config
 from minisd.loading.tokenizer import load_tokenizer
+from minisd.loading.weight_files import WEIGHT_DTYPES, open_weights
 
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
 few = settings(max_examples=40)
@@ -33,10 +33,10 @@ def folder(tmp_path_factory):
 
 
 def load_or_refuse(file):
-    """Whether it loads. What does has the shapes that its headers promise."""
+    """Whether the file loads. If it does, the tensors have the shapes of the headers."""
     try:
         weights = open_weights(file)
-        plain = {key: header.shape for key, header in weights.shapes.items() if header.dtype in WEIGHTS}
+        plain = {key: header.shape for key, header in weights.shapes.items() if header.dtype in WEIGHT_DTYPES}
         found = weights.read(plain, torch.float32, torch.device("cpu"))
     except CheckpointError as error:
         assert str(file.parent) in str(error)
@@ -55,7 +55,7 @@ changes = st.lists(
         st.lists(opcodes | st.integers(0, 255), min_size=1, max_size=4).map(bytes),
     ),
     min_size=1,
-    max_size=2,  # more, and hardly any file is still one
+    max_size=2,  # with more of them, hardly any file would be readable
 )
 
 
@@ -76,7 +76,7 @@ def mutated(content, changes):
 
 @pytest.fixture(scope="module", params=[True, False], ids=["zip", "before torch 1.6"])
 def checkpoint(request, folder):
-    """(file, its records): a trainer's state with numpy's numbers. Of the older layout the file is the one record."""
+    """(file, its records), with a training's state and numpy's numbers. In the older layout, the file is one record."""
     file = folder / f"base-{request.param}.ckpt"
     with lightning():
         state = training_state(STATE) | {"curve": np.arange(3.0), "kind": np.dtype("f4"), "best": np.float32(1)}
@@ -114,7 +114,7 @@ def test_mutated_pickles(checkpoint, folder, changes):
 @few
 @given(changes=changes)
 def test_mutated_archives(checkpoint, folder, changes):
-    """The zip's own structure; with a name of each kind, for the ending chooses the reader."""
+    """Mutations of the zip's structure, with every ending, since the ending chooses the reader."""
     content = mutated(checkpoint[0].read_bytes(), changes)
     for ending in ("ckpt", "safetensors"):
         file = folder / f"m.{ending}"
@@ -140,7 +140,7 @@ values = st.recursive(
 
 
 def objects(**known):
-    """JSON objects whose fields have values of the kind that they should, or of any."""
+    """JSON objects whose fields have values of the right kind or of any kind."""
     return st.fixed_dictionaries({}, optional={name: values | right for name, right in known.items()})
 
 
@@ -180,22 +180,22 @@ def test_random_indexes(folder, content):
 
 
 FIELDS = {
-    UNetConfig: "in_channels out_channels block_out_channels layers_per_block attention_head_dim cross_attention_dim "
+    unet_config: "in_channels out_channels block_out_channels layers_per_block attention_head_dim cross_attention_dim "
     "norm_num_groups sample_size down_block_types up_block_types num_attention_heads transformer_layers_per_block",
-    VAEConfig: "in_channels latent_channels block_out_channels layers_per_block norm_num_groups scaling_factor act_fn",
-    ScheduleConfig: "beta_start beta_end num_train_timesteps steps_offset set_alpha_to_one trained_betas",
-    TextConfig: "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act "
+    vae_config: "in_channels latent_channels block_out_channels layers_per_block norm_num_groups scaling_factor act_fn",
+    schedule_config: "beta_start beta_end num_train_timesteps steps_offset set_alpha_to_one trained_betas",
+    text_config: "vocab_size hidden_size intermediate_size num_hidden_layers num_attention_heads hidden_act "
     "max_position_embeddings layer_norm_eps model_type",
 }
 
 
-@pytest.mark.parametrize("kind", FIELDS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("reader", FIELDS, ids=lambda reader: reader.__name__)
 @few
 @given(data=st.data())
-def test_random_configs(kind, data):
-    content = data.draw(objects(**dict.fromkeys(FIELDS[kind].split(), values)))
+def test_random_configs(reader, data):
+    content = data.draw(objects(**dict.fromkeys(FIELDS[reader].split(), values)))
     try:
-        assert isinstance(kind.from_dict(content), kind)
+        reader(content)
     except UserError:
         pass
 

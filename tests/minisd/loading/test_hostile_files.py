@@ -1,4 +1,4 @@
-"""Files that are damaged, no files at all, or made to do harm: a clear error, and nothing waits for ever."""
+"""Damaged files, pipes, and files that are made to do harm: a clear error, and nothing waits for ever."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from checkpoints import put, tiny_folder, write
 
 import minisd
 from minisd import CheckpointError
-from minisd.loading.files import open_weights
-from minisd.loading.source import read_json
+from minisd.base.inputs import read_json
+from minisd.loading.weight_files import open_weights
 
 CPU = torch.device("cpu")
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
@@ -44,7 +44,7 @@ def refused(path, *words):
 )
 @pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_a_pipe_or_device_in_a_folder(tmp_path, file, kind):
-    """Nothing waits for what will never come. Through a link, as the hub's cache has them."""
+    """Reading it would wait for ever. Here it is behind a link, as files in the hub's cache are."""
     folder = tiny_folder(tmp_path / "model")
     if ".index." in file:
         (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink()
@@ -83,7 +83,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("kind", DAMAGED)
 def test_damaged_json(tmp_path, kind):
-    """As a config, and as an index."""
+    """As a config and as an index."""
     content = DAMAGED[kind]
     for name in ("config.json", "model.safetensors.index.json"):
         file = tmp_path / name
@@ -199,7 +199,7 @@ def test_a_header_that_is_the_whole_of_a_large_file(tmp_path):
 def test_weights_of_a_dtype_that_is_no_number_of_a_model(tmp_path, dtype, size):
     folder = tiny_folder(tmp_path / "model")
     name = "decoder.conv_in.bias"
-    file = put(folder / "vae" / "diffusion_pytorch_model.safetensors", {name: torch.ones(4)})  # no link any more
+    file = put(folder / "vae" / "diffusion_pytorch_model.safetensors", {name: torch.ones(4)})  # no longer a link
     header(
         file,
         {name: {"dtype": dtype, "shape": [4], "data_offsets": [0, size]}},

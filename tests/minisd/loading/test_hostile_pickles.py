@@ -1,6 +1,6 @@
-"""Pickled checkpoints that somebody packed again, or made to do harm: the numbers they hold, or a clear error.
+"""Pickled checkpoints that were packed again, or made to do harm: right numbers or a clear error.
 
-Whatever a file holds, nothing of it is run, and no memory is taken before the shapes fit.
+Nothing in a file is run, and no memory is taken before the shapes are checked.
 """
 
 import pickle
@@ -17,8 +17,8 @@ from checkpoints import modules, put, tiny_folder, tiny_tensors
 
 import minisd
 from minisd import CheckpointError
-from minisd.loading.files import open_weights
 from minisd.loading.source import PARTS
+from minisd.loading.weight_files import open_weights
 
 CPU = torch.device("cpu")
 STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b.bias": torch.ones(4, dtype=torch.float16)}
@@ -49,7 +49,7 @@ def refused(path, *words):
 
 
 def pack_again(file):
-    """As an archiver does with a file that was unpacked: records are deflated (here: not the largest, to save time)."""
+    """Packs the records of a file again, deflated, as an archiver does. The largest stay unpacked, to save time."""
     with zipfile.ZipFile(file) as old:
         content = {name: old.read(name) for name in old.namelist()}
     with zipfile.ZipFile(file, "w") as new:
@@ -61,7 +61,7 @@ def pack_again(file):
 
 
 def test_a_checkpoint_that_was_unpacked_and_packed_again(tmp_path, sd):
-    """Its records are no longer in the file as they are; to map them from there gives other numbers."""
+    """The records in the file are compressed. Mapping them would give other numbers."""
     folder = tiny_folder(tmp_path / "model")
     for part, stem in PARTS.items():
         stem = "pytorch_model" if part == "text_encoder" else stem
@@ -126,7 +126,7 @@ def numpy_state():
 @both_formats
 @pytest.mark.parametrize("core", [b"numpy.core.", b"numpy._core."])
 def test_numpy_in_the_training_state(tmp_path, zipped, core):
-    """Arrays, numbers and dtypes are passed over, by either name that numpy's module has had."""
+    """Arrays, numbers and dtypes are ignored, under both names of numpy's module."""
     file = save(tmp_path / "m.ckpt", numpy_state(), zipped)
 
     def renamed(content):
@@ -173,7 +173,7 @@ def text(value):
 
 
 def plain(value):
-    """The instructions for a value of Python's own."""
+    """The instructions for a value of Python itself."""
     return pickle.dumps(value, 2)[2:-1]
 
 
@@ -198,9 +198,9 @@ _STATES = [
 
 
 def test_crafted_states_run_nothing_of_numpy(tmp_path):
-    """States that numpy's own classes would follow to anywhere in memory; and a key too deep to be hashed.
+    """States that make numpy's classes read any memory, and a key that is nested too deeply to be hashed.
 
-    In a process of their own: if one kills the interpreter, this test says so and the others go on.
+    They run in another process: if one kills the interpreter, only this test fails.
     """
     crafted = [
         start + (plain(state) if state != _STATES[-1] else b"}(" + text("__class__") + b"K\x01u") + b"b"
@@ -214,7 +214,7 @@ def test_crafted_states_run_nothing_of_numpy(tmp_path):
     code = f"""
         import sys, torch
         from pathlib import Path
-        from minisd.files import open_weights
+        from minisd.loading.weight_files import open_weights
         for n in range({len(crafted)}):
             weights = open_weights(Path(sys.argv[1]) / f"{{n}}.ckpt")
             assert weights.read(["t"], torch.float32, torch.device("cpu"))["t"].tolist() == [1, 2, 3, 4], n
@@ -229,7 +229,7 @@ def test_crafted_states_run_nothing_of_numpy(tmp_path):
 # ---------------------------------------------------------------- tensors of other kinds
 
 
-# name -> (the tensor, a word of the error): what torch.save takes and is no plain numbers
+# name -> (the tensor, a word of the error): tensors that torch.save accepts and that are not plain numbers
 ODD = {
     "meta": (lambda: torch.ones(4, device="meta"), "meta"),
     "quantised": (lambda: torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8), "qtensor"),
@@ -250,7 +250,7 @@ quiet = pytest.mark.filterwarnings(
 @quiet
 @pytest.mark.parametrize("kind", ODD)
 def test_weights_that_are_no_plain_numbers(tmp_path, kind):
-    """The error names the tensor and its kind, before anything is read."""
+    """The error names the tensor and its kind before anything is read."""
     make, word = ODD[kind]
     folder = tiny_folder(tmp_path / "model")
     name = "decoder.conv_in.weight"

@@ -1,4 +1,4 @@
-"""Pickled checkpoints: what old files hold is read, what they would run is not."""
+"""Pickled checkpoints: the tensors in old files are read, and no code in them is run."""
 
 import builtins
 import collections
@@ -16,7 +16,7 @@ import torch
 from checkpoints import lightning, training_state
 
 from minisd import CheckpointError
-from minisd.loading.files import PickleFile, open_weights
+from minisd.loading.weight_files import PickleFile, open_weights
 
 pytestmark = pytest.mark.quick
 
@@ -55,7 +55,7 @@ def test_state_dict(tmp_path, zipped):
 
 @both_formats
 def test_a_trainers_file(tmp_path, zipped):
-    """Classes as keys, objects with state, numpy scalars: as in the public v1-4 and v1-5 files."""
+    """Classes as keys, objects with state and numpy scalars, as in the public v1-4 and v1-5 files."""
     file = tmp_path / "m.ckpt"
     with lightning():
         save(file, training_state(STATE), zipped)
@@ -66,7 +66,7 @@ def test_a_trainers_file(tmp_path, zipped):
 
 @both_formats
 def test_stand_ins_run_nothing(tmp_path, zipped):
-    """Were the trainer installed, its classes would still not be called."""
+    """Even if pytorch_lightning is installed, its classes are not called."""
     called = []
     file = tmp_path / "m.ckpt"
     with lightning() as kind:
@@ -78,7 +78,7 @@ def test_stand_ins_run_nothing(tmp_path, zipped):
 
 
 def test_hyperparameters_of_the_trainer(tmp_path):
-    """AttributeDict, a dict that is pickled by its items."""
+    """AttributeDict is a dict that is pickled by its items."""
     module = types.ModuleType("pytorch_lightning.utilities.parsing")
     kind = module.AttributeDict = type("AttributeDict", (dict,), {"__module__": module.__name__})
     sys.modules |= {"pytorch_lightning": module, "pytorch_lightning.utilities": module, module.__name__: module}
@@ -93,7 +93,7 @@ def test_hyperparameters_of_the_trainer(tmp_path):
 @both_formats
 @pytest.mark.parametrize("core", ["numpy.core.multiarray", "numpy._core.multiarray"])
 def test_numpy_scalars_of_either_module_name(tmp_path, monkeypatch, core, zipped):
-    """numpy 2 moved `scalar` to numpy._core; files name the one that their writer had."""
+    """numpy 2 moved `scalar` to numpy._core. A file has the name of the numpy that wrote it."""
     scalar = np.float64(0).__reduce__()[0]
     module = types.ModuleType(core)
     module.scalar = scalar
@@ -135,7 +135,7 @@ def test_headers_and_conversion(tmp_path, zipped):
 
 @both_formats
 def test_only_what_is_asked_for_is_read(tmp_path, zipped):
-    """Of a large storage, the part that a tensor shows; of a file, the tensors that are asked for."""
+    """Only the requested tensors are read, and of a large storage only the part that a tensor uses."""
     base = torch.arange(3_000_000.0)
     state = {"part": base[10:14].view(2, 2).T, "other": torch.ones(1_000_000)}
     weights = PickleFile(save(tmp_path / "m.bin", state, zipped))
@@ -154,7 +154,7 @@ def test_a_column_keeps_no_more_than_its_own_numbers(tmp_path):
 
 @both_formats
 def test_numbers_are_those_of_torch_load(tmp_path, zipped):
-    """Views, shared and empty storages, odd strides, one number, parameters, attributes, newer dtypes."""
+    """Views, shared and empty storages, odd strides, a single number, parameters, attributes, newer dtypes."""
     base = torch.randn(6, 8, generator=torch.Generator().manual_seed(3))
     with_attribute = torch.ones(3)
     with_attribute.note = "kept by torch.save"
@@ -170,7 +170,7 @@ def test_numbers_are_those_of_torch_load(tmp_path, zipped):
         channels_last=torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last),
         double=torch.tensor([0.1], dtype=torch.float64),
     )
-    if zipped:  # torch reads no newer dtype out of the older layout
+    if zipped:  # torch cannot read newer dtypes from the older layout
         state["eight"] = torch.tensor([0.5, -2.0]).to(torch.float8_e4m3fn)
     file = save(tmp_path / "m.bin", state, zipped)
     expected = torch.load(file, weights_only=True)
@@ -197,7 +197,7 @@ def test_numbers_of_a_machine_with_the_other_byte_order(tmp_path):
 
 
 class Runs:
-    """Pickles as a call of `function`, which unpickling makes."""
+    """An object whose pickle calls `function`."""
 
     def __init__(self, function, *args):
         self.call = function, args
@@ -218,7 +218,7 @@ class Runs:
     ],
 )
 def test_a_call_is_refused_by_name_and_not_made(tmp_path, zipped, function, name):
-    """The call would leave a file behind, were it made."""
+    """If the call were made, there would be a new file."""
     trace = tmp_path / "trace"
     command = f"touch {trace}" if function is os.system else f"open({str(trace)!r}, 'w')"
     file = save(tmp_path / "m.ckpt", {"state_dict": STATE, "x": Runs(function, command)}, zipped)
@@ -227,7 +227,7 @@ def test_a_call_is_refused_by_name_and_not_made(tmp_path, zipped, function, name
 
 
 def test_the_call_would_be_made_by_plain_unpickling(tmp_path):
-    """So that the test above means something."""
+    """This shows that the test above can fail."""
     trace = tmp_path / "trace"
     pickle.loads(pickle.dumps(Runs(builtins.exec, f"open({str(trace)!r}, 'w')")))
     assert trace.exists()
@@ -267,7 +267,7 @@ def test_other_ways_to_name_a_callable(tmp_path, content, name):
 
 
 def archive(file, content):
-    """A zip as torch.save writes it, with this pickle in it."""
+    """A zip as torch.save writes it, with this pickle."""
     with zipfile.ZipFile(file, "w") as out:
         out.writestr("m/data.pkl", content)
         out.writestr("m/version", "3\n")

@@ -1,4 +1,4 @@
-"""Where a checkpoint is: paths, hub ids in a cache of the test's own, and what is neither."""
+"""Finding a checkpoint: paths, hub ids (in a cache made by the test), and names that are neither."""
 
 import fnmatch
 import json
@@ -63,7 +63,7 @@ def test_no_source_at_all(nothing):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """The hub's cache with one model, org/model, as a download leaves it: links from snapshots to blobs."""
+    """The hub's cache after a download of one model, org/model: links from snapshots to blobs."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
@@ -76,7 +76,7 @@ def cache(tmp_path, monkeypatch):
 
 
 def test_cached_model_loads_without_network(cache):
-    """By the real hub library in a process of its own, for it reads these variables when it is imported."""
+    """With the real hub library, in another process: it reads these variables when it is imported."""
     code = (
         "import minisd, torch\n"
         "sd = minisd.load('org/model', device='cpu')\n"
@@ -118,7 +118,7 @@ def test_a_name_that_the_hub_forbids(cache, name):
 
 
 def test_weights_left_out_of_the_cache(cache):
-    """As after a download that was cut short: the folder is there, and the error lists what is."""
+    """After a download that was interrupted, the folder exists, and the error lists its files."""
     (cache / "snapshots" / SHA / "vae" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="vae has no weights"):
         minisd.load(find("org/model", download=False).path, device="cpu")
@@ -129,7 +129,7 @@ def test_weights_left_out_of_the_cache(cache):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub that lies in a folder; what is asked of it is copied, and noted. Returns (repository, fetched)."""
+    """A hub in a folder. It copies the requested files and records the requests. Returns (repository, fetched)."""
     import huggingface_hub
 
     repository, cache = tiny_folder(tmp_path / "repository"), tmp_path / "cache"
@@ -189,7 +189,7 @@ def test_the_variant_is_fetched(hub, sd):
 
 
 def test_plain_weights_for_the_parts_without_the_variant(hub, sd):
-    """As v1.5's non_ema, which only the UNet has. The UNet's own plain weights stay away."""
+    """Like v1.5's non_ema, which only the UNet has. The UNet's plain weights are not downloaded."""
     repository, fetched = hub
     shutil.copy(TINY / name("unet"), repository / name("unet", ".non_ema"))
     put(repository / BIN, tiny_tensors("text_encoder"))
@@ -235,7 +235,7 @@ def test_shards_are_fetched(hub):
 
 @pytest.mark.parametrize("error", [OSError("disk full"), RuntimeError("proxy refused\nmore"), ValueError("")])
 def test_a_download_that_fails(monkeypatch, error):
-    """Whatever class the hub's HTTP client raises (it has changed clients twice)."""
+    """For any class of error that the hub's HTTP client raises (the hub has changed its client twice)."""
     import huggingface_hub
 
     def fail(*args, **kwargs):

@@ -1,4 +1,4 @@
-"""The tokenizer, against transformers' on the same files; how pieces are shown; files that are damaged or hostile."""
+"""The tokenizer: equal to transformers' on the same files; labels of pieces; damaged and hostile files."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ def test_special_ids(both):
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
-    """A folder as textual inversion saves it: "<cat-toy>" is a token of its own, and so is a name with an accent."""
+    """A folder as textual inversion saves it: "<cat-toy>" and a name with an accent are added tokens."""
     from transformers import CLIPTokenizer
 
     folder = tiny_folder(tmp_path_factory.mktemp("learned") / "model")
@@ -80,7 +80,7 @@ def test_added_tokens_are_those_of_transformers(learned, text):
 
 
 def test_added_tokens_in_the_files_of_transformers_4(learned, tmp_path):
-    """added_tokens.json beside vocab.json and merges.txt, or added_tokens_decoder in tokenizer_config.json."""
+    """added_tokens.json with vocab.json and merges.txt, or added_tokens_decoder in tokenizer_config.json."""
     want = load_tokenizer(learned / "tokenizer").ids("a <cat-toy> hat")
     for name, content in {
         "added_tokens.json": {"<cat-toy>": 869},
@@ -118,7 +118,7 @@ def test_accents_and_emoji_are_shown_as_they_were_written(sd):
 
 @given(st.text(st.characters(codec="utf-8"), max_size=30))
 def test_labels_and_text(sd, text):
-    """One label for each piece; all characters are there; the text is the pieces', whatever it holds."""
+    """Each piece has a label, no character is lost, and the pieces give the text back, for any text."""
     pieces = sd.pieces(text)
     labels = piece_labels(pieces)
     assert len(labels) == len(pieces) and all(labels)
@@ -182,8 +182,8 @@ def test_damaged_files_are_a_clear_error(tmp_path, case):
         load_tokenizer(folder)
 
 
-def test_a_tokenizer_that_brings_rules_of_its_own_has_no_say(tmp_path):
-    """A regular expression that never ends, another normaliser: only vocabulary, merges and added tokens count."""
+def test_other_rules_in_a_tokenizer_file_have_no_effect(tmp_path):
+    """Only vocabulary, merges and added tokens count, not an endless regular expression or another normaliser."""
     tiny = json.loads((FOLDERS["tiny"] / "tokenizer.json").read_text())
     tiny["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
     tiny["normalizer"] = {"type": "Replace", "pattern": {"String": "glasses"}, "content": "hat"}

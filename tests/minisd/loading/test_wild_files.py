@@ -1,4 +1,4 @@
-"""Checkpoints as other people's programs leave them: tensors more, parts less, another place on the hub."""
+"""Checkpoints of other programs: with additional tensors, with missing parts, as single files on the hub."""
 
 import warnings
 
@@ -20,7 +20,7 @@ from minisd import CheckpointError
 from minisd.cli.commands import main
 from minisd.loading import checkpoint, source
 from minisd.loading.family import SD1, family
-from minisd.loading.files import Header
+from minisd.loading.weight_files import Header
 
 SHA = "0" * 40
 
@@ -41,13 +41,13 @@ EXTRAS = {
 @pytest.mark.usefixtures("single_files_are_tiny")
 def test_tensors_that_no_picture_depends_on_are_passed_over_and_named_in_a_single_file(tmp_path, sd):
     file = write(tmp_path / "tables.safetensors", tiny_compvis() | EXTRAS)
-    with pytest.warns(UserWarning, match="passed over, as no picture depends on it") as caught:
+    with pytest.warns(UserWarning, match="ignored, as no picture depends on it") as caught:
         same_model(minisd.load(file, device="cpu"), sd)
     assert len(caught) == 1 and all(key in str(caught[0].message) for key in EXTRAS)
 
 
-def test_clips_way_out_is_passed_over_in_a_folder_as_well(tmp_path, sd):
-    """CLIP's text_projection comes after the text encoder's output, which SD takes."""
+def test_clips_projection_is_ignored_in_a_folder_too(tmp_path, sd):
+    """CLIP's text_projection comes after the output of the text encoder, and SD uses this output."""
     folder = tiny_folder(tmp_path / "proj")
     projection = {"text_projection.weight": torch.ones(192, 192)}
     put(folder / "text_encoder" / "model.safetensors", tiny_tensors("text_encoder") | projection)
@@ -70,7 +70,7 @@ def test_info_says_what_is_passed_over_and_what_is_refused(tmp_path, capsys):
     weights = folder / "text_encoder" / "model.safetensors"
     put(weights, tiny_tensors("text_encoder") | {"text_projection.weight": torch.ones(192, 192)})
     assert main(["info", str(folder)]) == 0
-    assert "loads       yes; passed over: text_projection.weight" in capsys.readouterr().out
+    assert "loads       yes; ignored: text_projection.weight" in capsys.readouterr().out
     put(weights, tiny_tensors("text_encoder") | {"other.weight": torch.ones(2)})
     assert main(["info", str(folder)]) == 0
     out = capsys.readouterr().out
@@ -110,7 +110,7 @@ def test_a_whole_model_with_a_learned_word_is_no_embedding():
 
 
 def test_names_of_tensors_cannot_write_over_the_screen(tmp_path):
-    """An escape sequence in a tensor's name would move the cursor; a name of a megabyte would fill the screen."""
+    """An escape sequence in a tensor's name could move the cursor, and a name of a megabyte would fill the screen."""
     folder = tiny_folder(tmp_path / "model")
     strange = {"\x1b[2Kall is well\r": torch.zeros(1), "x" * 10**6: torch.zeros(1)}
     put(folder / "unet" / "diffusion_pytorch_model.safetensors", tiny_tensors("unet") | strange)
@@ -122,7 +122,7 @@ def test_names_of_tensors_cannot_write_over_the_screen(tmp_path):
 @pytest.mark.usefixtures("single_files_are_tiny")
 @pytest.mark.parametrize("name", ["model.ckpt", "model.bin", "model.safetensors"])
 def test_a_file_is_what_its_first_bytes_say(tmp_path, sd, name):
-    """People rename files: a .safetensors file called .ckpt is read, and not called damaged."""
+    """People rename files: a .safetensors file that is called .ckpt can be read."""
     file = write(tmp_path / "model.safetensors", tiny_compvis()).rename(tmp_path / name)
     same_model(minisd.load(file, device="cpu"), sd)
 
@@ -145,10 +145,10 @@ def test_a_pickle_of_endless_instructions_and_one_that_names_strange_things(tmp_
 def test_a_record_that_lies_behind_the_end_of_the_file(tmp_path):
     file = write(tmp_path / "m.bin", {"down_blocks.w": torch.zeros(100)})
     content = bytearray(file.read_bytes())
-    at = content.rfind(b"data/0")  # in the central directory: the offset of the record stands 4 bytes before its name
+    at = content.rfind(b"data/0")  # in the central directory, the offset of the record is 4 bytes before its name
     content[at - len(b"m/") - 4 : at - len(b"m/")] = (2**31).to_bytes(4, "little")
     file.write_bytes(content)
-    from minisd.loading.files import open_weights
+    from minisd.loading.weight_files import open_weights
 
     with pytest.raises(CheckpointError):
         open_weights(file).read(["down_blocks.w"], torch.float32, torch.device("cpu"))
@@ -167,7 +167,7 @@ def test_a_folder_with_one_file_says_which(tmp_path):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    """A hub with one repository that holds one file; what it was asked for."""
+    """A hub with one repository of one file. Records the requests."""
     import huggingface_hub
 
     (tmp_path / "v1-5.safetensors").write_bytes(b"weights")

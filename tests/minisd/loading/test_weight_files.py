@@ -1,4 +1,4 @@
-"""Weight files: headers first, tensors later, and a name for every way in which a download goes wrong."""
+"""Weight files: headers first, tensors later, and a clear error for every kind of failed download."""
 
 import json
 import os
@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minisd import CheckpointError
-from minisd.loading import files
-from minisd.loading.files import Header, SafetensorsFile, open_weights, read_header
+from minisd.loading import weight_files
+from minisd.loading.weight_files import Header, SafetensorsFile, open_weights, read_header
 
 pytestmark = pytest.mark.quick
 
@@ -69,17 +69,17 @@ def test_read_what_is_asked(file):
 @pytest.mark.parametrize("ending", [".safetensors", ".bin"])
 def test_nothing_depends_on_the_file_afterwards(tmp_path, ending):
     file = write(tmp_path / f"m{ending}", STATE)
-    found = open_weights(file).read(["a"], torch.float32, CPU)  # no conversion, so a view would do
-    with open(file, "r+b") as out:  # in place, as a mapping would show
+    found = open_weights(file).read(["a"], torch.float32, CPU)  # without a conversion, a view would be enough
+    with open(file, "r+b") as out:  # in place: a mapping would show the change
         out.write(b"\xff" * file.stat().st_size)
     assert torch.equal(found["a"], STATE["a"])
 
 
 @pytest.mark.parametrize("ending", [".safetensors", ".bin"])
 def test_windows_change_nothing(tmp_path, monkeypatch, ending):
-    monkeypatch.setattr(files, "_WINDOW", 16)
+    monkeypatch.setattr(weight_files, "_WINDOW", 16)
     weights = open_weights(write(tmp_path / f"m{ending}", STATE))
-    assert len(list(files._windows(STATE, weights.shapes))) >= 4
+    assert len(list(weight_files._windows(STATE, weights.shapes))) >= 4
     found = weights.read(STATE, torch.float32, CPU)
     assert all(torch.equal(found[k], STATE[k].to(found[k].dtype)) for k in STATE)
 
@@ -90,10 +90,10 @@ sizes = st.lists(st.integers(0, 2**30), max_size=30)
 @given(sizes)
 def test_windows_hold_every_key_once_and_little_more_than_their_size(elements):
     shapes = {str(i): Header((n,), "F16") for i, n in enumerate(elements)}
-    windows = list(files._windows(shapes, shapes))
+    windows = list(weight_files._windows(shapes, shapes))
     assert [key for window in windows for key in window] == list(shapes)
     for window in windows:
-        assert sum(2 * shapes[key].size for key in window[:-1]) <= files._WINDOW
+        assert sum(2 * shapes[key].size for key in window[:-1]) <= weight_files._WINDOW
 
 
 # ---------------------------------------------------------------- damage
@@ -171,7 +171,7 @@ def with_header(path, header, data=b"\0" * 16):
         {"a": {"dtype": "F32", "shape": [4]}},
         {"a": {"dtype": "F32", "shape": [4], "data_offsets": [0]}},
         {"a": {"dtype": "F32", "shape": 4, "data_offsets": [0, 16]}},
-        {"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}},  # no such dtype
+        {"a": {"dtype": "F99", "shape": [4], "data_offsets": [0, 16]}},  # an unknown dtype
         {"a": {"dtype": "F32", "shape": [5], "data_offsets": [0, 16]}},  # 20 bytes in 16
         {"a": {"dtype": "F32", "shape": [2], "data_offsets": [8, 16]}},  # a gap
         {"a": {"dtype": "F32", "shape": [4], "data_offsets": [16, 16]}},
@@ -184,7 +184,7 @@ def test_damaged_header(tmp_path, header):
 
 @given(st.binary(max_size=60), st.integers(0, 40))
 def test_no_bytes_raise_anything_but_a_checkpoint_error(tmp_path_factory, content, length):
-    """Random files, as they are and as headers, with both endings."""
+    """Random bytes, as files and as headers, with both endings."""
     folder = tmp_path_factory.mktemp("random")
     for ending in (".safetensors", ".ckpt"):
         for start in (b"", struct.pack("<Q", length)):
@@ -198,7 +198,7 @@ def test_no_bytes_raise_anything_but_a_checkpoint_error(tmp_path_factory, conten
 
 @given(st.data())
 def test_a_flipped_byte_in_the_header_is_an_error_or_another_name(tmp_path_factory, data):
-    """Never an exception of another kind, never tensors of another size than the header says."""
+    """There is no other kind of exception, and no tensor has another size than its header says."""
     content = bytearray(safetensors.torch.save(STATE))
     length = 8 + struct.unpack("<Q", content[:8])[0]
     content[data.draw(st.integers(0, length - 1))] = data.draw(st.integers(0, 255))

@@ -1,7 +1,7 @@
-"""Weight files as mappings that are looked at first and read later: one file, several shards, or a pickle.
+"""Weight files: a .safetensors file, several shards, or a pickle.
 
-`shapes` comes from the headers alone; `read` brings tensors in, converted one by one, so that loading a
-checkpoint takes the memory of the model that results, in its own dtype, and a few hundred megabytes.
+`shapes` comes from the headers alone. `read` reads and converts one tensor after the other, so that loading takes no
+more memory than the finished model and a few hundred megabytes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from ..base.arguments import shown
 from ..base.errors import CheckpointError
+from ..base.inputs import check_regular, read_json
 from . import pickled
-from .source import check_regular, read_json
 
-_WINDOW = 256 * 2**20  # bytes mapped at a time
+_WINDOW = 256 * 2**20  # bytes that are mapped at once
 _BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "U8": 8, "BOOL": 8}
 _ENDINGS = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
 _NAMES = {
@@ -34,7 +34,7 @@ _NAMES = {
     torch.float8_e4m3fn: "F8_E4M3",
     torch.float8_e5m2: "F8_E5M2",
 }
-WEIGHTS = tuple(_NAMES.values())  # dtypes that turn into any other of them
+WEIGHT_DTYPES = tuple(_NAMES.values())  # each can be converted into any of the others
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class Header:
         return n
 
 
-class Weights(Protocol):
-    """A checkpoint's tensors: what there is, and a way to read some of it."""
+class WeightFile(Protocol):
+    """The tensors of a file or of several shards: their shapes, and a way to read them."""
 
     name: str
     shapes: Mapping[str, Header]
@@ -68,15 +68,15 @@ class SafetensorsFile:
         self.shapes: Mapping[str, Header] = read_header(path)
         try:
             with safe_open(path, framework="pt"):
-                pass  # the library checks what read_header does not: each tensor's place against its shape
+                pass  # the library compares each tensor's position in the file with its shape
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged: {error}. Download it again.") from error
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
-        """Copies, so that nothing depends on the file afterwards; integers keep their dtype."""
+        """Copies of the tensors, which no longer depend on the file. Integers keep their dtype."""
         tensors: dict[str, Tensor] = {}
         for window in _windows(keys, self.shapes):
-            # opened anew for each window: what a mapping has touched stays in memory until it is closed
+            # the file is opened again for each window: pages that were read stay in memory until it is closed
             with safe_open(self.path, framework="pt") as file:
                 for key in window:
                     tensors[key] = _convert(file.get_tensor(key), dtype, device)
@@ -84,15 +84,13 @@ class SafetensorsFile:
 
 
 class PickleFile:
-    """.bin, .ckpt, .pt: what `pickled` reads."""
+    """.bin, .ckpt, .pt: read by `pickled`."""
 
     def __init__(self, path: Path):
         self.name = str(path)
         self._file = pickled.Checkpoint(path)
         self.shapes: Mapping[str, Header] = {
-            key: Header(
-                stored.shape, stored.odd or _NAMES.get(stored.dtype) or str(stored.dtype).removeprefix("torch.").upper()
-            )
+            key: Header(stored.shape, stored.odd or _dtype_name(stored.dtype))
             for key, stored in self._file.stored.items()
         }
 
@@ -104,14 +102,14 @@ class PickleFile:
 
 
 class Shards:
-    """Several files and the index.json that says which tensor is where."""
+    """Several files, and the index.json that says which tensor is in which file."""
 
     def __init__(self, index: Path):
         self.name = str(index)
-        where = read_json(index).get("weight_map")
-        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
+        file_of = read_json(index).get("weight_map")
+        if not isinstance(file_of, dict) or not all(isinstance(file, str) for file in file_of.values()):
             raise CheckpointError(f"{index} is not an index of weight files (JSON with a weight_map)")
-        names = sorted(set(where.values()))
+        names = sorted(set(file_of.values()))
         strange = [name for name in names if Path(name).name != name or Path(name).suffix not in _ENDINGS]
         if strange:
             raise CheckpointError(
@@ -120,33 +118,36 @@ class Shards:
         absent = [name for name in names if not (index.parent / name).exists()]
         if absent:
             raise CheckpointError(f"{index} names files that are not beside it: {', '.join(absent)}")
-        self._parts = {name: open_weights(index.parent / name) for name in names}
-        lost = [k for k, f in where.items() if k not in self._parts[f].shapes]
+        self._files = {name: open_weights(index.parent / name) for name in names}
+        lost = [key for key, file in file_of.items() if key not in self._files[file].shapes]
         if lost:
             raise CheckpointError(f"{index}: {len(lost)} tensors are not in the files it names, first {lost[0]!r}")
-        self._where: dict[str, str] = where
-        self.shapes: Mapping[str, Header] = {k: self._parts[f].shapes[k] for k, f in where.items()}
+        self._file_of: dict[str, str] = file_of
+        self.shapes: Mapping[str, Header] = {key: self._files[file].shapes[key] for key, file in file_of.items()}
 
     def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
         keys = list(keys)
         tensors: dict[str, Tensor] = {}
-        for file, part in self._parts.items():
-            tensors |= part.read([k for k in keys if self._where[k] == file], dtype, device)
+        for name, file in self._files.items():
+            tensors |= file.read([key for key in keys if self._file_of[key] == name], dtype, device)
         return tensors
 
 
-def open_weights(path: Path) -> Weights:
-    """An index (.json) by its name; .safetensors or a pickle (.bin, .ckpt, .pt) by its first bytes, if misnamed."""
+def open_weights(path: Path) -> WeightFile:
+    """Opens an index (.index.json), a .safetensors file, or a pickle (.bin, .ckpt, .pt).
+
+    The first bytes tell a .safetensors file too, in case its name is wrong.
+    """
     _refuse_no_weights(path)
     if ".index." in path.name and path.suffix == ".json":
         return Shards(path)
     with open(path, "rb") as file:
-        is_safetensors = file.read(9)[8:] == b"{"  # behind the header's length
+        is_safetensors = file.read(9)[8:] == b"{"  # after 8 bytes with the length of the header
     return SafetensorsFile(path) if is_safetensors or path.suffix == ".safetensors" else PickleFile(path)
 
 
 def _windows(keys: Iterable[str], shapes: Mapping[str, Header]) -> Iterator[list[str]]:
-    """The keys in groups of about _WINDOW bytes."""
+    """The keys in groups, whose tensors take about _WINDOW bytes."""
     window, size = [], 0
     for key in keys:
         window.append(key)
@@ -159,14 +160,15 @@ def _windows(keys: Iterable[str], shapes: Mapping[str, Header]) -> Iterator[list
 
 
 def read_header(path: Path) -> dict[str, Header]:
-    """Names, shapes and dtypes of a .safetensors file: 8 bytes of length, then that much JSON, then the data.
+    """Names, shapes and dtypes of the tensors in a .safetensors file.
 
-    Raises CheckpointError, with expected and real size, where the file is cut short or is something else.
+    The file has 8 bytes with the length of the header, then the header as JSON, then the data. CheckpointError, with
+    the expected and the real size, if the file is cut short or of another kind.
     """
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > 100 * 2**20:  # the format's own bound on headers
+        if size < 8 or length > 100 * 2**20:  # the format allows no longer header
             raise CheckpointError(f"{path} ({size:,} bytes) is not a .safetensors file")
         if size < 8 + length:
             raise CheckpointError(
@@ -190,7 +192,7 @@ def read_header(path: Path) -> dict[str, Header]:
 
 
 def _refuse_no_weights(path: Path) -> None:
-    """CheckpointError for what a failed download leaves in the weights' place, whatever the ending."""
+    """CheckpointError for what a failed download leaves instead of the weights, such as a web page."""
     check_regular(path)
     try:
         size = path.stat().st_size
@@ -202,8 +204,8 @@ def _refuse_no_weights(path: Path) -> None:
         raise CheckpointError(f"{path} is empty (0 bytes). Download it again.")
     if start.lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml")):
         raise CheckpointError(
-            f"{path} ({size:,} bytes) is a web page and not the weights: the download was answered with an "
-            "error or a login page. Download it again."
+            f"{path} ({size:,} bytes) is a web page and not the weights: the server sent an error or a "
+            "login page. Download it again."
         )
     if start.startswith(b"version https://git-lfs"):
         expected = re.search(rb"^size (\d+)$", start, re.MULTILINE)
