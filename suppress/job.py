@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
@@ -22,6 +22,9 @@ from .engine import Fast, find_engine
 from .methods import DEFAULT, METHODS, Method, Prompt, parse_method, two_branches
 from .metrics.fetched import Fetched
 from .prompt import Request, eot_rows, find_rows, read_request
+
+if TYPE_CHECKING:
+    from .metrics.judge import Judge, Scores
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
@@ -43,6 +46,10 @@ class Result:
     # `maps` weighted by what is fetched there (suppress/metrics/fetched.py): 0 for a row of zeros, however much it is
     # looked at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
     fetched: Tensor | None = field(default=None, repr=False)
+
+    def scores(self, judge: Judge) -> Scores:
+        """DetScore and CLIP score of each target, of `original` and `image`; judge: `suppress.metrics.Judge(sd)`."""
+        return judge.scores(self)
 
 
 def run(

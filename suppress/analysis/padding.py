@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..edits.variants import keep_top, zero
-from .findings import Findings, gather, judge
+from .findings import Findings, gather, score
 from .study import Study
 
 RANKS = (0, 1, 2, 4, 9)  # Fig. 2b
@@ -26,7 +26,7 @@ def rank(study: Study, ranks: Sequence[int] = RANKS) -> Findings:
     return gather(
         study,
         [
-            judge(study, f"rank {k}" if k < full else f"full rank, {k}", {"rank": k}, pictures)
+            score(study, f"rank {k}" if k < full else f"full rank, {k}", {"rank": k}, pictures)
             for k, pictures in zip(kept, drawn, strict=True)
         ],
     )
@@ -45,7 +45,7 @@ def zeroing(study: Study) -> Findings:
     return gather(
         study,
         [
-            judge(study, "original" if name == "nothing" else f"{name} zeroed", {"zeroed": name}, pictures)
+            score(study, "original" if name == "nothing" else f"{name} zeroed", {"zeroed": name}, pictures)
             for name, pictures in zip(contexts, drawn, strict=True)
         ],
     )
@@ -66,7 +66,7 @@ def replacement(study: Study) -> Findings:
     return gather(
         study,
         [
-            judge(
+            score(
                 study,
                 "original" if name == "nothing" else f"words ← {name}",
                 {"words": "kept" if name == "nothing" else name},

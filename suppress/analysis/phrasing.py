@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ..metrics import Unavailable
-from .findings import Findings, Panel, gather
+from .findings import Findings, Panel, gather, score
 from .study import Study
 
 # a negation in front of the target, with what governs it: "that is not wearing any | hat", "with no | hat"
@@ -43,11 +43,9 @@ def phrasing(study: Study) -> Findings:
         own = study.of(text, targets)
         [drawn] = own.draw([own.weighted], own.settings.first)
         for panels, method, pictures in ((plain, "original", own.originals), (weighted, "swr", drawn)):
-            psnr, ssim = own.judge.likeness(pictures, own.originals)
-            scores = {"det_score": own.judge.presence(pictures), "psnr": psnr, "ssim": ssim}
             label = name if method == "original" else f"{name}, SWR"
             setting = {"phrasing": name, "prompt": text, "method": method}
-            panels.append(Panel(label, setting, pictures, scores))
+            panels.append(score(own, label, setting, pictures))
     note = f"from step R = {study.settings.first} of {study.settings.steps}"
     return gather(study, [*plain, *weighted], [note, ", ".join(repr(text) for text in phrased.values())])
 

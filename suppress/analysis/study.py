@@ -23,8 +23,8 @@ from minisd.pipeline import check_model, check_progress, check_settings, pair
 from ..edits.spectrum import soft_weight
 from ..job import default_settings, encode
 from ..methods import Prompt, SuppressEOT
+from ..metrics import Judge
 from ..prompt import Request, read_request
-from .judge import Judge
 
 # a context this close to the original's is the original's: an SVD and back leaves less, in float64
 SAME = 1e-6
@@ -89,7 +89,7 @@ class Study:
         """The same study of another prompt; itself where that is the same."""
         if read_request(text, targets).found == self.prompt.request.found and text == self.prompt.text:
             return self
-        return replace(self, prompt=encode(self.sd, text, targets), judge=self.judge.of(targets))
+        return replace(self, prompt=encode(self.sd, text, targets))
 
     def _is_original(self, ctx: Tensor) -> bool:
         return bool((ctx - self.prompt.ctx).abs().max() < SAME)
@@ -125,10 +125,10 @@ def open_study(
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    read = encode(sd, request.prompt, request)
+    encoded = encode(sd, request.prompt, request)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
-    return Study(sd, read, seeds, settings, origin, Judge(sd, request.targets), batch_size, progress)
+    return Study(sd, encoded, seeds, settings, origin, Judge(sd), batch_size, progress)
 
 
 def _chunks(items: list, size: int) -> Iterable[list]:

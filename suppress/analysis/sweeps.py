@@ -8,7 +8,7 @@ from ..edits.spectrum import soft_weight
 from ..edits.variants import zero_bottom, zero_top
 from ..job import run
 from ..methods import SuppressEOT
-from .findings import Findings, Panel, gather, judge
+from .findings import Findings, Panel, gather, score
 from .study import Study
 
 # the paper gives no values for Fig. 16; singular values reach from 0.1 to some 100: these tell them apart
@@ -24,7 +24,7 @@ def gamma(study: Study, gammas: Sequence[float] = GAMMAS) -> Findings:
     """SWR with σ̂ = σ e^(-γσ) for several γ (Fig. 16): 0 is the original, a large one zeroes the rows."""
     ctxs = [soft_weight(study.prompt.ctx, study.rows, value) for value in gammas]
     drawn = study.draw(ctxs, study.settings.first)
-    panels = [judge(study, f"γ = {g:g}", {"gamma": g}, p) for g, p in zip(gammas, drawn, strict=True)]
+    panels = [score(study, f"γ = {g:g}", {"gamma": g}, p) for g, p in zip(gammas, drawn, strict=True)]
     return gather(study, panels, [_from(study)])
 
 
@@ -36,7 +36,7 @@ def spectrum(study: Study, top: Sequence[int] = TOP, left: Sequence[int] = LEFT)
     ctxs = [ctx, *(zero_top(ctx, rows, k) if end == "top" else zero_bottom(ctx, rows, k) for end, k in zeroed)]
     settings = [("nothing", 0), *zeroed]
     panels = [
-        judge(study, f"{end} {k} zeroed" if k else "original", {"zeroed": end, "k": k, "of": count}, pictures)
+        score(study, f"{end} {k} zeroed" if k else "original", {"zeroed": end, "k": k, "of": count}, pictures)
         for (end, k), pictures in zip(settings, study.draw(ctxs, study.settings.first), strict=True)
     ]
     return gather(study, panels, [_from(study), f"χ has {count} singular values"])
@@ -50,7 +50,7 @@ def start(study: Study, starts: Sequence[float] = STARTS) -> Findings:
     for first in firsts:
         [pictures] = study.draw([study.weighted], first)
         own = " (default)" if first == study.settings.first else ""
-        panels.append(judge(study, f"R = {first}{own}", {"start": first, "steps": steps}, pictures))
+        panels.append(score(study, f"R = {first}{own}", {"start": first, "steps": steps}, pictures))
     return gather(study, panels, [f"SWR with γ = {study.settings.gamma:g}"])
 
 
@@ -63,8 +63,8 @@ def stop(study: Study, settings: Sequence[tuple[float, int]] = ITO) -> Findings:
     s = study.settings
     swr, own = study.weighted, s.first
     panels = [
-        judge(study, "original", {"stop": 0, "iterations": 0, "method": "original"}, study.originals),
-        judge(study, "SWR", {"stop": own, "iterations": 0, "method": "swr"}, study.draw([swr], own)[0]),
+        score(study, "original", {"stop": 0, "iterations": 0, "method": "original"}, study.originals),
+        score(study, "SWR", {"stop": own, "iterations": 0, "method": "swr"}, study.draw([swr], own)[0]),
     ]
     for share, iterations in settings:
         last = round(share * s.steps)
@@ -90,7 +90,7 @@ def _ito(study: Study, last: int, iterations: int) -> Panel:
     )
     assert isinstance(result.image, list)
     setting = {"stop": last, "iterations": iterations, "method": "swr+ito"}
-    return judge(study, f"{iterations} × to step {last}", setting, result.image)
+    return score(study, f"{iterations} × to step {last}", setting, result.image)
 
 
 def _from(study: Study) -> str:

@@ -38,7 +38,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from minisd import ddim, load
 
     from ..evaluation.measure import measure, method_of
-    from ..metrics import ClipScore, Detector
+    from ..metrics import Judge
 
     _check(args)
     rows = _rows(args)
@@ -48,14 +48,15 @@ def _evaluate(args: argparse.Namespace) -> None:
     done = cells.read(out, settings)
     sd: StableDiffusion = load("tiny", device="cpu")
     ddim.timesteps(args.steps, sd.config.schedule)  # not a UserError a cell
-    detector, clip = Detector.of(sd), ClipScore.of(sd)
+    judge = Judge(sd).load()
+    classes = judge.detector.names
     jobs = [
         (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
     ]
     todo = [
         (row, case, method)
         for row, case, method in jobs
-        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, detector.names)
+        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, classes)
     ]
     stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
     if stale:
@@ -66,7 +67,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     try:
         for row, case, method in tqdm(todo, desc="measuring", unit="cell", disable=None):
             try:
-                cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
+                cell: dict[str, Any] = measure(sd, judge, case, method, list(range(args.seeds)))
             except UserError as error:  # what the method cannot do on this prompt
                 cell = {"reason": str(error)}
             cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings} | cell
@@ -75,7 +76,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
-    text = report(done, rows, cases, detector)
+    text = report(done, rows, cases, judge.detector)
     print(text)
     write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
 

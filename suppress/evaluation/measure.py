@@ -13,7 +13,7 @@ from minisd.picture import from_pil
 from ..engine import Fast
 from ..job import run
 from ..methods import Method, Rewrite, parse_method
-from ..metrics import ClipScore, Detector, ssim
+from ..metrics import Judge, ssim
 from ..prompt import eot_rows, find_rows
 from .cases import Case
 
@@ -55,13 +55,12 @@ def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int
     return parse_method(spec, steps=steps, start=start)
 
 
-def measure(
-    sd: StableDiffusion, detector: Detector, clip: ClipScore, case: Case, method: Method, seeds: list[int]
-) -> dict[str, Any]:
-    """Scores of the original and the suppressed pictures, one a seed, and what the pictures cost.
+def measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: list[int]) -> dict[str, Any]:
+    """Scores of the original and the edited pictures, one per seed, and what a picture costs.
 
-    passes: samples that went through the UNet for a picture, the original's included and ITO's shortened ones counted
-    whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
+    passes: samples that went through the UNet for one picture. Those of the original count too, and a pass that ITO
+    ends early counts as one. gradient passes: those of them whose gradient was taken. seconds: wall time of the
+    sampling of one picture.
     """
     engine = Fast(sd)
     engine.unet = counting = CountingUNet(engine.unet)
@@ -70,10 +69,10 @@ def measure(
     assert isinstance(originals, list) and isinstance(pictures, list)
     pairs = zip(originals, pictures, strict=True)
     return {
-        "before": {k: _rounded(v) for k, v in detector.scores(originals).items()},
-        "after": {k: _rounded(v) for k, v in detector.scores(pictures).items()},
-        "clip before": _rounded(clip(originals, case.target)),
-        "clip after": _rounded(clip(pictures, case.target)),
+        "before": {k: _rounded(v) for k, v in judge.detector.scores(originals).items()},
+        "after": {k: _rounded(v) for k, v in judge.detector.scores(pictures).items()},
+        "clip before": _rounded(judge.clip(originals, case.target)),
+        "clip after": _rounded(judge.clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
         "passes": counting.passes / len(seeds),
         "gradient passes": counting.with_gradient / len(seeds),

@@ -72,10 +72,15 @@ _WORDS: dict[str, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class Match:
-    """The class that stands for a phrase; `whole`: it is wider than the phrase (a crown is judged as any hat)."""
+    """The detector's class that stands for a phrase."""
 
     name: str
-    whole: bool
+    wider: bool  # the class means more than the phrase: a crown is judged as any hat
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the score should know; empty: nothing."""
+        return f"the whole class {self.name.replace('_', ' ')}" if self.wider else ""
 
 
 class Network(nn.Module):

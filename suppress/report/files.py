@@ -21,8 +21,9 @@ from minisd.picture import overlay, png, sheet
 from ..cli.repeat import suppress_fields
 from ..job import Result, default_settings, join
 from ..methods import METHODS, Method
-from ..metrics.judges import STRENGTHENED, SUPPRESSED, Judges, Scores, both, failures, join_scores, table
+from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
 from ..prompt import Request
+from .scores import failures, join_scores, table
 
 
 @dataclass
@@ -58,9 +59,9 @@ class Report:
         out: Path | None,
     ):
         self.sd, self.args, self.request, self.seeds, self.rows, self.out = sd, args, request, seeds, rows, out
-        self.side = STRENGTHENED if args.strengthen else SUPPRESSED
+        self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
         self.path: Path | None = None  # once there is something to write
-        self.judges: Judges | None = None
+        self.judge = Judge(sd)
         self.labels = row_labels(sd, rows)
         self.written = 0  # single pictures
 
@@ -69,8 +70,7 @@ class Report:
         before, row.result = row.result, result if row.result is None else join([row.result, result])
         self._write()
         self._save_pictures(row, result, first=row.drawn - len(both(result)[1]))
-        self.judges = self.judges or Judges(self.sd)
-        row.scores = join_scores(row.scores if before else {}, self.judges.scores(result, self.side))
+        row.scores = join_scores(row.scores if before else {}, self.judge.scores(result, self.edited_label))
         self._write()
 
     def progress(self) -> str:
@@ -81,8 +81,8 @@ class Report:
         return f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
 
     def print_scores(self, row: Row) -> None:
-        print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.side))
-        failed = failures(row.scores, self.request.targets, self.seeds, self.side)
+        print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.edited_label))
+        failed = failures(row.scores, self.request.targets, self.seeds, self.edited_label)
         for line in failed:
             print(line)
         if failed and self.args.sheet is None:
@@ -104,7 +104,7 @@ class Report:
         done = [row for row in self.rows if row.result]
         first = done[0].result
         assert first is not None
-        picture = draw(first, self.side) if self.args.sheet is None else self._draw_sheet(done)
+        picture = draw(first, self.edited_label) if self.args.sheet is None else self._draw_sheet(done)
         content = json.dumps(self._content(done), indent=2, ensure_ascii=False) + "\n"
         stem = f"{slug(self.request.prompt)}-s{'-'.join(map(str, self.seeds[:LISTED]))}"
         stem += ("-and-more" if len(self.seeds) > LISTED else "") + ("-sheet" if self.args.sheet is not None else "")
@@ -165,7 +165,7 @@ class Report:
         folder = Path(self.args.save_pictures)
         folder.mkdir(exist_ok=True)
         k = self.rows.index(row)
-        ending = slug(self.labels[k]) if self.args.sheet is not None else self.side
+        ending = slug(self.labels[k]) if self.args.sheet is not None else self.edited_label
         stem = slug(self.request.prompt)
         for seed, original, picture in zip(self.seeds[first:], *both(result), strict=False):
             fields = self._original_fields(row, seed, picture.size)
@@ -198,7 +198,7 @@ def _drawn(row: Row) -> Result:
 # ---------------------------------------------------------------------- pictures
 
 
-def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
+def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
     """Two rows a seed: the original and the suppressed picture, under each what it fetched of the targets, and where.
 
     Both maps of a seed share one scale, so that a target that is gone is dark. The original's is its cross map, the
@@ -214,7 +214,7 @@ def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
         heats = [part[k, rows].sum(dim=0) for part in (result.original_maps, maps)]
         span = (float(heats[0].min()), float(heats[0].max()))
         cells += [list(pictures), [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]]
-        labels += [["original", side], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
+        labels += [["original", edited_label], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
     return sheet(cells, labels)
 
 
@@ -237,7 +237,7 @@ def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
     return labels
 
 
-def _scored(label: str, scores: Scores, side: str, count: int) -> list[str]:
-    values = next(iter(scores.values()), {}).get(side, [])
+def _scored(label: str, scores: Scores, branch: str, count: int) -> list[str]:
+    values = next(iter(scores.values()), {}).get(branch, [])
     known = values if isinstance(values, list) else []
     return [f"{known[k]:.2f} {label}" if k < len(known) else label for k in range(count)]

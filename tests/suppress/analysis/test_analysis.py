@@ -13,7 +13,7 @@ import suppress
 from minisd import UserError
 from suppress.analysis import ANALYSES, Study, open_study
 from suppress.analysis import leak as leaks
-from suppress.analysis.findings import Findings
+from suppress.analysis.findings import Findings, remarks, score
 from suppress.analysis.output import write_csv
 from suppress.analysis.padding import rank, replace_words, zeroing
 from suppress.analysis.sweeps import gamma, spectrum, start, stop
@@ -253,10 +253,11 @@ def _refuse(*_args, **_kwargs):
 
 def test_several_targets_and_wider_classes(sd):
     study = open_study(sd, "a cat with glasses and a crown", ["glasses", "crown"], steps=1)
-    assert study.judge.remarks(["det_score"]) == ["DetScore of 'crown': the whole class hat"]
+    assert remarks(study, ["det_score"]) == ["DetScore of 'crown': the whole class hat"]
     picture = sd.generate("a man with glasses", steps=4)
-    assert study.judge.presence(picture)[0] > 0.9  # one of the two is enough
-    assert open_study(sd, "a man in a shirt", "shirt").judge.presence(picture) == [None]
+    assert score(study, "", {}, picture).scores["det_score"][0] > 0.9  # one of the two is enough
+    shirt = open_study(sd, "a man in a shirt", "shirt", steps=1)
+    assert score(shirt, "", {}, picture).scores["det_score"] == [None]
 
 
 def test_findings_are_plain_data(study):

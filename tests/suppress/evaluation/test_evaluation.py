@@ -18,7 +18,7 @@ from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
 from suppress.job import encode
 from suppress.methods import METHODS, Variant, parse_method
-from suppress.metrics import ClipScore, Detector
+from suppress.metrics import Judge
 from suppress.prompt import find_rows
 
 CLASSES = ["glasses", "sunglasses", "hat"]
@@ -69,7 +69,7 @@ def test_bottom_k_leaves_three_values_of_every_prompt(sd):
 def test_passes_with_gradient_are_counted(sd):
     case = CASES[-1]
     method = parse_method("suppress-eot:iterations=3", steps=4, start=1, stop=3)
-    cell = measure(sd, Detector.of(sd), ClipScore.of(sd), case, method, [0])
+    cell = measure(sd, Judge(sd), case, method, [0])
     # two steps × three iterations; of the rest, the step before R needs one branch
     assert cell["gradient passes"] == 2 * 3 and cell["passes"] == 2 + 3 * 4 + 2 * 3
 

@@ -12,8 +12,8 @@ from minisd import UserError
 from minisd.cli import options, parameters
 from suppress.cli import draw as command
 from suppress.cli.commands import main
-from suppress.metrics.judges import failures
 from suppress.report import files as report
+from suppress.report.scores import failures
 
 PROMPT = "a man without glasses"
 SMALL = ["--height", "64", "--width", "64", "--steps", "1"]
