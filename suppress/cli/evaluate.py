@@ -1,4 +1,7 @@
-"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept: a stopped run goes on."""
+"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept, so a stopped run can go on.
+
+The parser needs no PyTorch: help comes at once.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minisd import StableDiffusion, UserError
+from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.base.outputs import write_text
 from minisd.cli import options
@@ -17,7 +20,9 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import cells
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
-from ..methods import Method
+
+if TYPE_CHECKING:
+    from minisd import StableDiffusion
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +88,8 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> None:
     """UserError for settings that no row could be measured with."""
+    from ..methods import Method
+
     whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
     Method(steps=args.steps, start=args.start)
 

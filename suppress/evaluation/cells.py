@@ -11,14 +11,16 @@ import os
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
 from minisd.base.arguments import is_finite, is_number, output_path, shown
 from minisd.base.outputs import write_file
 
-from ..methods import Method
 from .cases import Case
+
+if TYPE_CHECKING:
+    from ..methods import Method
 
 Cell = dict[str, Any]
 Key = tuple[str, str]  # (row, prompt)
