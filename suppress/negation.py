@@ -34,11 +34,6 @@ _NOUNS = set("building ceiling clothing drawing earring evening lighting lightni
 _NOUNS |= set("railing stocking wedding".split())
 
 
-def find_negated(prompt: str) -> tuple[str, ...]:
-    """The phrases that the prompt takes away, each once."""
-    return tuple(dict.fromkeys(" ".join(prompt[start:end].split()) for start, end in find_negations(prompt)))
-
-
 def find_negations(prompt: str) -> list[tuple[int, int]]:
     """Where the phrases stand that a negation takes away: prompt[start:end]. After "or" and "nor" it goes on.
 

@@ -18,9 +18,7 @@ from minisd.base.arguments import shown
 from minisd.config import CONTEXT
 from minisd.pipeline import check_prompt
 
-from .negation import find_negated, find_negations
-
-__all__ = ["Request", "Target", "eot_rows", "find_negated", "find_places", "find_rows", "read_request", "token_table"]
+from .negation import find_negations
 
 Place = tuple[int, int]  # characters of the prompt: prompt[start:end]
 
