@@ -1,4 +1,4 @@
-"""What an analysis found, as plain data: rows of a table, and pictures with their scores where there are some."""
+"""What an analysis found, as plain data: rows of a table and, for some analyses, pictures with their scores."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from .study import Study
 
 Scores = list[float | None]  # one value per picture; None: the checkpoint has nothing to judge with
 
-# of the CSV -> of a figure
+# a score's name in the CSV -> its name in a figure
 NAMES = {"det_score": "DetScore", "clip_score": "CLIP score", "psnr": "PSNR", "ssim": "SSIM"}
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The pictures of one setting, one a seed. `scores`: a list a score, as long as the pictures."""
+    """The pictures of one setting, one per seed. `scores`: for each score a list with one value per picture."""
 
-    label: str  # over the pictures in the figure
-    setting: dict[str, Any]  # what was set: the first columns of the CSV
+    label: str  # stands above the pictures in the figure
+    setting: dict[str, Any]  # the first columns of the CSV
     pictures: list[Image.Image] = field(repr=False)
     scores: dict[str, Scores]
 
     def mean(self, name: str) -> float | None:
-        """Over the seeds; None where one is missing."""
+        """The mean over the seeds; None if a value is missing."""
         values = [v for v in self.scores[name] if v is not None]
         return math.fsum(values) / len(values) if len(values) == len(self.pictures) else None
 
 
 @dataclass(frozen=True)
 class Findings:
-    """rows: what goes into the CSV, all with the same keys. notes: to be read with the figure; remarks: with scores."""
+    """rows: the lines of the CSV, all with the same keys. notes explain the figure, remarks explain the scores."""
 
     rows: list[dict[str, Any]]
     panels: list[Panel] = field(default_factory=list)

@@ -33,8 +33,8 @@ def study(sd):
 class Asked(Study):
     """Draws nothing: keeps the contexts, and gives a grey picture for each."""
 
-    def draw(self, ctxs, first):
-        self.__dict__.setdefault("contexts", []).extend((ctx[0].double().numpy(), first) for ctx in ctxs)
+    def draw(self, ctxs, start_step):
+        self.__dict__.setdefault("contexts", []).extend((ctx[0].double().numpy(), start_step) for ctx in ctxs)
         return [[Image.new("RGB", (64, 64), (k, k, k)) for _ in self.seeds] for k in range(len(ctxs))]
 
     @property
@@ -70,11 +70,11 @@ def test_pictures_are_those_of_run(sd):
     settings = suppress.SuppressEOT(steps=4, start=2)
     result = suppress.run(sd, PROMPT, "glasses", seed=[3, 4, 5], settings=settings)
     s = replace(open_study(sd, PROMPT, "glasses", [3, 4, 5], steps=4, batch_size=2), settings=settings)
-    [drawn, same] = s.draw([s.weighted, s.prompt.ctx], first=2)
+    [drawn, same] = s.draw([s.weighted, s.prompt.ctx], start_step=2)
     for got, want in ((drawn, result.image), (s.originals, result.original)):
         for a, b in zip(got, want, strict=True):
             assert np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1
-    assert same is s.originals and s.draw([s.weighted], first=4) == [s.originals]
+    assert same is s.originals and s.draw([s.weighted], start_step=4) == [s.originals]
 
 
 def test_rank_full_is_the_original_and_rank_0_is_zeroed_padding(study):
@@ -115,7 +115,7 @@ def test_stop_is_official_ito(sd, study):
 
 def test_gamma_contexts(asked):
     got, rows = contexts(asked, gamma)
-    assert rows[0]["gamma"] == 0 and all(first == 3 for _, first in asked.contexts)
+    assert rows[0]["gamma"] == 0 and all(start_step == 3 for _, start_step in asked.contexts)
     ctx = asked.prompt.ctx[0].double().numpy()
     assert np.array_equal(got[0], ctx)
     for each, row in zip(got, rows, strict=True):

@@ -21,7 +21,7 @@ LONG = "a man with a beard wearing glasses and a beanie in a blue shirt"
 class Grey(Study):
     """Draws nothing."""
 
-    def draw(self, ctxs, first):
+    def draw(self, ctxs, start_step):
         return [self.originals for _ in ctxs]
 
     @property
