@@ -1,4 +1,4 @@
-"""One cell of the comparison: a row (method) on a case (prompt), over the seeds."""
+"""One cell of the comparison: a row (method) on a case (prompt), with all seeds."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .cases import Case
 
 
 class CountingUNet(UNet):
-    """The UNet, counting samples: a batch of four is four passes. What it does not know it asks the UNet.
+    """The UNet, with a counter of samples: a batch of four is four passes. All other attributes are the UNet's.
 
-    with_gradient: those of the passes whose gradient was taken, each dearer by its way back.
+    with_gradient: the passes whose gradient was taken; each of them costs a backward pass too.
     """
 
     def __init__(self, unet: UNet):
@@ -30,7 +30,7 @@ class CountingUNet(UNet):
         self.passes = self.with_gradient = 0
 
     def forward(self, z: Tensor, t: int | Tensor, ctx: Tensor, *args: Any, **kwargs: Any) -> Tensor | None:
-        self.passes += len(ctx)  # of which latents may have several each
+        self.passes += len(ctx)  # not len(z): one z may have several contexts
         self.with_gradient += len(ctx) if torch.is_grad_enabled() else 0
         return self.unet(z, t, ctx, *args, **kwargs)
 
@@ -42,10 +42,10 @@ class CountingUNet(UNet):
 
 
 def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
-    """A row's method with the protocol's steps and R. What depends on the case:
+    """A row's method with these steps and this R. Two rows depend on the case:
 
-    "deleted" is the case's own control; "bottom-k" leaves the 3 largest singular values of each prompt, as the paper's
-    70 does of 73.
+    "deleted" draws the case's own control. "bottom-k" keeps the 3 largest singular values of each prompt, as the paper
+    does, which makes 70 of 73 zero.
     """
     if spec == "deleted":
         return Rewrite(text=case.deleted, steps=steps, start=start)

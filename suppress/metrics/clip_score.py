@@ -22,7 +22,7 @@ from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 
 from .clip import load_clip
-from .unavailable import Unavailable, reading
+from .unavailable import Unavailable, unavailable_if_damaged
 
 PUBLIC = "clip-vit-l-14"  # in weights/manifest.json
 
@@ -31,7 +31,7 @@ class ClipScore:
     """A CLIP and its tokenizer. `ClipScore.of(sd)` picks the CLIP that fits a checkpoint."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer | None = None):
-        with reading(folder):
+        with unavailable_if_damaged(folder):
             self._load(folder, tokenizer)
 
     def _load(self, folder: Path, tokenizer: Tokenizer | None) -> None:

@@ -22,7 +22,7 @@ from minisd import StableDiffusion
 from minisd.loading.source import check_regular
 from minisd.picture import from_pil
 
-from .unavailable import Unavailable, reading
+from .unavailable import Unavailable, unavailable_if_damaged
 
 SIDE = 128  # pixels
 
@@ -107,7 +107,7 @@ class Detector:
     """The network and the names of its classes. `Detector.of(sd)` loads the one in the checkpoint's folder."""
 
     def __init__(self, folder: Path):
-        with reading(folder):
+        with unavailable_if_damaged(folder):
             for file in ("attributes.json", "model.safetensors"):
                 check_regular(folder / file)  # reading a pipe would never end
             self.names: list[str] = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ class Unavailable(UserError):
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
+def unavailable_if_damaged(folder: Path) -> Iterator[None]:
     """Loads a detector or a CLIP inside this block. Anything wrong with its files becomes Unavailable.
 
     So a damaged file costs the score, and the picture is kept.
