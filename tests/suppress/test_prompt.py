@@ -58,7 +58,7 @@ def test_the_rows_of_several_places_reach_the_picture(sd):
 @pytest.mark.parametrize(
     ("prompt", "remove", "told", "named"),
     [
-        ("a hat on a hat", "hat", "all 2 places where 'hat' stands, 'hat:1' is the first alone", ("hat",)),
+        ("a hat on a hat", "hat", "all 2 places where 'hat' stands; 'hat:1' is the first one only", ("hat",)),
         ("a hat on a Hat", "hat:2", "1 of the 2 places where 'hat' stands", ("hat:2",)),
         ("a [hat] on a hat, [a hat]", None, "1 of the 3 places where 'hat' stands", ("hat:1", "a hat:3")),
         ("a [hat] on a [Hat]", None, "all 2 places where 'hat' stands", ("hat",)),
