@@ -1,4 +1,4 @@
-"""How fast is the optimisation loop, and why: `python -m bench` climbs the ladder and prints a line a rung.
+"""How fast the optimisation loop is, and why: `python -m bench` climbs the ladder and prints one line per rung.
 
 python -m bench                                   # the embedded model, on whatever machine this is
 python -m bench --fake-weights --dtype bf16       # SD v1.4's shape at 512², random weights
@@ -30,15 +30,19 @@ def main(argv: list[str] | None = None) -> int:
         "--fake-weights", action="store_true", help="SD v1.4's shape with random weights, instead of a model"
     )
     p.add_argument("--job", choices=JOBS, default="bench", help="bench (default), 200 iterations, or SWR alone")
-    p.add_argument("--batch", type=int, nargs="+", default=[1], help="pictures at once; a ladder for each")
+    p.add_argument(
+        "--batch", type=int, nargs="+", default=[1], help="pictures at once; several values: one ladder for each"
+    )
     p.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
     p.add_argument("--dtype", choices=options.DTYPES, default="fp32", help="of the rung that lowers the precision")
-    p.add_argument("--compile", action="store_true", help="the last rung: torch.compile")
-    p.add_argument("--rungs", metavar="NAME", nargs="+", help="the reference and these alone, by their names")
-    p.add_argument("--repeats", type=int, default=5, help="timed runs a rung, after one that is not (default 5)")
+    p.add_argument("--compile", action="store_true", help="add the last rung, torch.compile")
+    p.add_argument("--rungs", metavar="NAME", nargs="+", help="only the reference and these rungs, by their names")
+    p.add_argument("--repeats", type=int, default=5, help="timed runs per rung, after one untimed run (default 5)")
     p.add_argument("--profile", metavar="FILE.json", help="a Chrome trace of a job on the last rung")
     p.add_argument("--plot", metavar="FILE.png", help="the ladder as a picture")
-    p.add_argument("--out", metavar="FOLDER", default=str(report.RESULTS), help="of the JSON (default bench/results)")
+    p.add_argument(
+        "--out", metavar="FOLDER", default=str(report.RESULTS), help="folder of the JSON file (default bench/results)"
+    )
     return options.run("python -m bench", _bench, options.parse(p, argv))
 
 
@@ -66,7 +70,7 @@ def _chosen(rungs: list[Rung], names: list[str] | None) -> list[Rung]:
 
 
 def climb(scenario: Scenario, rungs: list[Rung], repeats: int, profile: str | None = None) -> dict:
-    """All rungs in one process, in turn and again in turn, so that a machine that slows down slows all of them."""
+    """Measures all rungs in one process. Each round runs every rung once, so a slow machine slows them all."""
     runners = [Runner(scenario.load(rung.dtype), scenario, rung) for rung in rungs]
     device = runners[0].sd.device
     results = [runner.start() for runner in tqdm(runners, desc="first runs", unit="rung", disable=None)]

@@ -3,8 +3,8 @@
     python -m bench.busy            # three runs of each case
     python -m bench.busy --runs 5 --busy 2
 
-A busy machine is imitated by processes that compute without end, as many as --busy says. PyTorch's threads wait for
-work by spinning unless OMP_WAIT_POLICY is PASSIVE; the command lines set something in between (minisd/cli/options.py).
+To imitate a busy machine, --busy processes compute without end. PyTorch's threads spin while they wait for work, unless
+OMP_WAIT_POLICY is PASSIVE; the commands set something between the two (minisd/cli/options.py).
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ import torch
 from .report import machine, measured_on
 
 COMMAND = [sys.executable, "-m", "suppress.cli", "a man without glasses", "--remove", "glasses", "--seed", "0"]
-# the command's own choice, threads that sleep at once, and threads that spin as PyTorch's do without a setting
+# the command's own choice; threads that sleep at once; threads that spin, as PyTorch's do without a setting
 POLICIES = {
     "as the command sets it": {},
     "PASSIVE": {"OMP_WAIT_POLICY": "PASSIVE"},
     "ACTIVE": {"OMP_WAIT_POLICY": "ACTIVE"},
 }
-LIMIT = 600  # seconds, after which a run counts as endless
+LIMIT = 600  # seconds; a run that takes longer is stopped
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.busy", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--runs", type=int, default=3, help="of each case (default 3)")
-    parser.add_argument("--busy", type=int, default=2, help="processes beside it (default 2)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each case (default 3)")
+    parser.add_argument("--busy", type=int, default=2, help="busy processes beside the command (default 2)")
     args = parser.parse_args(argv)
     print(f"The README's first command; {measured_on(machine(torch.device('cpu')))}\n")
     print(f"| OMP_WAIT_POLICY | idle, s | beside {args.busy} busy processes, s | × |\n|---|---|---|---|")
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def seconds(policy: str, command: Sequence[str] = COMMAND) -> float:
-    """The wall time of a new process, in a folder of its own."""
+    """The wall time of the command in a new process, which works in a temporary folder."""
     unset = {k: v for k, v in os.environ.items() if k not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     env = unset | POLICIES[policy] | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with tempfile.TemporaryDirectory() as folder:
@@ -58,7 +58,7 @@ def seconds(policy: str, command: Sequence[str] = COMMAND) -> float:
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """`count` processes that compute while the block runs."""
+    """While the block runs, `count` processes compute."""
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield

@@ -30,9 +30,9 @@ class Rung:
 
 
 def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
-    """dtype: of the weights from the rung on that is named after it; float32 leaves that rung out.
+    """The rungs for a device. dtype: a rung named after it lowers the weights to it; float32 has no such rung.
 
-    CUDA graphs need CUDA. compiler: the last rung, with torch.compile.
+    CUDA graphs are a rung on CUDA only. compiler: adds the last rung, torch.compile.
     """
     techniques: list[tuple[str, dict]] = [
         ("losses as tensors", {}),
@@ -54,10 +54,10 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         plan = replace(plan, **change)
         rungs.append(Rung(name, plan))
     if dtype != torch.float32:
-        # before the graphs: they record the kernels of one precision
-        at = len(rungs) - (device == "cuda")
-        rungs.insert(at, Rung(str(dtype).removeprefix("torch."), rungs[at - 1].plan))
-        rungs = [replace(rung, dtype=dtype) if k >= at else rung for k, rung in enumerate(rungs)]
+        # before the rung of the graphs, because they record the kernels of one precision
+        place = len(rungs) - (device == "cuda")
+        rungs.insert(place, Rung(str(dtype).removeprefix("torch."), rungs[place - 1].plan))
+        rungs = [replace(rung, dtype=dtype) if k >= place else rung for k, rung in enumerate(rungs)]
     if compiler:
         plan = replace(plan, compile="inductor", channels_last=True, packed=False, sliced=False)
         rungs.append(Rung("torch.compile", plan, rungs[-1].dtype))

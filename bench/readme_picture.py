@@ -1,4 +1,4 @@
-"""The picture that opens the README: one row of originals, one of the same noise without the target.
+"""The first picture of the README: a row of originals, and a row from the same noise without the target.
 
 python -m bench.readme_picture
 """

@@ -1,4 +1,4 @@
-"""The ladder as JSON (never edited by hand), as a Markdown table and as a plot."""
+"""The ladder as a JSON file (never edited by hand), as a Markdown table and as a plot."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What the figures depend on."""
+    """The machine and the software on which the figures depend."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
@@ -46,7 +46,7 @@ def _cpu_name() -> str:
 
 
 def _commit() -> str:
-    """The commit, with "+" where files differ from it."""
+    """The commit, with a "+" if files differ from it."""
     try:
         done = [
             subprocess.run(
@@ -59,10 +59,13 @@ def _commit() -> str:
     return done[0] + ("+" if done[1] else "")
 
 
-def content(where: dict[str, Any], scenario: Scenario, rungs: list[tuple[Measured, float]], peaks: dict) -> dict:
-    """rungs: figures and FLOPs of each; peaks: measured matrix peak by dtype, FLOP/s."""
+def content(measured_by: dict[str, Any], scenario: Scenario, rungs: list[tuple[Measured, float]], peaks: dict) -> dict:
+    """The content of the JSON file.
+
+    measured_by: the result of `machine`. rungs: figures and FLOPs of each. peaks: dtype -> matrix peak, FLOP/s.
+    """
     return {
-        "machine": where,
+        "machine": measured_by,
         "scenario": asdict(scenario),
         "settings": asdict(scenario.settings),
         "matrix_peak": peaks,
@@ -71,7 +74,7 @@ def content(where: dict[str, Any], scenario: Scenario, rungs: list[tuple[Measure
 
 
 def write(data: dict, folder: Path = RESULTS) -> Path:
-    """Under a name of its own: a result is added, none is replaced."""
+    """Writes a new file: no earlier result is replaced."""
     folder.mkdir(parents=True, exist_ok=True)
     s, device = data["scenario"], re.sub(r"[^a-z0-9]+", "-", data["machine"]["device"].lower()).strip("-")
     stem = f"{Path(s['model']).stem}-{s['job']}-b{s['batch']}-{device}"
@@ -96,12 +99,12 @@ COLUMNS = (
 
 
 def markdown(data: dict) -> str:
-    """A line a rung; × is against the first rung's median."""
+    """One line per rung. × compares with the median of the first rung."""
     base = quantile(data["rungs"][0]["seconds"], 0.5)
     lines = ["| " + " | ".join(COLUMNS) + " |", "|---" * len(COLUMNS) + "|"]
     for rung in data["rungs"]:
         median = quantile(rung["seconds"], 0.5)
-        share = rung["flops"] / median / data["matrix_peak"][rung["dtype"]]
+        of_peak = rung["flops"] / median / data["matrix_peak"][rung["dtype"]]
         cells = (
             rung["rung"],
             f"{median:.2f} [{quantile(rung['seconds'], 0.1):.2f}, {quantile(rung['seconds'], 0.9):.2f}]",
@@ -112,7 +115,7 @@ def markdown(data: dict) -> str:
             f"{rung['first']:.1f}",
             _or_dash(rung["peak_gib"], ".2f"),
             _or_dash(rung["launches"], "d"),
-            f"{share:.0%}",
+            f"{of_peak:.0%}",
             f"{rung['worst_delta']:.0e}",
             f"{rung['psnr']:.0f}" if rung["psnr"] < 1e3 else "∞",
         )
@@ -125,19 +128,19 @@ def _or_dash(value: float | None, form: str) -> str:
 
 
 def caption(data: dict) -> str:
-    """What was measured where, in one line."""
+    """One line: what was measured, and on which machine."""
     s = data["scenario"]
     return f"{s['model']}, job {s['job']!r}, batch {s['batch']}, {measured_on(data['machine'])}"
 
 
 def measured_on(m: dict[str, Any]) -> str:
-    """Where it was measured; m: of `machine`."""
-    place = m["device"] if m["kind"] == "cuda" else f"the CPU ({m['device']}, {m['threads']} threads), not a GPU"
-    return f"measured on {place}; torch {m['torch']}, {m['commit']}"
+    """A phrase that names the machine. m: the result of `machine`."""
+    device = m["device"] if m["kind"] == "cuda" else f"the CPU ({m['device']}, {m['threads']} threads), not a GPU"
+    return f"measured on {device}; torch {m['torch']}, {m['commit']}"
 
 
 def plot(data: dict, path: Path) -> Path:
-    """Seconds a rung, p10 to p90 as whiskers, and how many times faster than the first."""
+    """Bars: the seconds of each rung, with p10 and p90 as whiskers, and how many times faster it is than the first."""
     from matplotlib.figure import Figure
 
     rungs = data["rungs"][::-1]

@@ -1,4 +1,4 @@
-"""Floating-point operations of a job, and what share of the machine's measured matrix peak they took."""
+"""Floating-point operations of a job, and the measured matrix peak of the machine to compare them with."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ from .timing import quantile, seconds_of
 
 
 def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a large matrix product, the median of seven after a warm-up; on a CPU also with packed weights."""
+    """FLOP/s of a large matrix product: the median of seven runs after a warm-up.
+
+    On a CPU the product is measured with packed weights too, and the faster one counts.
+    """
     n = 8192 if device.type == "cuda" else 1024
     a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
     products: list[Callable[[], object]] = [lambda: a @ b]
@@ -32,20 +35,20 @@ def matrix_peak(device: torch.device, dtype: torch.dtype) -> float:
 
 
 def job_flops(sd: StableDiffusion, scenario: Scenario, plan: Plan | None) -> float:
-    """FLOPs of a job's UNet passes, counted by PyTorch on one pass of each kind. plan None: the reference.
+    """FLOPs of a job's UNet passes. PyTorch counts them on one pass of each kind. plan=None: the reference loop.
 
-    The text-independent part, which several passes share, is counted with each of them.
+    The text-independent part, which several passes may share, is counted in each of them.
     """
     s, plan = scenario.settings, plan or BARE
-    whole, forward, backward = pass_flops(sd, scenario, plan.early_exit)
+    full_pass, forward, backward = pass_flops(sd, scenario, plan.early_exit)
     forwards = 2 * s.start_step + 4 * (s.steps - s.start_step) if plan.one_branch else 4 * s.steps
     ito = max(s.ito_end - s.start_step, 0) if s.iterations else 0
     extra = 0 if plan.shared_maps else ito * forward
-    return scenario.batch * (forwards * whole + extra + ito * s.iterations * (forward + backward))
+    return scenario.batch * (forwards * full_pass + extra + ito * s.iterations * (forward + backward))
 
 
 def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tuple[float, float, float]:
-    """(a sample's pass, ITO's forward pass, its backward pass)"""
+    """FLOPs of one sample: (a full pass, ITO's forward pass, ITO's backward pass)"""
     side = sd.config.unet.sample_size
     z = torch.randn(1, 4, side, side, device=sd.device)
     ctx = torch.randn(1, 77, sd.config.unet.context_dim, device=sd.device)
@@ -54,17 +57,17 @@ def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tup
     last = last_site(sd.unet, maps)
 
     with torch.no_grad():
-        whole = _counted(lambda: sd.unet(z, 501, ctx))
+        full_pass = _counted(lambda: sd.unet(z, 501, ctx))
         forward = _counted(lambda: read(sd.unet, z, t, ctx, maps, last, fused=True))
 
     leaf = ctx.requires_grad_()
 
-    def both() -> None:
+    def forward_and_backward() -> None:
         cross, self_ = read(sd.unet, z, t, leaf, maps, last, fused=True)
         (cross.square().sum() + self_.square().sum()).backward()
 
-    backward = _counted(both) - forward
-    return whole, forward if early_exit else whole, backward
+    backward = _counted(forward_and_backward) - forward
+    return full_pass, forward if early_exit else full_pass, backward
 
 
 def _counted(run: Callable[[], object]) -> float:

@@ -16,8 +16,8 @@ from suppress import Job, SuppressEOT
 
 PROMPT, TARGET = "a man without glasses", "glasses"
 
-# The bench job is fixed, whatever a default becomes: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
-# cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19; "swr" none.
+# The bench job is fixed and does not follow the defaults: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
+# cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19, "swr" has no ITO.
 JOBS = {
     "bench": SuppressEOT.official(heads=None),
     "200": SuppressEOT.official(heads=None, start=0),
@@ -27,8 +27,8 @@ JOBS = {
 
 @dataclass(frozen=True)
 class Scenario:
-    model: str  # "tiny", a source that minisd.load takes, or "fake-sd14": SD v1.4's shape with random weights
-    job: str  # of JOBS
+    model: str  # "tiny", any other source of minisd.load, or "fake-sd14": SD v1.4's shape with random weights
+    job: str  # a name of JOBS
     batch: int
     device: str
 
@@ -47,9 +47,9 @@ class Scenario:
 
 
 def fake_sd14(device: str, dtype: torch.dtype) -> StableDiffusion:
-    """SD v1.4 in full size with random weights: times and bytes are a checkpoint's, pictures are noise."""
+    """SD v1.4 in full size with random weights. Time and memory are those of a checkpoint, the pictures are noise."""
     config = minisd.SD14
-    torch.manual_seed(0)  # the modules' own initialisation, on the CPU: the same weights everywhere
+    torch.manual_seed(0)  # the modules initialise themselves on the CPU, so the weights are the same on every device
     text = TextEncoder(config.text)
     for embedding in (text.embeddings.token_embedding, text.embeddings.position_embedding):
         torch.nn.init.normal_(embedding.weight, std=0.02)

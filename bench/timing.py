@@ -21,33 +21,33 @@ from .scenario import Scenario
 
 @dataclass(frozen=True)
 class Measured:
-    """A rung's figures; None where the machine cannot tell."""
+    """A rung's figures. None: this machine cannot measure it."""
 
     rung: str
     dtype: str
-    seconds: list[float]  # whole jobs, encode to decode, each between two synchronisations
-    first: float  # of the first run, which compiles and records
-    ms_step: float  # of a step without ITO
-    ms_forward: float  # of a sample's pass in it
-    ms_iteration: float | None  # of ITO
+    seconds: list[float]  # of each job, from encode to decode, measured between two synchronisations
+    first: float  # seconds of the first run, which compiles and records
+    ms_step: float  # a step without ITO
+    ms_forward: float  # the pass of one sample in such a step
+    ms_iteration: float | None  # an iteration of ITO
     peak_gib: float | None
-    launches: int | None  # of kernels and graphs
-    worst_delta: float  # of the latents to the first rung's
+    launches: int | None  # of kernels and graphs, in one job
+    worst_delta: float  # largest |Δ| of the edited latents to the first rung's
     relative_error: float  # ‖Δ‖ / ‖latents of the first rung‖
-    psnr: float  # of the suppressed pictures to the first rung's, dB, the worst
+    psnr: float  # of the edited pictures to the first rung's, in dB; the worst one
 
 
-def quantile(values: Sequence[float], share: float) -> float:
-    """By linear interpolation between the two values around it."""
+def quantile(values: Sequence[float], level: float) -> float:
+    """The quantile at a level from 0 to 1, with linear interpolation between the two nearest values."""
     ordered = sorted(values)
-    at = share * (len(ordered) - 1)
-    low = math.floor(at)
+    position = level * (len(ordered) - 1)
+    low = math.floor(position)
     high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (at - low) * (ordered[high] - ordered[low])
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])
 
 
 def seconds_of(run: Callable[[], object], device: torch.device) -> float:
-    """On a GPU by its own clock: between two events of the stream."""
+    """Seconds of one call. A GPU measures them with its own clock, between two events of the stream."""
     synchronise(device)
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
@@ -67,14 +67,14 @@ def synchronise(device: torch.device) -> None:
 
 
 class Runner:
-    """A rung on a model of its own, and what was measured of it."""
+    """Runs a rung, on a model of its own, and keeps what was measured."""
 
     def __init__(self, sd: StableDiffusion, scenario: Scenario, rung: Rung):
         self.sd, self.scenario, self.rung = sd, scenario, rung
         self.engine = Fast(sd, rung.plan) if rung.plan else Reference(sd, maps_everywhere=True)
-        self.seconds: list[float] = []  # of whole jobs
-        self.sampling: list[float] = []  # of their sampling
-        self.plain: list[float] = []  # of sampling without ITO
+        self.seconds: list[float] = []  # of a job
+        self.sampling: list[float] = []  # of the sampling in that job
+        self.plain: list[float] = []  # of the sampling in a job without ITO
 
     @property
     def has_ito(self) -> bool:
@@ -88,37 +88,37 @@ class Runner:
         return run_batch(self.sd, jobs, settings=settings, engine=self.engine, batch_size=batch)
 
     def start(self) -> list[Result]:
-        """The first run, which compiles and records; it is timed apart, and its memory is the rung's."""
+        """The first run, which compiles and records. It is timed separately, and the peak memory is measured in it."""
         device, results = self.sd.device, list[Result]()
-        others = 0
+        other_models = 0  # bytes of the other rungs' models
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-            others = torch.cuda.memory_allocated(device) - weight_bytes(self.sd)  # the other rungs' models
+            other_models = torch.cuda.memory_allocated(device) - weight_bytes(self.sd)
         self.first = seconds_of(lambda: results.extend(self.run()), device)
         if self.has_ito:
             self.run(iterations=0)
-        self.peak = (torch.cuda.max_memory_allocated(device) - others) / 2**30 if device.type == "cuda" else None
+        self.peak = (torch.cuda.max_memory_allocated(device) - other_models) / 2**30 if device.type == "cuda" else None
         return results
 
     def again(self) -> None:
-        """One more timed run of each kind; a job without ITO is of one kind."""
+        """One more timed run of the job, and one without ITO if the job has ITO."""
         results: list[Result] = []
         self.seconds.append(seconds_of(lambda: results.extend(self.run()), self.sd.device))
         self.sampling.append(results[0].timings["sample"])
         self.plain.append(self.run(iterations=0)[0].timings["sample"] if self.has_ito else self.sampling[-1])
 
     def forwards(self) -> int:
-        """Samples through the UNet in a job without ITO."""
+        """How many samples go through the UNet in a job without ITO."""
         s = self.scenario.settings
         shared = self.rung.plan is not None and self.rung.plan.one_branch
         return self.scenario.batch * (2 * s.start_step + 4 * (s.steps - s.start_step) if shared else 4 * s.steps)
 
-    def figures(self, reference: list[Result], results: list[Result]) -> Measured:
-        """reference, results: of the first rung and of this one."""
+    def figures(self, first_rung: list[Result], results: list[Result]) -> Measured:
+        """The rung's figures. first_rung, results: the results of the first rung and of this one."""
         s = self.scenario.settings
         count = s.iterations * max(s.ito_end - s.start_step, 0)
         sampling, plain = quantile(self.sampling, 0.5), quantile(self.plain, 0.5)
-        worst, relative, decibel = compare(reference, results)
+        worst, relative, decibel = compare(first_rung, results)
         return Measured(
             rung=self.rung.name,
             dtype=str(self.rung.dtype).removeprefix("torch."),
@@ -141,21 +141,21 @@ def weight_bytes(sd: StableDiffusion) -> int:
 
 
 def compare(a: list[Result], b: list[Result]) -> tuple[float, float, float]:
-    """(worst |Δ| of the suppressed latents, ‖Δ‖ relative to theirs, worst PSNR of the pictures in dB)."""
+    """(worst |Δ| of the edited latents, ‖Δ‖ / ‖latents of a‖, worst PSNR of the edited pictures in dB)"""
     x, y = (torch.cat([r.latents.cpu().float() for r in side]) for side in (a, b))
     pictures = [torch.cat([from_pil(r.image) for r in side]) for side in (a, b)]  # type: ignore[arg-type]
     return float((x - y).abs().max()), float((x - y).norm() / x.norm()), float(psnr(*pictures).min())
 
 
 def launches(runner: Runner) -> int:
-    """Kernel and graph launches of a job, by the profiler."""
+    """How many kernels and graphs a job launches, counted by the profiler."""
     events = _profiled(runner).events()
     names = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx", "cudaGraphLaunch")
     return sum(event.name in names for event in events)
 
 
 def trace(runner: Runner, path: Path) -> None:
-    """A Chrome trace of one job, with the engine's ranges by name."""
+    """Writes a Chrome trace of one job, with the names of the engine's ranges."""
     _profiled(runner).export_chrome_trace(str(path))
 
 

@@ -3,8 +3,8 @@
     python -m bench.tune_start            # prints a table
     python -m bench.tune_start --write    # and stores R, with what was measured, in weights/tiny/defaults.json
 
-R late keeps the original's layout, R early removes more; the official code's .2 leaves glasses in half of the
-embedded model's pictures.
+A late R keeps the original's layout, an early R removes more. The official code's R of .2 leaves glasses in half of
+the embedded model's pictures.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import suppress
 from suppress.metrics import Detector
 
 PROMPT, TARGET, SEEDS, BOUND = "a man without glasses", "glasses", 16, 0.05
-SHARES = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2)  # one step apart up to .1, for 50 steps
+STARTS = (0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.2)  # fractions of 50 steps; up to .1 one step apart
 
 
 def main() -> None:
@@ -30,13 +30,13 @@ def main() -> None:
     name = detector.match(TARGET).name
     published = suppress.SuppressEOT()
     scores: dict[float, float] = {}
-    for share in SHARES:
-        settings = replace(published, start=share)
+    for start in STARTS:
+        settings = replace(published, start=start)
         result = suppress.run(sd, PROMPT, TARGET, seed=list(range(SEEDS)), settings=settings)
-        assert isinstance(result.image, list)  # one a seed
-        scores[share] = round(float(detector.scores(result.image)[name].mean()), 4)
-        print(f"R = {share:<5} step {settings.start_step:<3} mean DetScore {scores[share]:.4f}", flush=True)
-    fitting = [share for share, score in scores.items() if score <= BOUND]
+        assert isinstance(result.image, list)  # one per seed
+        scores[start] = round(float(detector.scores(result.image)[name].mean()), 4)
+        print(f"R = {start:<5} step {settings.start_step:<3} mean DetScore {scores[start]:.4f}", flush=True)
+    fitting = [start for start, score in scores.items() if score <= BOUND]
     if not fitting:
         raise SystemExit(f"no R reaches a mean DetScore of {BOUND}")
     best = replace(published, start=max(fitting))
@@ -44,7 +44,7 @@ def main() -> None:
     if args.write:
         assert sd.folder is not None
         content = {
-            "all": {"start": best.start},  # every method that is no published preset
+            "all": {"start": best.start},  # every method that is not a published preset
             "measured": {
                 "by": "python -m bench.tune_start",
                 "prompt": PROMPT,

@@ -28,6 +28,9 @@ from .start.noise import from_noise
 if TYPE_CHECKING:
     from .engine import Engine
 
+if TYPE_CHECKING:
+    from .metrics.judge import Judge, Scores
+
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
 class Result:
@@ -48,6 +51,10 @@ class Result:
     # `maps` weighted by what is fetched there (suppress/metrics/fetched.py): 0 for a row of zeros, however much it is
     # looked at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
     fetched: Tensor | None = field(default=None, repr=False)
+
+    def scores(self, judge: Judge) -> Scores:
+        """DetScore and CLIP score of each target, of `original` and `image`; judge: `suppress.metrics.Judge(sd)`."""
+        return judge.scores(self)
 
 
 def run(

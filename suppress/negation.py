@@ -1,4 +1,7 @@
-"""What a prompt negates: "without glasses or a hat", "does not wear a hat", "no longer smiling". A rule of thumb."""
+"""What a prompt negates: "without glasses or a hat", "does not wear a hat", "no longer smiling".
+
+This is a rule of thumb without grammar.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ _NEGATION = re.compile(
     r"without|no|not|never|neither|none|cannot|lack(s|ing)?"
     r"|\w+n['’]t|(do|does|did|is|are|was|were|has|have|had)nt"
 )
-# behind one of these nothing is taken away: "not only a hat", "no one"
+# after a negation these negate nothing: "not only a hat", "no one"
 _NO_NEGATION = set("only just merely one matter doubt".split())
 
 _DETERMINERS = "a an the any his her its their my your our this that these those".split()
-# "of" is not among them: "without a cup of tea"
+# "of" is not among them, because of "without a cup of tea"
 _PREPOSITIONS = """about above across after against along among around as at before behind below beneath beside besides
     between beyond by despite during except for from in inside into like near next on onto outside over past since
     through throughout till to toward towards under underneath until upon via with within""".split()
@@ -29,24 +32,19 @@ _HAVING = """wear wears wearing worn have has having hold holds holding carry ca
 _ADVERBS = "longer more ever even yet really actually very too so quite currently".split()
 _BETWEEN = {*_DETERMINERS, *_PREPOSITIONS, *_VERBS, *_HAVING, *_ADVERBS, "of", *"'\"‘“"}
 
-# nouns that look like participles. Ring, king, string, wing … need not be told: nothing before -ing is a vowel
+# Nouns that look like participles. Ring, king, string, wing … are not listed: they have no vowel before -ing.
 _NOUNS = set("building ceiling clothing drawing earring evening lighting lightning morning painting piercing".split())
 _NOUNS |= set("railing stocking wedding".split())
 
 
-def find_negated(prompt: str) -> tuple[str, ...]:
-    """The phrases that the prompt takes away, each once."""
-    return tuple(dict.fromkeys(" ".join(prompt[start:end].split()) for start, end in find_negations(prompt)))
-
-
 def find_negations(prompt: str) -> list[tuple[int, int]]:
-    """Where the phrases stand that a negation takes away: prompt[start:end]. After "or" and "nor" it goes on.
+    """The places prompt[start:end] of the phrases that the prompt negates. After "or" and "nor" a negation goes on.
 
-    Articles, possessives and words such as "wearing" between the negation and a phrase do not belong to it. The phrase
-    goes on to the end of the prompt or to the first sign of something new: punctuation; an article or the like, with
-    which another noun begins ("glasses | a man"); a preposition, connective or auxiliary ("glasses | as a sketch");
-    and, behind the phrase's first word, a participle ("glasses | smiling", but "not smiling"). This is a rule of thumb
-    without grammar: what it found is always told, and brackets or `remove` say it better.
+    Articles, possessives and words such as "wearing" between the negation and a phrase do not belong to the phrase. The
+    phrase ends at the end of the prompt, or before the first sign of something new: punctuation; an article or a
+    similar word, which begins another noun ("glasses | a man"); a preposition, a connective or an auxiliary verb
+    ("glasses | as a sketch"); and a participle, unless it is the phrase's first word ("glasses | smiling", but "not
+    smiling"). The command always says what was found; if it is wrong, brackets or `remove` say it exactly.
     """
     places: list[tuple[int, int]] = []
     phrase: list[re.Match[str]] = []
@@ -61,7 +59,7 @@ def find_negations(prompt: str) -> list[tuple[int, int]]:
         word = token[0].lower()
         if _NEGATION.fullmatch(word):
             close()
-            negating = (before, word) != ("not", "without")  # which says that it is there
+            negating = (before, word) != ("not", "without")  # "not without glasses": with glasses
         elif not negating:
             pass
         elif word in ("or", "nor"):
@@ -79,7 +77,7 @@ def find_negations(prompt: str) -> list[tuple[int, int]]:
 
 
 def _ends(word: str, within: bool) -> bool:
-    """Whether something new begins with a word; within: words of the phrase stand before it."""
+    """Whether something new begins with this word. within: the phrase has words before it."""
     if not re.match(r"\w", word) or word in _ENDS:
         return True
     return _is_participle(word) if within else word in _NO_NEGATION

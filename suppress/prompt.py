@@ -1,7 +1,7 @@
-"""From words to token positions: what is to be removed, and where it stands in the prompt.
+"""From words to rows: what is to be removed, and where it stands in the prompt.
 
-Positions count [SOT] as 0, as the papers' code does. The rows that a method edits are those of the target and those
-of [EOT], which stands at n-1 and, as padding, up to 76.
+A row is the position of a token. [SOT] is row 0, as in the papers' code. A method edits the rows of the target and
+those of [EOT]: the first [EOT] is row n-1, and the padding, up to row 76, consists of [EOT] too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
 from minisd.config import CONTEXT
 
-from .negation import find_negated, find_negations
+from .negation import find_negations
 
 __all__ = [
     "Prompt",
@@ -27,7 +27,6 @@ __all__ = [
     "Target",
     "encode",
     "eot_rows",
-    "find_negated",
     "find_places",
     "find_rows",
     "read_request",
@@ -36,14 +35,14 @@ __all__ = [
 
 Place = tuple[int, int]  # characters of the prompt: prompt[start:end]
 
-# A word, or a mark. "spider-man", "o'clock" and "2.5" are one word each; "man's" is "man" and what follows it
+# A word or a punctuation mark. "spider-man", "o'clock" and "2.5" are one word each; "man's" begins with the word "man"
 _WORD = re.compile(r"\d+(?:[.,]\d+)+|\w+(?:[-‐‑'’](?!s\b)\w+)*|[^\w\s]")
 _BRACKETS = re.compile(r"\[([^\[\]]+)\]")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A phrase to remove and where it stands, in ascending order; nowhere if the prompt does not have it."""
+    """A phrase to remove, and the places where it stands, in ascending order; none if the prompt does not have it."""
 
     phrase: str
     places: tuple[Place, ...]
@@ -51,7 +50,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Request:
-    """A prompt as the model gets it and what to remove; `how` says where the targets came from."""
+    """A prompt as the model gets it, and what to remove. `how` says where the targets came from."""
 
     prompt: str
     found: tuple[Target, ...]
@@ -64,41 +63,41 @@ class Request:
 
     @property
     def named(self) -> tuple[str, ...]:
-        """The targets as `remove` takes them for the prompt without brackets: "hat", or "hat:2" for one place."""
+        """The targets as `remove` takes them for a prompt without brackets: "hat", or "hat:2" for one place."""
         names: list[str] = []
         for phrase, places in ((target.phrase, target.places) for target in self.found):
-            there = find_places(self.prompt, phrase)
-            every = list(places) == there
-            names += [phrase] if every else [f"{phrase}:{there.index(place) + 1}" for place in places]
+            all_places = find_places(self.prompt, phrase)
+            every = list(places) == all_places
+            names += [phrase] if every else [f"{phrase}:{all_places.index(place) + 1}" for place in places]
         return tuple(names)
 
     def describe(self) -> str:
-        """For the terminal: the targets, where they came from, and which places of several are meant."""
+        """For the terminal: the targets, where they came from, and how many of several places are meant."""
         lines = [f"{', '.join(map(repr, self.targets))} ({self.how})"]
         for target in self.found:
             phrase, meant = target.phrase, len(target.places)
-            there = len(find_places(self.prompt, phrase))
-            if meant < there:
-                lines.append(f"{meant} of the {there} places where {phrase!r} stands")
-            elif there > 1:
-                lines.append(f"all {there} places where {phrase!r} stands, '{phrase}:1' is the first alone")
+            count = len(find_places(self.prompt, phrase))
+            if meant < count:
+                lines.append(f"{meant} of the {count} places where {phrase!r} stands")
+            elif count > 1:
+                lines.append(f"all {count} places where {phrase!r} stands; '{phrase}:1' is the first one only")
         return "; ".join(lines)
 
 
 def read_request(prompt: str, remove: str | Sequence[str] | Request | None) -> Request:
-    """What to remove from what.
+    """The prompt, and what to remove from it.
 
-    remove: a phrase, several, or None: then phrases in [brackets] (the brackets leave the prompt), else what the
-    prompt negates ("without glasses or a hat", "no hat", "not smiling"; an article is not part of the phrase).
-    A phrase by its name is every place where it stands, and "hat:2" the second alone; brackets and negations mean
-    their own place. A Request of the prompt stays what it is.
-    UserError where nothing is named, and for a number or brackets that fit no place.
+    remove: a phrase, or several. "hat" means every place where the phrase stands, "hat:2" only the second one.
+    None means the phrases in [brackets], and the brackets are taken out of the prompt. If there are none, it means what
+    the prompt negates ("without glasses or a hat", "no hat", "not smiling"); an article is not part of the phrase.
+    Brackets and negations mean only their own place. A Request of this prompt is returned unchanged.
+    UserError if nothing is named, and for a number or brackets that fit no place.
     """
     if isinstance(remove, Request):
         if prompt != remove.prompt:
             raise UserError(f"this request is of the prompt {remove.prompt!r}, not of {shown(prompt)}")
         return remove
-    prompt = unicodedata.normalize("NFC", check_prompt(prompt))  # as CLIP's tokenizer does: an accent is no word's end
+    prompt = unicodedata.normalize("NFC", check_prompt(prompt))  # é is one character, as for CLIP's tokenizer
     if remove is not None:
         return _request(prompt, [_by_name(prompt, name) for name in _names(remove)], "as named")
     if any(marked.strip() for marked in _BRACKETS.findall(prompt)):
@@ -114,17 +113,21 @@ def read_request(prompt: str, remove: str | Sequence[str] | Request | None) -> R
 
 
 def find_places(prompt: str, phrase: str) -> list[Place]:
-    """Where the words of a phrase stand in a prompt, case aside. Whole words: "man" is not in "spider-man"."""
+    """The places where the words of a phrase stand in a prompt; upper case does not matter.
+
+    Only whole words count: "man" is not in "spider-man".
+    """
     words, wanted = _words(prompt), [word for word, _, _ in _words(phrase)]
     windows = (words[k : k + len(wanted)] for k in range(len(words) - len(wanted) + 1))
     return [(w[0][1], w[-1][2]) for w in windows if w and [word for word, _, _ in w] == wanted]
 
 
 def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> tuple[int, ...]:
-    """Token positions of what is to be removed (`read_request`), ascending; [EOT] is not among them.
+    """The rows of what is to be removed (`read_request`), in ascending order. The rows of [EOT] are not among them.
 
-    "a beard" takes the article, "beard" does not; a word of several BPE pieces takes all of them. UserError, with the
-    token table, for a phrase that the prompt does not have or that lies beyond the 77 tokens the model reads.
+    "a beard" includes the row of the article, "beard" does not. A word of several BPE pieces has as many rows.
+    UserError, with the token table, for a phrase that the prompt does not have, and for one that stands beyond the 77
+    tokens that the model reads.
     """
     request = read_request(prompt, remove)
     rows: set[int] = set()
@@ -132,36 +135,36 @@ def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Re
         if not target.places:
             raise UserError(_unknown(sd, request.prompt, target.phrase))
         spans = [_span(sd, request.prompt, place) for place in target.places]
-        read = [span for span in spans if span.stop <= CONTEXT - 1]
-        if not read:
+        within = [span for span in spans if span.stop <= CONTEXT - 1]  # the last row is [EOT]
+        if not within:
             raise UserError(
                 f"{target.phrase!r} stands beyond the {CONTEXT - 2} tokens that the model reads, at {spans[0].start}; "
                 f"shorten the prompt. It reads:\n{token_table(sd, request.prompt)}"
             )
-        rows.update(row for span in read for row in span)
+        rows.update(row for span in within for row in span)
     return tuple(sorted(rows))
 
 
 def eot_rows(sd: StableDiffusion, prompt: str) -> tuple[int, ...]:
-    """The first [EOT] and all the padding after it: n-1 … 76."""
+    """The rows of the first [EOT] and of all the padding after it: n-1 … 76."""
     return tuple(range(len(sd.tokens(prompt)) - 1, CONTEXT))
 
 
 def token_table(sd: StableDiffusion, prompt: str, rows: Sequence[int] = ()) -> str:
-    """One token a line with its position; the target's are marked, and the [EOT] padding is one line."""
+    """One line per token, with its row. `rows` are marked as the target; the [EOT] padding is one line."""
     tokens = sd.tokens(prompt)
-    last = len(tokens) - 1
+    first_eot = len(tokens) - 1
     lines = [f"{i:>6}  {t}{'   <- target' if i in rows else ''}" for i, t in enumerate(tokens[:-1])]
-    return "\n".join([*lines, f"{f'{last}-{CONTEXT - 1}':>6}  [EOT]{'   <- carries it too' if rows else ''}"])
+    return "\n".join([*lines, f"{f'{first_eot}-{CONTEXT - 1}':>6}  [EOT]{'   <- carries it too' if rows else ''}"])
 
 
-# ---------------------------------------------------------------------- reading
+# ---------------------------------------------------------------------- words
 
 
 def _names(remove: Any) -> list[str]:
     try:
         names = [remove] if isinstance(remove, str) else list(remove)
-    except TypeError:  # nothing that has parts
+    except TypeError:  # not something with parts
         names = []
     if not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise UserError(f"remove = {shown(remove)}; expected a word or phrase of the prompt, or a list of them")
@@ -169,21 +172,21 @@ def _names(remove: Any) -> list[str]:
 
 
 def _by_name(prompt: str, name: str) -> Target:
-    """ "hat", every place; "hat:2", the second, unless the prompt has these words themselves, as in "at 3:2"."""
+    """ "hat" is every place, "hat:2" the second. But a prompt may have these very words, as in "at 3:2"."""
     places = find_places(prompt, name)
     numbered = re.fullmatch(r"(.*\S)\s*:\s*([0-9]{1,4})", name.strip(), re.S)
     if places or not numbered:
         return Target(name, tuple(places))
     phrase, n = numbered[1], int(numbered[2])
-    there = find_places(prompt, phrase)
-    if not there:
+    places = find_places(prompt, phrase)
+    if not places:
         return Target(phrase, ())
-    if not 1 <= n <= len(there):
+    if not 1 <= n <= len(places):
         raise UserError(
-            f"{name!r}: {phrase!r} stands at {len(there)} place(s) of the prompt; expected {phrase}:1 to "
-            f"{phrase}:{len(there)}, or {phrase!r} for all of them"
+            f"{name!r}: {phrase!r} stands at {len(places)} place(s) of the prompt; expected {phrase}:1 to "
+            f"{phrase}:{len(places)}, or {phrase!r} for all of them"
         )
-    return Target(phrase, (there[n - 1],))
+    return Target(phrase, (places[n - 1],))
 
 
 def _in_brackets(prompt: str) -> Request:
@@ -208,8 +211,8 @@ def _in_brackets(prompt: str) -> Request:
 
 
 def _request(prompt: str, targets: Iterable[Target], how: str) -> Request:
-    """With the places of each phrase together."""
-    phrases: dict[str, str] = {}  # in small letters -> as it was first written
+    """A Request in which each phrase is one Target with all its places."""
+    phrases: dict[str, str] = {}  # the phrase in lower case -> the phrase as it was first written
     places: dict[str, set[Place]] = {}
     for target in targets:
         key = target.phrase.lower()
@@ -219,7 +222,7 @@ def _request(prompt: str, targets: Iterable[Target], how: str) -> Request:
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:
-    """(word in small letters, start, end)"""
+    """(word in lower case, start, end)"""
     return [(m[0].lower(), m.start(), m.end()) for m in _WORD.finditer(text)]
 
 
@@ -228,22 +231,22 @@ def _spaced(phrase: str) -> str:
 
 
 def _around(prompt: str, start: int, end: int) -> str:
-    """What stands between spaces around prompt[start:end], without a sentence's marks."""
+    """prompt[start:end] with all that stands around it up to the next spaces, without punctuation at its ends."""
     before, after = re.search(r"\S*$", prompt[:start]), re.match(r"\S*", prompt[end:])
-    whole = (before[0] if before else "") + prompt[start:end] + (after[0] if after else "")
-    return whole.strip(".,;:!?()")
+    word = (before[0] if before else "") + prompt[start:end] + (after[0] if after else "")
+    return word.strip(".,;:!?()")
 
 
 # ---------------------------------------------------------------------- tokens
 
 
 def _span(sd: StableDiffusion, prompt: str, place: Place) -> range:
-    """The rows of a place. UserError where the model's tokens do not begin and end there."""
+    """The rows of a place. UserError if the place does not begin and end at the border of a token."""
     start, end = place
     before, inside, after = (sd.pieces(text) for text in (prompt[:start], prompt[start:end], prompt[end:]))
     if before + inside + after != sd.pieces(prompt):
         raise UserError(_part_of(sd, prompt, place))
-    return range(1 + len(before), 1 + len(before) + len(inside))  # [SOT] is 0
+    return range(1 + len(before), 1 + len(before) + len(inside))  # [SOT] is row 0
 
 
 def _unknown(sd: StableDiffusion, prompt: str, phrase: str) -> str:

@@ -25,6 +25,21 @@ def test_an_import_brings_in_no_torch(module):
     assert not heavy & set(loaded)
 
 
+@pytest.mark.parametrize("command", ["", "analyse", "eval", "methods"])
+def test_help_brings_in_no_torch(command):
+    code = f"""
+import sys
+from suppress.cli import main
+try:
+    main("{command} --help".split())
+except SystemExit:
+    print("loaded:", *sys.modules)
+"""
+    text, _, loaded = python(code).partition("loaded:")
+    assert f"usage: suppress {command}".strip() in text
+    assert not {"torch", "numpy", "PIL", "transformers", "matplotlib"} & set(loaded.split())
+
+
 def test_loading_and_drawing_bring_in_no_transformers():
     code = """
 import sys, minisd, suppress
@@ -50,7 +65,7 @@ def test_idle_threads_sleep_unless_the_user_says_otherwise(given, want):
     """Set by the commands before torch is imported; a user's own setting wins."""
     code = """
 import argparse, os, sys
-from minisd import options
+from minisd.cli import options
 def command(args):
     assert "torch" not in sys.modules
     print(os.environ["OMP_WAIT_POLICY"], os.environ.get("GOMP_SPINCOUNT"))

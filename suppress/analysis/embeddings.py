@@ -1,6 +1,6 @@
-"""What the embeddings alone show: singular values, distances. No picture is drawn.
+"""What the embeddings alone show: their singular values and distances. No picture is drawn.
 
-Li et al., ICLR 2024: section 3.2 (the [EOT] rows are of low rank and alike, Fig. 2c) and 3.3 (the spectrum of χ).
+Li et al., ICLR 2024: section 3.2 (the [EOT] rows are similar and of low rank, Fig. 2c) and 3.3 (the spectrum of χ).
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from .study import Study
 def singular(study: Study) -> Findings:
     """Singular values of χ (target and [EOT]) and of Ψ ([EOT] alone), the largest first.
 
-    energy: the share of Σσ² that the values up to this one hold. swr: what soft weighting makes of it, σ e^(-γσ).
+    energy: the part of Σσ² in the values up to and including this one. swr: the value after SWR, σ e^(-γσ).
     """
     gamma = study.settings.gamma
     rows: list[dict[str, Any]] = []
-    for matrix, at in (("target+eot", study.rows), ("eot", study.prompt.eot)):
-        sigma = torch.linalg.svdvals(take_rows(study.prompt.ctx[0], at)[1])
+    for matrix, indices in (("target+eot", study.rows), ("eot", study.prompt.eot)):
+        sigma = torch.linalg.svdvals(take_rows(study.prompt.ctx[0], indices)[1])
         energy = sigma.square().cumsum(0) / sigma.square().sum()
-        for i, (value, share) in enumerate(zip(sigma.tolist(), energy.tolist(), strict=True)):
+        for i, (value, part) in enumerate(zip(sigma.tolist(), energy.tolist(), strict=True)):
             swr = value * math.exp(-gamma * value)
-            rows.append({"matrix": matrix, "index": i, "sigma": value, "energy": share, "swr": swr})
+            rows.append({"matrix": matrix, "index": i, "sigma": value, "energy": part, "swr": swr})
     return Findings(rows, notes=[f"SWR with γ = {gamma:g}"])
 
 
 def distance(study: Study) -> Findings:
-    """Distances of all 77 embeddings from each other, each pair once (Fig. 2c).
+    """The distance of each pair of the 77 embeddings (Fig. 2c).
 
-    The paper does not say which distance: here are the Euclidean one and 1 - cosine.
+    The paper does not say which distance it means, so both are given: Euclidean, and 1 - cosine.
     """
     ctx = study.prompt.ctx[0].cpu().double()  # (77,D)
     euclidean = torch.cdist(ctx, ctx)
@@ -59,6 +59,6 @@ def distance(study: Study) -> Findings:
 
 
 def token_names(study: Study) -> list[str]:
-    """All 77: the padding is [EOT] as well."""
+    """The names of all 77 tokens. Each token of the padding is an [EOT] too."""
     tokens = study.sd.tokens(study.prompt.text)
     return tokens + ["[EOT]"] * (CONTEXT - len(tokens))

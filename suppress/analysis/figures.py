@@ -1,4 +1,4 @@
-"""Findings as figures. matplotlib is imported when one is drawn, and without pyplot: no window, no global state."""
+"""Findings as figures. matplotlib is imported when a figure is drawn; without pyplot there is no global state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150
-# two tones that differ in brightness as well, and a light third
+# two colours that differ in brightness too, and a light third one
 COLOURS = {"original": "#1f3b73", "swr": "#e07b39", "hidden": "#9fb8ad"}
 
 
@@ -28,7 +28,7 @@ MISSING = 'matplotlib draws the figures and is not there: pip install "minisd[pl
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is there, which is an extra."""
+    """Whether matplotlib, an optional package, is installed."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -54,15 +54,19 @@ def _figure(width: float, height: float) -> Figure:
 
 # ---------------------------------------------------------------------- pictures
 
-SIDE = 1.7  # inches of a picture
-GAP = 0.12
-LABEL = 0.3  # over a column
-CAPTION = 0.18  # a line of scores under a column
-MARGIN = 0.55  # left, for the seeds
+# all in inches
+SIDE = 1.7  # width and height of a picture
+GAP = 0.12  # between two pictures
+LABEL = 0.3  # height of a column's label
+CAPTION = 0.18  # height of one line of scores under a column
+MARGIN = 0.55  # on the left, for the seeds
 
 
 def draw_panels(findings: Findings, title: str, columns: int = 8) -> Figure:
-    """A column a panel, a row a seed; under each column the means of its scores. After `columns` a new line begins."""
+    """One column per panel, one row per seed, and under each column the means of its scores.
+
+    After `columns` columns a new line begins.
+    """
     panels = findings.panels
     seeds = list(dict.fromkeys(row["seed"] for row in findings.rows))
     lines = [panels[k : k + columns] for k in range(0, len(panels), columns)]
@@ -82,12 +86,12 @@ def draw_panels(findings: Findings, title: str, columns: int = 8) -> Figure:
 
 
 def draw_pairs(findings: Findings, title: str) -> Figure:
-    """`draw_panels` in two lines: the second half of the panels under the first."""
+    """`draw_panels` in two lines: the second half of the panels under the first half."""
     return draw_panels(findings, title, columns=len(findings.panels) // 2)
 
 
 def _draw_column(figure: Figure, panel: Panel, seeds: Sequence[int] | None, x: float, y: float) -> None:
-    """One panel with its upper left corner at (x, y) inches."""
+    """Draws one panel. Its upper left corner is at (x, y) inches."""
     width, height = figure.get_size_inches()
     figure.text((x + SIDE / 2) / width, (y - 0.06) / height, panel.label, ha="center", va="top", fontsize=9)
     y -= LABEL
@@ -109,7 +113,7 @@ def _draw_column(figure: Figure, panel: Panel, seeds: Sequence[int] | None, x: f
 
 
 def _captions(panel: Panel) -> list[str]:
-    """A line a score, the mean over the seeds; PSNR only where it says something, and a dash for what is missing."""
+    """One line per score: the mean over the seeds, or a dash if a value is missing."""
     values = {NAMES[name]: panel.mean(name) for name in panel.scores}
     return [
         f"{name} {'–' if v is None else '∞' if v == float('inf') else _number(name, v)}" for name, v in values.items()
@@ -121,7 +125,10 @@ def _number(name: str, value: float) -> str:
 
 
 def _wrap(texts: Sequence[str], width: float, size: int) -> list[str]:
-    """Lines that fit into so many inches, each text on its own; a character is about 0.55 of its size wide."""
+    """The texts as lines that fit into `width` inches, in letters of `size` points. Each text begins a new line.
+
+    A letter is about 0.55 of its size wide.
+    """
     fit = max(int((width - 0.2) * 72 / (0.55 * size)), 20)
     return [line for text in texts for line in textwrap.wrap(text, fit)]
 
@@ -130,24 +137,23 @@ def _wrap(texts: Sequence[str], width: float, size: int) -> list[str]:
 
 
 def draw_singular(findings: Findings, title: str) -> Figure:
-    """Both spectra and what SWR makes of χ's; beside them the energy that the first K hold."""
+    """Left: the spectra of χ and Ψ, and that of χ after SWR. Right: the energy in the K largest values."""
     figure = _figure(9.5, 4.2)
     left, right = figure.subplots(1, 2)
     names = {"target+eot": "χ: target and [EOT]", "eot": "Ψ: [EOT] alone"}
     styles: dict[str, dict[str, Any]] = {"target+eot": {"lw": 1.8}, "eot": {"lw": 1.2, "ls": "--"}}
     for matrix, colour in (("target+eot", COLOURS["original"]), ("eot", "0.45")):
         rows = [row for row in findings.rows if row["matrix"] == matrix]
-        at = [row["index"] + 1 for row in rows]
-        left.semilogy(at, [r["sigma"] for r in rows], color=colour, label=names[matrix], **styles[matrix])
-        right.plot(at, [r["energy"] for r in rows], color=colour, label=names[matrix], **styles[matrix])
+        k = [row["index"] + 1 for row in rows]
+        left.semilogy(k, [r["sigma"] for r in rows], color=colour, label=names[matrix], **styles[matrix])
+        right.plot(k, [r["energy"] for r in rows], color=colour, label=names[matrix], **styles[matrix])
         if matrix == "target+eot":
-            # e^(-110) is nothing: the axis ends well above it
+            # values such as e^(-110) are left out: the axis ends far above them
             swr = [r["swr"] if r["swr"] > 1e-4 else float("nan") for r in rows]
-            left.semilogy(
-                at, swr, ".-", color=COLOURS["swr"], lw=1, ms=4, label="χ after SWR, σ e^(-γσ), where above 1e-4"
-            )
+            left.semilogy(k, swr, ".-", color=COLOURS["swr"], lw=1, ms=4, label="χ after SWR, σ e^(-γσ), if above 1e-4")
     largest = max(row["sigma"] for row in findings.rows)
-    left.set(xlabel="K, largest first", ylabel="K-th singular value σ", ylim=(1e-4, 100 * largest))  # the legend on top
+    room = 100 * largest  # for the legend
+    left.set(xlabel="K, largest first", ylabel="K-th singular value σ", ylim=(1e-4, room))
     right.set(xlabel="K", ylabel="share of Σσ² in the first K", ylim=(None, 1.002))
     for axes in (left, right):
         axes.set_xscale("log")
@@ -158,7 +164,7 @@ def draw_singular(findings: Findings, title: str) -> Figure:
 
 
 def draw_distance(findings: Findings, title: str) -> Figure:
-    """Two 77 × 77 matrices; the words are named, the padding is what is left."""
+    """Two 77 × 77 matrices. The axes name the words and the last token; the rest is padding."""
     figure = _figure(17, 8.2)
     tokens = [findings.rows[0]["token_i"], *(row["token_j"] for row in findings.rows[: CONTEXT - 1])]
     named = [*range(tokens.index("[EOT]") + 1), CONTEXT - 1]
@@ -168,11 +174,11 @@ def draw_distance(findings: Findings, title: str) -> Figure:
         matrix = np.zeros((CONTEXT, CONTEXT))
         for row in findings.rows:
             matrix[row["i"], row["j"]] = matrix[row["j"], row["i"]] = row[key]
-        # [SOT] may be far from everything, which would leave the rest dark
+        # [SOT] may be far from all other tokens; a scale that includes it would leave the rest dark
         image = axes.imshow(matrix, vmax=matrix[1:, 1:].max(), cmap="viridis", interpolation="nearest")
         figure.colorbar(image, ax=axes, shrink=0.8)
         axes.set_title(name, fontsize=10)
-        # a row is 6.5 points high, and so is a letter
+        # a row of the matrix is 6.5 points high, about as high as a letter
         labels = [f"{tokens[j]} {j}" for j in named]
         axes.set_yticks(named, labels, fontsize=6)
         axes.set_xticks(named, labels, fontsize=6, rotation=90)
@@ -180,16 +186,16 @@ def draw_distance(findings: Findings, title: str) -> Figure:
 
 
 def draw_leak(findings: Findings, title: str) -> Figure:
-    """Three bars a token; the target is marked, [EOT] is the mean over its positions."""
+    """Three bars per token. The target is marked; [EOT] stands for the mean over its rows."""
     rows = summarise(findings)
     figure = _figure(max(6.5, 1.2 + 0.9 * len(rows)), 4.4)
     axes: Axes = figure.subplots()
     names = {"original": "original", "swr": "after SWR", "hidden": "target hidden in the encoder, its row 0"}
     for n, form in enumerate(FORMS):
-        at = np.arange(len(rows)) + (n - 1) * 0.27
+        centres = np.arange(len(rows)) + (n - 1) * 0.27
         values = [row[form] for row in rows]
-        axes.bar(at, values, 0.25, color=COLOURS[form], label=names[form])
-        for x, value in zip(at, values, strict=True):
+        axes.bar(centres, values, 0.25, color=COLOURS[form], label=names[form])
+        for x, value in zip(centres, values, strict=True):
             axes.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=5.5)
     for x, row in enumerate(rows):
         if row["part"] == "target":
@@ -203,7 +209,7 @@ def draw_leak(findings: Findings, title: str) -> Figure:
 
 
 def _finish(figure: Figure, title: str, findings: Findings) -> Figure:
-    """Title, notes, and the space they need."""
+    """Adds the title and the notes, and leaves the space that they need."""
     width, height = figure.get_size_inches()
     head, foot = _wrap([title], width, 11), _wrap(findings.notes, width, 8)
     figure.text(0.1 / width, 1 - 0.1 / height, "\n".join(head), va="top", fontsize=11)

@@ -1,15 +1,15 @@
-"""How much of the target each token's embedding carries: which rows change when the target becomes another word.
+"""How much of the target each token's embedding carries: which rows change when another word replaces the target.
 
-Not of the paper; it decides whether soft weighting can work for a prompt. The text encoder is causal, so the words
-before the target never change; those after it do, and SWR leaves their rows as they are. Where they carry much of
-the target, it will be drawn.
+This is not in the paper. It tells whether soft weighting can work for a prompt. The text encoder is causal, so the
+words before the target never change. The words after it do change, and SWR does not edit their rows. If these rows
+carry much of the target, it will be drawn.
 
     leak_j = mean over swaps p' of |c_j(p) - c_j(p')| / |c_j(p)|
 
-with c(p) as the encoder gives it, after SWR of both, and of both with the target hidden inside the encoder and its own
-rows zeroed: Unread's context, 0 everywhere by construction. (For a target that no word follows Unread takes SWR's
-instead; the column shows what hiding does.) All are divided by the norm of the untouched embedding, so that they
-compare: a row that SWR makes small carries little.
+There are three forms of c: as the encoder gives it; after SWR; and with the target hidden inside the encoder and its
+own rows zero, which is Unread's context and leaks nothing by construction. (If no word follows the target, Unread uses
+SWR's context instead; the third form still shows what hiding does.) The divisor is always the norm of the untouched
+embedding, so the three forms can be compared, and a row that SWR makes small carries little.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from .embeddings import token_names
 from .findings import Findings
 from .study import Study
 
-# ordinary things, one token each for CLIP; those of the first line for the embedded model as well
+# Ordinary things. Each is one token for CLIP; those in the first line are one token for the embedded model too.
 NOUNS = (
     "hat scarf mask beard crown umbrella flower cake balloon dog cat car robot lamp moon shirt cap glasses "
     "chair table book cup phone door tree horse"
 ).split()
-SWAPS = 8  # enough that the mean changes by a few hundredths with other words
+SWAPS = 8  # with so many, other words change the mean by a few hundredths only
 
 FORMS = ("original", "swr", "hidden")
 
 
 def leak(study: Study) -> Findings:
-    """A row for each of the 77 positions: its token, its part of the prompt, and its leak in the three forms."""
+    """One line for each of the 77 rows: its token, its part of the prompt, and its leak in the three forms."""
     prompt = study.prompt
     swaps = swap_target(study.sd, prompt.text, prompt.target)
     originals = _forms(study, prompt.text)
@@ -60,7 +60,10 @@ def leak(study: Study) -> Findings:
 
 
 def _forms(study: Study, text: str) -> dict[str, Tensor]:
-    """The prompt's embeddings (77,D), in float64, in each form. Prompts go one by one: equal sums stay equal."""
+    """The prompt's embeddings (77,D) in each form, in float64.
+
+    The encoder gets one prompt at a time, so that rows with equal inputs come out equal to the bit.
+    """
     ctx = study.sd.encode_text(text)
     rows, gamma = study.rows, study.settings.gamma
     target = study.prompt.target
@@ -82,12 +85,12 @@ def _part(study: Study, j: int) -> str:
 
 
 def swap_target(sd: StableDiffusion, prompt: str, target: Sequence[int]) -> dict[str, str]:
-    """{"hat": "a man without hat", …}: the prompt with other words at the target's positions.
+    """{"hat": "a man without hat", …}: the prompt with other words in the target's rows.
 
-    A swap has as many BPE pieces as what it replaces, so that all other tokens keep their places: nouns of that many
-    pieces, filled up with rows of one-piece nouns ("hat scarf" for "van gogh"); none that the prompt has. Where the
-    target stands at several places they are swapped together.
-    Unavailable where the vocabulary gives none, or the prompt's text cannot be rebuilt from its pieces.
+    A swap has as many BPE pieces as the phrase that it replaces, so all other tokens keep their rows. It is a noun of
+    that many pieces or, after these, a sequence of one-piece nouns ("hat scarf" for "van gogh"). It shares no piece
+    with the prompt. If the target stands at several places, all are swapped together.
+    Unavailable if the vocabulary has no such words, or if the prompt's text cannot be rebuilt from its pieces.
     """
     pieces = sd.pieces(prompt)
     spans = _spans(target)
@@ -98,7 +101,7 @@ def swap_target(sd: StableDiffusion, prompt: str, target: Sequence[int]) -> dict
     for k in range(min(map(len, choices.values()))):
         swapped = list(pieces)
         for span in spans:
-            swapped[span[0] - 1 : span[-1]] = choices[len(span)][k]  # [SOT] is position 0
+            swapped[span[0] - 1 : span[-1]] = choices[len(span)][k]  # [SOT] is row 0
         text = pieces_text(swapped)
         if sd.pieces(text) == swapped:
             name = " / ".join(dict.fromkeys(pieces_text(choices[len(span)][k]) for span in spans))
@@ -109,24 +112,24 @@ def swap_target(sd: StableDiffusion, prompt: str, target: Sequence[int]) -> dict
 
 
 def _spans(target: Sequence[int]) -> list[list[int]]:
-    """Runs of neighbouring positions: the target's occurrences."""
+    """Runs of neighbouring rows. Each run is one place where the target stands."""
     runs = groupby(enumerate(target), key=lambda pair: pair[1] - pair[0])
-    return [[position for _, position in run] for _, run in runs]
+    return [[row for _, row in run] for _, run in runs]
 
 
 def _phrases(nouns: dict[str, list[str]], length: int) -> list[list[str]]:
     """Up to SWAPS lists of `length` pieces."""
-    whole = [p for p in nouns.values() if len(p) == length]
-    single = [p[0] for p in nouns.values() if len(p) == 1]
-    rows = [single[k : k + length] for k in range(len(single) - length + 1)] if length > 1 else []
-    return [*whole, *rows][:SWAPS]
+    single_nouns = [p for p in nouns.values() if len(p) == length]
+    short = [p[0] for p in nouns.values() if len(p) == 1]
+    sequences = [short[k : k + length] for k in range(len(short) - length + 1)] if length > 1 else []
+    return [*single_nouns, *sequences][:SWAPS]
 
 
-# ---------------------------------------------------------------------- told
+# ---------------------------------------------------------------------- as text
 
 
 def summarise(findings: Findings) -> list[dict[str, Any]]:
-    """The rows of the words as they are, and one for [EOT]: the mean over its positions, "5-76"."""
+    """The lines of the words, unchanged, and one line for [EOT]: the mean over its rows, "5-76"."""
     words = [row for row in findings.rows if row["part"] != "eot"]
     eot = [row for row in findings.rows if row["part"] == "eot"]
     span = f"{eot[0]['position']}-{eot[-1]['position']}"
@@ -135,7 +138,7 @@ def summarise(findings: Findings) -> list[dict[str, Any]]:
 
 
 def table(findings: Findings) -> str:
-    """For the terminal: a line a token, and what it means for SWR."""
+    """For the terminal: one line per token, and a last line that says what this means for SWR."""
     lines = [f"{'':>6}  {'carries of the target':<22}{'original':>10}{'SWR':>9}{'hidden':>9}"]
     for row in summarise(findings):
         name = row["token"] + ("   <- target" if row["part"] == "target" else "")
@@ -145,7 +148,7 @@ def table(findings: Findings) -> str:
 
 
 def verdict(findings: Findings) -> str:
-    """Which row tells most about the target after SWR, among those that SWR does not edit."""
+    """A sentence: which of the rows that SWR does not edit carries most of the target after SWR."""
     after = [row for row in findings.rows if row["part"] == "after"]
     if not after:
         return "No other word follows the target: every row that carries it is one that SWR edits."

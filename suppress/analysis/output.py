@@ -1,4 +1,4 @@
-"""A folder with a figure and a table for each analysis; nothing is overwritten, no file is left half written."""
+"""A folder with a figure and a table for each analysis. Nothing is overwritten, and no file is left half written."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from minisd.base.outputs import output_path, slug, write_text
 
 
 def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite: bool) -> Path:
-    """Where the files of the analyses `names` will go, before the work starts; the folder need not exist yet.
+    """The folder for the files of the analyses `names`, chosen before the work starts. It need not exist yet.
 
-    Without `out` the first free of a-man-without-glasses-analysis, …-analysis-2, …. An `out` that exists may hold
-    other files. UserError where a file of ours is there already, or the folder cannot be made or written to.
+    Without `out` it is the first free name of a-man-without-glasses-analysis, …-analysis-2, …. A folder `out` that
+    exists may hold other files. UserError if it holds a file of these analyses, or if the folder cannot be made or
+    written to.
     """
     if out is None:
         stem = f"{slug(prompt)}-analysis"
@@ -29,9 +30,10 @@ def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite:
         folder = output_path(out)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--out {folder} is a file; give the name of a folder")
-    there = [file.name for name in names for file in files(folder, name) if file.exists()]
-    if there and not overwrite:
-        raise UserError(f"--out {folder} holds {', '.join(there)}; give another folder, or --overwrite to replace them")
+    existing = [file.name for name in names for file in files(folder, name) if file.exists()]
+    if existing and not overwrite:
+        held = ", ".join(existing)
+        raise UserError(f"--out {folder} holds {held}; give another folder, or --overwrite to replace them")
     parent = folder if folder.is_dir() else folder.absolute().parent
     if not parent.is_dir():
         raise UserError(f"--out {folder}: there is no folder {parent}")
@@ -46,7 +48,7 @@ def files(folder: Path, name: str) -> tuple[Path, Path]:
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """A header and a line a row, six digits a number; nothing for None. UTF-8."""
+    """A header, then one line per row. A number has six digits, a missing value is empty. UTF-8."""
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,7 @@
-"""What the [EOT] padding carries: section 3.2 of Li et al., ICLR 2024, and its appendix D. All from step 0."""
+"""What the [EOT] padding carries: section 3.2 and appendix D of Li et al., ICLR 2024.
+
+Every context here is used from step 0 on.
+"""
 
 from __future__ import annotations
 
@@ -9,32 +12,32 @@ from torch import Tensor
 
 from ..edits.rows import zero
 from ..edits.spectrum import keep_top
-from .findings import Findings, gather, judge
+from .findings import Findings, gather, score
 from .study import Study
 
 RANKS = (0, 1, 2, 4, 9)  # Fig. 2b
 
 
 def rank(study: Study, ranks: Sequence[int] = RANKS) -> Findings:
-    """The [EOT] rows as the best matrix of rank K, and in full (Fig. 2b); ranks beyond the full one are left out.
+    """The [EOT] rows as the best matrix of rank K (Fig. 2b), and with their full rank, which is the original picture.
 
-    The paper cuts by WNNM but "mainly keeps the top-K": this is the plain cut. Full rank is the original picture.
+    Ranks above the full one are left out. The paper cuts by WNNM but "mainly keeps the top-K": this is the plain cut.
     """
     ctx, eot = study.prompt.ctx, study.prompt.eot
     full = min(len(eot), ctx.shape[-1])
     kept = [k for k in ranks if k < full] + [full]
-    drawn = study.draw([keep_top(ctx, eot, k) for k in kept], first=0)
+    drawn = study.draw([keep_top(ctx, eot, k) for k in kept], start_step=0)
     return gather(
         study,
         [
-            judge(study, f"rank {k}" if k < full else f"full rank, {k}", {"rank": k}, pictures)
+            score(study, f"rank {k}" if k < full else f"full rank, {k}", {"rank": k}, pictures)
             for k, pictures in zip(kept, drawn, strict=True)
         ],
     )
 
 
 def zeroing(study: Study) -> Findings:
-    """Zeros for the target's rows, for [EOT]'s, for both (Fig. 2a)."""
+    """Zeros in the rows of the target, of [EOT], and of both (Fig. 2a)."""
     ctx, target, eot = study.prompt.ctx, study.prompt.target, study.prompt.eot
     contexts = {
         "nothing": ctx,
@@ -42,32 +45,33 @@ def zeroing(study: Study) -> Findings:
         "[EOT]": zero(ctx, eot),
         "target and [EOT]": zero(ctx, (*target, *eot)),
     }
-    drawn = study.draw(list(contexts.values()), first=0)
+    drawn = study.draw(list(contexts.values()), start_step=0)
     return gather(
         study,
         [
-            judge(study, "original" if name == "nothing" else f"{name} zeroed", {"zeroed": name}, pictures)
+            score(study, "original" if name == "nothing" else f"{name} zeroed", {"zeroed": name}, pictures)
             for name, pictures in zip(contexts, drawn, strict=True)
         ],
     )
 
 
 def replacement(study: Study) -> Findings:
-    """The words' rows replaced by [EOT] embeddings (Table 5, Figs. 2c and 21): by one, and by all in order.
+    """The words' rows replaced by [EOT] embeddings (Table 5, Figs. 2c and 21): by a single one, or by all in order.
 
-    [SOT] and the [EOT] rows stay. "One" is the first [EOT], which the paper picks at random; all in order are cropped
-    where there are more of them than words, else repeated. CLIP scores are for the whole prompt.
+    [SOT] and the [EOT] rows stay. The single one is the first [EOT]; the paper picks one at random. If there are more
+    [EOT] rows than words, the surplus is dropped; if there are fewer, they are repeated. CLIP scores are for the whole
+    prompt.
     """
     contexts = {
         "nothing": study.prompt.ctx,
         "one [EOT]": replace_words(study.prompt.ctx, study.prompt.eot, one=True),
         "all [EOT] in order": replace_words(study.prompt.ctx, study.prompt.eot, one=False),
     }
-    drawn = study.draw(list(contexts.values()), first=0)
+    drawn = study.draw(list(contexts.values()), start_step=0)
     return gather(
         study,
         [
-            judge(
+            score(
                 study,
                 "original" if name == "nothing" else f"words ← {name}",
                 {"words": "kept" if name == "nothing" else name},
@@ -80,7 +84,10 @@ def replacement(study: Study) -> Findings:
 
 
 def replace_words(ctx: Tensor, eot: Sequence[int], one: bool) -> Tensor:
-    """ctx (B,77,D) with the first row of eot, or its rows in order, cropped or repeated, in place of rows 1 … n-2."""
+    """ctx (B,77,D) with other embeddings in the words' rows, 1 … n-2.
+
+    one: the first row of `eot` for every word. Otherwise the rows of `eot` in order, as many as there are words.
+    """
     words = torch.arange(1, eot[0], device=ctx.device)
     source = eot[:1] if one else eot
     picked = torch.tensor([source[k % len(source)] for k in range(len(words))], dtype=torch.long, device=ctx.device)

@@ -1,41 +1,41 @@
-"""Ways to say "without" (Fig. 19 of Li et al., ICLR 2024): what the model makes of each, and what SWR does."""
+"""Ways to say "without" (Fig. 19 of Li et al., ICLR 2024): what the model draws for each, and what SWR draws."""
 
 from __future__ import annotations
 
 import re
 
 from ..metrics import Unavailable
-from .findings import Findings, Panel, gather
+from .findings import Findings, Panel, gather, score
 from .study import Study
 
-# a negation in front of the target, with what governs it: "that is not wearing any | hat", "with no | hat"
+# a negation in front of the target, with the words that belong to it: "that is not wearing any | hat", "with no | hat"
 _NEGATION = (
     r"(?:\b(?:that|who|which)\s+)?(?:\b(?:is|are|has|does|do)\s+)?(?:\b(?:wearing|having|holding|with|in)\s+)?"
     r"\b(?:without|not|no|never|(?:is|are|has|does|do)n['’]t)\s+"
     r"(?:(?:longer|wearing|wears?|having|have|holding|holds?|any|in)\s+)*"
 )
 _ARTICLE = r"\b(?:an?|the)\s+"
-# the first of these ends the subject: "a man | with a beard"
+# the subject ends before the first of these: "a man | with a beard"
 _ENDS = (
     r"\s*(?:,|\b(?:with|without|wearing|having|holding|in|on|at|near|next|beside|behind|by|and|but|who|that|which"
     r"|is|are|not|no)\b)"
 )
-# what one wears; the last word of a target
+# things to wear, compared with the last word of a target
 _WORN = set("glasses sunglasses spectacles hat cap beanie crown helmet mask scarf tie shirt coat jewelry".split())
 _WORN |= set("earring earrings headphones necklace".split())
-# what one is, not has; and what "is" or "not" stands directly before
+# What somebody is, not what somebody has. A word directly after "is" or "not" is a state too.
 _STATES = set("smiling laughing crying frowning happy sad angry surprised".split())
-_UNCOUNTED = set("hair rain snow fog water jewelry makeup".split())  # without an article, as plurals are
+_UNCOUNTED = set("hair rain snow fog water jewelry makeup".split())  # no article, as with plurals
 
 
 def phrasing(study: Study) -> Findings:
-    """DetScore of the unmodified model and of SWR for each phrasing of the prompt (`phrase`).
+    """DetScore of the unmodified model and of SWR, for each phrasing of the prompt (`phrase`).
 
-    Each phrasing has its own original, to which SSIM compares.
+    PSNR and SSIM compare with the original picture of the same phrasing.
     """
     request = study.prompt.request
     if request.named != request.targets:
-        raise Unavailable(f"of the places where a target stands not all are meant: {', '.join(request.named)}")
+        raise Unavailable(f"a target stands at several places, and not all are meant: {', '.join(request.named)}")
     phrased, targets = phrase(request.prompt, request.targets)
     plain: list[Panel] = []
     weighted: list[Panel] = []
@@ -43,11 +43,9 @@ def phrasing(study: Study) -> Findings:
         own = study.of(text, targets)
         [drawn] = own.draw([own.weighted], own.settings.start_step)
         for panels, method, pictures in ((plain, "original", own.originals), (weighted, "swr", drawn)):
-            psnr, ssim = own.judge.likeness(pictures, own.originals)
-            scores = {"det_score": own.judge.presence(pictures), "psnr": psnr, "ssim": ssim}
             label = name if method == "original" else f"{name}, SWR"
             setting = {"phrasing": name, "prompt": text, "method": method}
-            panels.append(Panel(label, setting, pictures, scores))
+            panels.append(score(own, label, setting, pictures))
     note = f"from step R = {study.settings.start_step} of {study.settings.steps}"
     return gather(study, [*plain, *weighted], [note, ", ".join(repr(text) for text in phrased.values())])
 
@@ -55,18 +53,18 @@ def phrasing(study: Study) -> Findings:
 def phrase(prompt: str, targets: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
     """({"without": "a man without glasses", "no": "a man, no glasses", …}, the targets without articles).
 
-    Things are "without", "no" and "with no"; what is worn or held also "not wearing" or "not holding". What somebody
-    is (smiling) is "not" and "that is not", a style "not in the style of" and "without the style of".
+    A thing gets "without", "no" and "with no", and also "not wearing" or "not holding" if one wears or holds it. A
+    state (smiling) gets "not" and "that is not". A style gets "not in the style of" and "without the style of".
 
-    The negation in front of the first target is replaced, and the rest of the prompt stays. Where there is none, the
-    prompt is its subject and the negated targets: "a man in a hat and glasses" without "glasses" gives "a man without
-    glasses". The subject is what comes before the first "with", "wearing", "in", "and", …
-    Unavailable where that is nothing or names a target itself, and where things and states are to be negated in one.
+    If there is a negation in front of the first target, it is replaced, and the rest of the prompt stays. If not, the
+    phrasings consist of the prompt's subject and the negated targets: "a man in a hat and glasses", with the target
+    "glasses", gives "a man without glasses". The subject is the text before the first "with", "wearing", "in", "and" …
+    Unavailable if there is no subject or if it names a target, and if some targets are things and others states.
     """
     bare = tuple(re.sub(rf"^{_ARTICLE}", "", target.strip(), flags=re.I) for target in targets)
     head, thing, tail = _negated(prompt, bare[0]) or _subject(prompt, bare)
     plain = re.sub(_ARTICLE, "", thing, flags=re.I)  # "no" takes the place of an article
-    joined = bool(re.search(r"(?:^|,|\b(?:and|but))$", head, re.I))  # what follows needs no comma, and no "that"
+    joined = bool(re.search(r"(?:^|,|\b(?:and|but))$", head, re.I))  # after these, no comma and no "that"
     if "style of" in thing:
         forms = {"not in": f" not in {thing}", "without": f" without {thing}"}
     elif _is_state(prompt, bare[0]):
@@ -83,12 +81,12 @@ def phrase(prompt: str, targets: tuple[str, ...]) -> tuple[dict[str, str], tuple
 
 
 def _negated(prompt: str, target: str) -> tuple[str, str, str] | None:
-    """(what stands before the negation, what is negated with its article, the rest)"""
+    """(the text before the negation, the negated thing with its article, the rest); None without a negation"""
     found = re.search(rf"({_NEGATION})({_ARTICLE})?((?:style of )?{re.escape(target)})\b", prompt, re.I)
     if not found:
         return None
     negation, article, thing = found[1], found[2] or "", found[3]
-    if re.search(r"\b(?:no|any)\s+$", negation, re.I):  # these took the article's place
+    if re.search(r"\b(?:no|any)\s+$", negation, re.I):  # these replaced the article
         article = _indefinite(thing)
     return prompt[: found.start()].rstrip(), f"{article}{thing}", prompt[found.end() :]
 
@@ -110,7 +108,7 @@ def _is_state(prompt: str, target: str) -> bool:
 
 
 def _verb(prompt: str, bare: tuple[str, ...]) -> str:
-    """ "wearing" or "holding", where that fits all the targets, else nothing."""
+    """ "wearing" or "holding" if it fits all the targets, else an empty text."""
     said = re.search(rf"\b(wearing|holding)\s+(?:no\s+|any\s+|{_ARTICLE})?{re.escape(bare[0])}\b", prompt, re.I)
     if said and len(bare) == 1:
         return said[1].lower()

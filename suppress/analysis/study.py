@@ -1,8 +1,9 @@
-"""What the analyses share: a prompt, its seeds, the original's way through all steps, and pictures from other contexts.
+"""What the analyses share: a prompt, its seeds, the original's latents at every step, and pictures of other contexts.
 
-Every analysis asks what becomes of the picture when the model gets another context from some step R on. Up to R all
-those pictures are one, the original: its latents are kept, and each context is drawn from z_R alone, many in a batch.
-That is what `suppress.run` draws (to rounding), without drawing the original again for every context.
+Every analysis asks how the picture changes when the model gets another context from some step R on. Before R all these
+pictures have the same latents, those of the original. So the original is drawn once and its latents are kept, and each
+other context is drawn from z_R on, many in one batch. `suppress.run` draws the same pictures (to rounding), but it
+draws the original again for every context.
 """
 
 from __future__ import annotations
@@ -24,39 +25,39 @@ from minisd.pipeline import check_model
 from ..edits.spectrum import soft_weight
 from ..job import default_settings
 from ..methods import SuppressEOT
+from ..metrics import Judge
 from ..prompt import Prompt, Request, encode, read_request
-from .judge import Judge
 
-# a context this close to the original's is the original's: an SVD and back leaves less, in float64
+# A context that differs by less than this is the original's: an SVD and its inverse, in float64, change it by less.
 SAME = 1e-6
 
 
 @dataclass(eq=False)
 class Study:
-    """A prompt under study. Made by `open_study`."""
+    """A prompt and all that the analyses need to draw it. `open_study` makes one."""
 
     sd: StableDiffusion
     prompt: Prompt
     seeds: list[int]
-    settings: SuppressEOT  # steps, guidance, gamma and R; those of the checkpoint
-    origin: str  # where they come from
+    settings: SuppressEOT  # the checkpoint's steps, guidance, gamma and R
+    origin: str  # where the settings come from
     judge: Judge
     batch_size: int = 8
     progress: Callable[..., Iterable] | None = None
 
     @property
     def rows(self) -> tuple[int, ...]:
-        """Those of χ: the target's and [EOT]'s."""
+        """The rows of χ: those of the target and of [EOT]."""
         return (*self.prompt.target, *self.prompt.eot)
 
     @property
     def weighted(self) -> Tensor:
-        """SWR of the context, (1,77,D)."""
+        """The context after SWR, (1,77,D)."""
         return soft_weight(self.prompt.ctx, self.rows, self.settings.gamma)
 
     @cached_property
     def latents(self) -> list[Tensor]:
-        """The original's (S,4,h,w), S seeds, on the CPU: the noise, then after each step."""
+        """The original's latents (S,4,h,w) for S seeds, on the CPU: the noise, then the latents after each step."""
         sd, side = self.sd, self.sd.config.unet.sample_size * self.sd.vae.config.factor
         batches = []
         for chunk in _chunks(self.seeds, self.batch_size):
@@ -67,38 +68,38 @@ class Study:
 
     @cached_property
     def originals(self) -> list[Image.Image]:
-        """One picture a seed."""
+        """One picture per seed."""
         return self._decode(self.latents[-1])
 
-    def draw(self, ctxs: Sequence[Tensor], first: int) -> list[list[Image.Image]]:
-        """For each context (1,77,D), used from step `first` on, one picture a seed.
+    def draw(self, ctxs: Sequence[Tensor], start_step: int) -> list[list[Image.Image]]:
+        """For each context (1,77,D), one picture per seed. The context is used from step `start_step` on.
 
-        The original's context gives the very same pictures, and nothing is computed.
+        For the original's own context nothing is computed: `originals` itself is returned.
         """
         pictures: list[list[Image.Image]] = [[] for _ in ctxs]
-        new = [k for k, ctx in enumerate(ctxs) if first < self.settings.steps and not self._is_original(ctx)]
+        new = [k for k, ctx in enumerate(ctxs) if start_step < self.settings.steps and not self._is_original(ctx)]
         jobs = [(k, s) for k in new for s in range(len(self.seeds))]
         for chunk in _chunks(jobs, self.batch_size):
             ctx = torch.cat([ctxs[k] for k, _ in chunk])
-            z = self.latents[first][[s for _, s in chunk]].to(self.sd.device)
-            [last] = deque(self._steps(ctx, z, first), maxlen=1)
-            for (k, _), picture in zip(chunk, self._decode(last), strict=True):
+            z = self.latents[start_step][[s for _, s in chunk]].to(self.sd.device)
+            [z] = deque(self._steps(ctx, z, start_step), maxlen=1)  # the latents after the last step
+            for (k, _), picture in zip(chunk, self._decode(z), strict=True):
                 pictures[k].append(picture)
         return [drawn or self.originals for drawn in pictures]
 
     def of(self, text: str, targets: Sequence[str]) -> Study:
-        """The same study of another prompt; itself where that is the same."""
+        """The same study of another prompt; `self` if prompt and targets are the same."""
         if read_request(text, targets).found == self.prompt.request.found and text == self.prompt.text:
             return self
-        return replace(self, prompt=encode(self.sd, text, targets), judge=self.judge.of(targets))
+        return replace(self, prompt=encode(self.sd, text, targets))
 
     def _is_original(self, ctx: Tensor) -> bool:
         return bool((ctx - self.prompt.ctx).abs().max() < SAME)
 
-    def _steps(self, ctx: Tensor, z: Tensor, first: int) -> Iterable[Tensor]:
+    def _steps(self, ctx: Tensor, z: Tensor, start_step: int) -> Iterable[Tensor]:
         s = self.settings
-        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, start_step=first)
-        for _i, _t, z in self.progress(loop, total=s.steps - first) if self.progress else loop:
+        loop: Iterable = self.sd.sample(ctx, self.prompt.uncond, z, s.steps, s.guidance, start_step=start_step)
+        for _i, _t, z in self.progress(loop, total=s.steps - start_step) if self.progress else loop:
             yield z
 
     def _decode(self, z: Tensor) -> list[Image.Image]:
@@ -116,9 +117,10 @@ def open_study(
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
 ) -> Study:
-    """The parameters are those of `suppress.run`; what is None, R and γ are the checkpoint's, measured or published.
+    """A study of `prompt`. The parameters are those of `suppress.run`.
 
-    UserError for a target that is not in the prompt (with the token table), for unusable seeds and settings.
+    R, γ and every setting that is None are those of the checkpoint, measured or published. UserError for a target that
+    is not in the prompt (with the token table), and for unusable seeds and settings.
     """
     check_model(sd)
     given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
@@ -126,10 +128,10 @@ def open_study(
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    read = encode(sd, request.prompt, request)
+    encoded = encode(sd, request.prompt, request)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
-    return Study(sd, read, seeds, settings, origin, Judge(sd, request.targets), batch_size, progress)
+    return Study(sd, encoded, seeds, settings, origin, Judge(sd), batch_size, progress)
 
 
 def _chunks(items: list, size: int) -> Iterable[list]:

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command `suppress`."""
 
 from .commands import main
 

@@ -1,4 +1,7 @@
-"""`suppress analyse PROMPT`: the figures and tables of the paper's analyses, for any prompt and checkpoint."""
+"""`suppress analyse PROMPT`: the figures and tables of the paper's analyses, for any prompt and checkpoint.
+
+The parser needs no PyTorch: help comes at once.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,16 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from minisd import StableDiffusion, UserError
+from minisd import UserError
 from minisd.cli import options
 
 from ..analysis.catalogue import ANALYSES
 
 if TYPE_CHECKING:
+    from minisd import StableDiffusion
+
     from ..analysis.findings import Findings
     from ..analysis.study import Study
 
@@ -22,32 +27,29 @@ PROGRAM = "suppress analyse"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog=PROGRAM, **_texts())
-    _add_arguments(parser)
-    return options.run(PROGRAM, _analyse, options.parse(parser, argv))
+    return options.run(PROGRAM, _analyse, options.parse(_parser(), argv))
 
 
-def _texts() -> dict[str, Any]:
+def _parser() -> argparse.ArgumentParser:
     width = max(map(len, ANALYSES))
     names = "\n".join(f"  {name:<{width}}  {a.about} ({a.source})" for name, a in ANALYSES.items())
-    return {
-        "description": "Look into a prompt: where the target hides, and what becomes of the picture when it is taken "
-        "out there.\nWrites a CSV for each analysis into a folder, and a figure where matplotlib is installed.",
-        "epilog": f"analyses:\n{names}\n\nWithout --remove the target is what the prompt has in [brackets] or negates.",
-        "formatter_class": argparse.RawDescriptionHelpFormatter,
-    }
-
-
-def _add_arguments(p: argparse.ArgumentParser) -> None:
+    p = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Look into a prompt: where the target hides, and how the picture changes when it is removed there."
+        "\nWrites a CSV for each analysis into a folder, and a figure if matplotlib is installed.",
+        epilog=f"analyses:\n{names}\n\nWithout --remove the target is what the prompt has in [brackets] or negates.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     p.add_argument("prompt", metavar="PROMPT", help='e.g. "a man without glasses"')
     p.add_argument("--remove", metavar="WORD", action="append", help="a word or phrase of the prompt; may be repeated")
     p.add_argument("--only", metavar="NAME", nargs="+", action="extend", help="these analyses (default: all)")
-    options.add_seed_option(p, "one row of pictures a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)", [0])
+    options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)", [0])
     options.add_sampling_options(p)
     options.add_model_options(p)
     group = p.add_argument_group("output")
     group.add_argument("--out", metavar="DIR", help="default: the next free name made of the prompt")
     group.add_argument("--overwrite", action="store_true", help="replace files of --out")
+    return p
 
 
 def _analyse(args: argparse.Namespace) -> None:

@@ -1,6 +1,6 @@
-"""`suppress PROMPT --remove WORD`: a prompt with its target and without, and the scores.
+"""`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | eval` are commands of their own. Nothing here imports PyTorch: help comes at once.
+`suppress methods | analyse | eval` are separate commands. Nothing here imports PyTorch, so help comes at once.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="suppress",
-        description="Draw a prompt without something it names. Writes one picture: left the original, right the "
-        "suppressed, under each what it fetched from the target's token, and where; and a JSON file with settings and "
-        "scores.",
+        description="Draw a prompt without something that it names. Writes one picture: left the original, right the "
+        "same without the target, and under each a map of what was fetched from the target's token. Also writes a JSON "
+        "file with settings and scores.",
         epilog="Without --remove the target is what the prompt has in [brackets] or negates (without, no, not). "
         "`suppress methods` lists the methods, `suppress analyse PROMPT` looks into a prompt, `suppress eval` "
         "compares methods on the drawn world.",
@@ -48,14 +48,14 @@ def _parser() -> argparse.ArgumentParser:
     words: dict[str, Any] = {"metavar": "WORD", "nargs": "+", "action": "extend"}
     target.add_argument("--remove", **words, help='words or phrases of the prompt: hat "van gogh"; may be repeated')
     target.add_argument("--strengthen", **words, help="the opposite: draw more of it (the paper's appendix F)")
-    options.add_seed_option(p, "one row of pictures a seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
-    p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options change what they name")
+    options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
+    p.add_argument("--params-from", metavar="FILE.png", help="draw a picture again; other options change it")
     _add_method_options(p)
     options.add_sampling_options(p)
     options.add_size_options(p)
     options.add_model_options(p)
     options.add_output_options(p)
-    pictures = "also write each picture by itself, original and suppressed, into this folder"
+    pictures = "also write each picture by itself, the original and the suppressed one, into this folder"
     p.add_argument("--save-pictures", metavar="DIR", help=pictures)
     return p
 
@@ -66,42 +66,51 @@ def _add_method_options(p: argparse.ArgumentParser) -> None:
         "--method", metavar="NAME", help="see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"
     )
     method.add_argument(
-        "--preset", choices=("official", "paper"), help="suppress-eot as its authors' code or its text has it"
+        "--preset",
+        choices=("official", "paper"),
+        help="suppress-eot with the settings of its authors' code, or of the paper's text",
     )
     method.add_argument(
         "--start",
         metavar="R",
         type=_number,
-        help="first step with the edited prompt: a step number, or below 1 a share of the steps. Early removes more, "
-        "late keeps more of the layout (default: the published .2; the embedded model has its own, measured: "
-        "weights/tiny/defaults.json)",
+        help="the first step with the edited prompt: a step number, or a fraction of the steps below 1. An early step "
+        "removes more, a late one keeps more of the layout (default: the published .2; the embedded model has its own, "
+        "which was measured: weights/tiny/defaults.json)",
     )
     method.add_argument(
         "--engine",
         choices=ENGINES,
-        help="how, not what, is computed: fast (default), the loop as the paper has it, or fast by torch.compile, "
-        "which takes a minute or more first",
+        help="the way to compute the same picture: fast (default); reference, the loop as in the paper; or compiled, "
+        "the fast one with torch.compile, whose first run takes a minute or more longer",
     )
-    method.add_argument("--gamma", type=float, help="SWR's strength γ: σ̂ = σ e^(-γσ), 0 does nothing (default 1)")
+    method.add_argument(
+        "--gamma", type=float, help="the strength γ of SWR, σ̂ = σ e^(-γσ); 0 changes nothing (default 1)"
+    )
     method.add_argument("--iterations", type=int, help="gradient steps of ITO at each step (default 0, paper 10)")
-    method.add_argument("--stop", metavar="STEP", type=_number, help="the end of ITO: a step or a share (default .4)")
+    method.add_argument(
+        "--stop",
+        metavar="STEP",
+        type=_number,
+        help="ITO ends before this step: a step number or a fraction (default .4)",
+    )
     method.add_argument(
         "--sheet",
         metavar="NAME",
         nargs="*",
-        help="compare: one row a method, one column a seed, the original first (default: "
+        help="compare methods: one row per method, one column per seed, the originals on top (default: "
         "zero, suppress-eot, official, paper, unread)",
     )
 
 
 def _number(text: str) -> int | float:
-    """ "5" is a step, "0.1" and ".0" are shares."""
+    """ "5" is a step, "0.1" and ".0" are fractions of the steps."""
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no number; expected a step such as 5, or a share such as .1")
+    raise argparse.ArgumentTypeError(f"{text!r} is no number; expected a step such as 5, or a fraction such as .1")
 
 
 def _methods(_args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""What `suppress PROMPT` does: batch by batch, method by method, each written as soon as it is drawn."""
+"""What `suppress PROMPT` does: it draws method by method, batch by batch, and writes each batch at once."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def suppress(args: argparse.Namespace) -> None:
     prompt = encode(sd, request.prompt, request)
     print(f"{'strengthening' if args.strengthen else 'removing'} {request.describe()}")
     print(token_table(sd, request.prompt, prompt.target))
-    engine = find_engine(sd, args.engine) or "reference"  # one for all rows: it keeps what it packed and compiled
+    # one engine for all rows, because it keeps what it has packed and compiled
+    engine = find_engine(sd, args.engine) or "reference"
     report = Report(sd, args, request, seeds, rows, out)
     try:
         for row in rows:
@@ -70,9 +71,10 @@ def suppress(args: argparse.Namespace) -> None:
 
 
 def _find_prompt(args: argparse.Namespace) -> None:
-    """--remove and --strengthen take all words behind them, a prompt too: `suppress --remove hat "a man in a hat"`.
+    """Finds the prompt among the values of --remove or --strengthen: `suppress --remove hat "a man in a hat"`.
 
-    The one value that has all the others as words is the prompt. UserError where there is none.
+    These options take all values after them, so a prompt there is taken too. It is the value that contains all the
+    others as words. UserError if there is no such value.
     """
     name = "strengthen" if args.strengthen else "remove"
     values = getattr(args, name) or []
@@ -90,43 +92,43 @@ def _find_prompt(args: argparse.Namespace) -> None:
 def _names_all(prompt: str, words: list[str]) -> bool:
     try:
         return all(target.places for target in read_request(prompt, words).found)
-    except UserError:  # no text, or "hat:2" where there is one hat
+    except UserError:  # not a text, or "hat:2" for a prompt with one hat
         return False
 
 
 def check_folder(name: str | None) -> None:
-    """UserError, before the work, unless pictures can be written into the folder, or it can be made."""
+    """UserError, before the work starts, if the folder cannot be made or pictures cannot be written into it."""
     if name is None:
         return
     folder = Path(name)
-    there = True
+    exists = True
     try:
         os.lstat(folder)
     except FileNotFoundError:
-        there = False
+        exists = False
     except (OSError, ValueError) as error:
         raise UserError(f"--save-pictures {name[:60]!r} cannot be the name of a folder: {error}") from None
-    place = folder if there else folder.absolute().parent
-    if there and not folder.is_dir():
+    parent = folder if exists else folder.absolute().parent
+    if exists and not folder.is_dir():
         raise UserError(f"--save-pictures {folder} is a file; give the name of a folder")
-    if not place.is_dir():
-        raise UserError(f"--save-pictures {folder}: there is no folder {place}")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UserError(f"--save-pictures {folder}: the folder {place} cannot be written to")
+    if not parent.is_dir():
+        raise UserError(f"--save-pictures {folder}: there is no folder {parent}")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--save-pictures {folder}: the folder {parent} cannot be written to")
 
 
 # ---------------------------------------------------------------------- methods
 
 
 def choose(args: argparse.Namespace) -> list[str]:
-    """The methods to run, by name."""
+    """The methods to run, as specs: "name" or "name:field=value"."""
     name, colon, rest = (args.method or "suppress-eot").partition(":")
     if args.preset and name != "suppress-eot":
         raise UserError(f"--preset {args.preset} is of suppress-eot, not of {name}")
     if args.strengthen:
         if args.preset or args.sheet is not None or (args.method and name != "strengthen"):
             raise UserError(
-                "--strengthen is a method of its own; leave --preset, --sheet and other methods away (its factor: "
+                "--strengthen is a method of its own; leave out --preset, --sheet and other methods (its factor: "
                 "--method strengthen:value=2)"
             )
         return [args.method or "strengthen"]
@@ -134,7 +136,7 @@ def choose(args: argparse.Namespace) -> list[str]:
         raise UserError("--method strengthen draws more of what it is given; name that with --strengthen WORD")
     if args.sheet is not None:
         if args.method or args.preset:
-            raise UserError("--sheet names its methods itself; leave --method and --preset away")
+            raise UserError("--sheet names its methods itself; leave out --method and --preset")
         return args.sheet or ["zero", "suppress-eot", "official", "paper", "unread"]
     if args.preset:
         return [args.preset + colon + rest]
@@ -143,14 +145,15 @@ def choose(args: argparse.Namespace) -> list[str]:
 
 
 def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repeated: bool) -> tuple[Method, str]:
-    """A method's settings with what the user gave, and a phrase that says where R comes from.
+    """A method's settings, with the values that the user gave, and a phrase that says where R comes from.
 
-    repeated: the spec holds all settings of a picture that is drawn again, and no checkpoint's defaults count.
+    repeated: the spec is that of a picture that is drawn again. It holds all settings, so the checkpoint's defaults
+    are not used.
     """
     names = ("steps", "guidance", "start", "gamma", "iterations", "stop")
     given = {k: getattr(args, k) for k in names if getattr(args, k) is not None}
     name = spec.partition(":")[0]
-    if args.sheet is not None:  # what one row has no use for is for the others
+    if args.sheet is not None:  # an option may be meant for other rows than this one
         known = {f.name for f in fields(METHODS[name].kind)} if name in METHODS else set()
         given = {k: v for k, v in given.items() if k in known}
     if repeated:
@@ -163,7 +166,7 @@ def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repeated
 
 
 def describe(row: Row, prompt: Prompt) -> str:
-    """The method and what of its settings a reader looks for first."""
+    """The method and its most important settings, in one line."""
     settings, parts = row.settings, [row.spec]
     if isinstance(settings, SuppressEOT):
         parts.append(f"γ = {settings.gamma:g}")

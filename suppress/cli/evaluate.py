@@ -1,15 +1,18 @@
-"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept: a stopped run goes on."""
+"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept, so a stopped run can go on.
+
+The parser needs no PyTorch: help comes at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from minisd import StableDiffusion, UserError
+from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.base.outputs import write_text
 from minisd.cli import options
@@ -17,71 +20,90 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import cells
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
-from ..protocol import Method
+
+if TYPE_CHECKING:
+    from minisd import StableDiffusion
+
+    from ..metrics import Judge
+    from ..protocol import Method
+
+    Job = tuple[str, Case, Method]  # a row of the table, a case, the row's method for it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
     p.add_argument("--rows", choices=("methods", "variants"), default="methods", help="which table (default methods)")
     p.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which kinds of prompts (default all)")
-    p.add_argument("--only", metavar="ROW", nargs="+", help="these rows alone, by their names in the table")
-    p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"a prompt (default {protocol.SEEDS})")
+    p.add_argument("--only", metavar="ROW", nargs="+", help="only these rows, by their names in the table")
+    p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"seeds per prompt (default {protocol.SEEDS})")
     p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
     p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
-    p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl of cells, one a line; kept and added to")
+    p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl file, one cell per line; new cells are added")
     return options.run("suppress eval", _evaluate, options.parse(p, argv))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from minisd import ddim, load
 
-    from ..evaluation.measure import measure, method_of
-    from ..metrics import ClipScore, Detector
+    from ..evaluation.measure import method_of
+    from ..metrics import Judge
 
     _check(args)
     rows = _rows(args)
     cases = [case for case in CASES if case.kind in args.kinds]
     out = cells.check_out(args.out)
     settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
-    done = cells.read(out, settings)
+    done = cells.read_cells(out, settings)
     sd: StableDiffusion = load("tiny", device="cpu")
-    ddim.timesteps(args.steps, sd.config.schedule)  # not a UserError a cell
-    detector, clip = Detector.of(sd), ClipScore.of(sd)
+    ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
+    judge = Judge(sd).load()
     jobs = [
         (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
     ]
-    todo = [
-        (row, case, method)
-        for row, case, method in jobs
-        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, detector.names)
-    ]
-    stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
-    if stale:
-        print(
-            f"measured again, as method, case or detector were others then: {'; '.join(stale)}",
-            file=sys.stderr,
-        )
     try:
-        for row, case, method in tqdm(todo, desc="measuring", unit="cell", disable=None):
-            try:
-                cell: dict[str, Any] = measure(sd, detector, clip, case, method, list(range(args.seeds)))
-            except UserError as error:  # what the method cannot do on this prompt
-                cell = {"reason": str(error)}
-            cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings} | cell
+        for row, case, method in _not_done(jobs, done, judge):
+            cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings}
+            cell |= _measure(sd, judge, case, method, args.seeds)
             cells.keep(out, cell, replace=(row, case.prompt) in done)
             done[row, case.prompt] = cell
     except KeyboardInterrupt:
         print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
-    text = report(done, rows, cases, detector)
+    text = report(done, rows, cases, judge.detector)
     print(text)
     write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
 
 
+def _not_done(jobs: Sequence[Job], done: Mapping[cells.Key, cells.Cell], judge: Judge) -> Iterable[Job]:
+    """The jobs without a current cell, with a progress bar. Says which of them had a cell before."""
+    from tqdm import tqdm
+
+    classes = judge.detector.names
+    todo = [
+        (row, case, method)
+        for row, case, method in jobs
+        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, classes)
+    ]
+    stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
+    if stale:
+        print(f"measured again, because method, case or detector have changed: {'; '.join(stale)}", file=sys.stderr)
+    return tqdm(todo, desc="measuring", unit="cell", disable=None)
+
+
+def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: int) -> cells.Cell:
+    """What the cell holds of the pictures, or the reason why the method cannot draw this prompt."""
+    from ..evaluation.measure import measure
+
+    try:
+        return measure(sd, judge, case, method, list(range(seeds)))
+    except UserError as error:
+        return {"reason": str(error)}
+
+
 def _check(args: argparse.Namespace) -> None:
     """UserError for settings that no row could be measured with."""
+    from ..protocol import Method
+
     whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
     Method(steps=args.steps, start=args.start)
 
@@ -95,7 +117,10 @@ def _rows(args: argparse.Namespace) -> dict[str, str]:
 
 
 def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar."""
+    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar.
+
+    done: cells by (row, prompt). rows: name -> method, in the order of the table.
+    """
     from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
 
     parts: list[str] = []
@@ -126,7 +151,7 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: mean DetScore of the target, a column a kind of prompt."""
+    """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
     kinds = [kind for kind in KINDS if any(case.kind == kind for case in cases)]
     lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for row in rows:

@@ -1,16 +1,17 @@
-"""What a picture's `parameters` say of a suppression, and `suppress --params-from`, which draws it again.
+"""The `parameters` of a picture that `suppress` drew, and `suppress --params-from`, which draws it again.
 
-Beside the fields that `minisd generate` writes (minisd/cli/repeat.py):
+There are these fields besides those of `minisd generate` (minisd/cli/repeat.py):
 
     Suppress: hat                              the targets, as `remove` takes them; several as a JSON list.
-                                               "Strengthen" where they were to be strengthened
+                                               "Strengthen" instead, if the targets were strengthened
     Suppress method: zero:start=3              its name, and every setting that is not the method's own default.
-                                               "Suppress sheet" of a sheet; its methods are parted by "; "
-    Suppress seeds: 0 1 2                      where there are several
+                                               "Suppress sheet" instead, for a sheet: its methods, separated by "; "
+    Suppress seeds: 0 1 2                      only if there are several
     Suppress engine: fast
-    Suppress start: 3                          R as a step, for the reader; it is among the method's settings
+    Suppress start: 3                          R as a step, for readers only: it is among the method's settings
 
-A method is read with its own defaults alone: what a checkpoint's defaults.json says by then does not matter.
+Settings that are not named have the method's own defaults. The checkpoint's defaults.json, which may have changed
+since, is not used.
 """
 
 from __future__ import annotations
@@ -45,16 +46,18 @@ def suppress_fields(
     seeds: Sequence[int],
     sheet: bool = False,
 ) -> dict[str, object]:
-    """What repeats the suppression. methods: (name, settings); the first's steps and guidance stand in fields of their
-    own."""
-    first = methods[0][1]
+    """The fields that repeat the suppression. methods: (name, settings).
+
+    Steps and guidance of the first method are not repeated here: `minisd generate` has fields for them.
+    """
+    common = methods[0][1]
     specs = [
-        method_spec(name, s, METHODS[name].make(steps=first.steps, guidance=first.guidance)) for name, s in methods
+        method_spec(name, s, METHODS[name].make(steps=common.steps, guidance=common.guidance)) for name, s in methods
     ]
     return {
         "Strengthen" if args.strengthen else "Suppress": _as_text(request.named),
         "Suppress sheet" if sheet else "Suppress method": "; ".join(specs),
-        "Suppress start": first.start_step,
+        "Suppress start": common.start_step,
         "Suppress seeds": " ".join(map(str, seeds)) if len(seeds) > 1 else None,
         "Suppress engine": args.engine or "fast",
     }
@@ -69,9 +72,9 @@ def _as_text(targets: Sequence[str]) -> str:
 
 
 def fill_from(args: argparse.Namespace) -> list[str]:
-    """Options that were not given take the values of the picture `args.params_from`.
+    """Gives the options that the user did not set the values of the picture `args.params_from`.
 
-    Returns the picture's methods with all their settings (`parse_method`), none where the user chose others.
+    Returns the picture's methods as specs with all their settings (`parse_method`); none if the user chose others.
     """
     path = args.params_from
     prompt, negative, fields = parameters.read(path)

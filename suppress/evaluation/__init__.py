@@ -1,1 +1,1 @@
-"""`suppress eval`: methods compared on the drawn world, where a detector knows what is in a picture."""
+"""`suppress eval`: methods compared on the drawn world, for which a detector knows what is in a picture."""

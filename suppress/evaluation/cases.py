@@ -1,9 +1,9 @@
-"""What is measured: prompts with their target, written out with and without it, and the rows of the table.
+"""What is measured: prompts, each with its target and with a version without the target, and the rows of the table.
 
-All rows of a prompt share noise, steps and R. Four kinds of prompts: the target last (nothing follows it that could
+All rows share noise, steps and R for a prompt. There are four kinds of prompts: the target last (no later word can
 carry it), the target first, lists of objects, and long abstract prompts (as in the paper's Table 4).
 
-The variants' table has all that are there to remove something. Strengthening is the opposite job, and left out.
+The table of variants has all variants that remove something. Strengthening is the opposite job and is left out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Case:
     kind: str  # one of KINDS
     prompt: str
     target: str
-    deleted: str  # the control: the prompt with the target's phrase deleted, by hand
+    deleted: str  # the control: the prompt after the target's phrase was deleted by hand
 
 
 CASES = (
@@ -63,7 +63,7 @@ CASES = (
 )
 
 ITO = "suppress-eot:iterations=10"
-# name -> method (`measure.method_of`); "deleted" is the control that each case brings
+# name of the row -> method (`measure.method_of`); "deleted" is the control of each case
 ROWS = {
     "phrase deleted": "deleted",
     "target + [EOT] zeroed": "zero",
@@ -89,12 +89,12 @@ VARIANT_ROWS = {
     "MPE": "mpe",
     "MPE + zeroing": "mpe-zero",
     "attn2zero": "attn2zero",
-    "ITO (attention loss)": "official",  # the paper's Fig. 23 sets it against the value loss
+    "ITO (attention loss)": "official",  # the paper's Fig. 23 compares it with the value loss
     "value loss": "value-loss",
     "Unread": "unread",
 }
 
-# attributes of the detector that change with the target by their meaning
+# target -> attributes of the detector that must change with it, because of their meaning
 IMPLIED = {
     "glasses": {"sunglasses"},
     "sunglasses": {"glasses"},

@@ -1,7 +1,7 @@
-"""The file of measured cells, a line of JSON each: kept and added to, so that a stopped run goes on.
+"""The file of measured cells, one line of JSON per cell. Cells are added to it, so a stopped run can go on.
 
-What is not ours is never lost: a file that holds anything else is refused, and so is a .md beside it that this command
-did not write.
+Files of others are never lost: a file that holds anything else is refused, and so is a .md file beside it that this
+command did not write.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import os
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
 from minisd.base.arguments import is_finite, is_number, shown
 from minisd.base.outputs import output_path, write_file
 
-from ..protocol import Method
 from .cases import Case
+
+if TYPE_CHECKING:
+    from ..protocol import Method
 
 Cell = dict[str, Any]
 Key = tuple[str, str]  # (row, prompt)
 
-# how the table's file begins, so that it is known again
+# the first line of the table's file, by which it is recognised
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
-_BEGINS = b'{"row": '  # every cell
+_BEGINS = b'{"row": '  # how every cell begins
 _CASE = {"kind", "prompt", "target", "deleted"}
-_BY_CLASS = ("before", "after")  # a score a class of the detector and a seed
-_LISTS = ("ssim", "clip before", "clip after")  # a score a seed
-_NUMBERS = ("passes", "seconds", "gradient passes")  # the last is newer than the others
+_BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
+_LISTS = ("ssim", "clip before", "clip after")  # one score per seed
+_NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
 
 
 def key(cell: Cell) -> Key:
@@ -37,7 +39,10 @@ def key(cell: Cell) -> Key:
 
 
 def check_out(name: str) -> Path:
-    """The cells' file, before the work starts. UserError where it or the table beside it cannot be written."""
+    """The path of the cells' file, checked before the work starts.
+
+    UserError if this file, or the table beside it, cannot be written.
+    """
     out = output_path(name)
     if out.suffix != ".jsonl":
         raise UserError(f"--out {out}: expected a name that ends in .jsonl; the table goes to the same name in .md")
@@ -53,15 +58,15 @@ def check_out(name: str) -> Path:
     return out
 
 
-def read(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
-    """The cells that are there. A last line that was torn when a run was stopped leaves the file, nothing else does.
+def read_cells(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
+    """The cells in the file. If a run was stopped while it wrote the last line, that line is removed; no other line is.
 
-    UserError where a line is no cell, or was measured with other settings.
+    UserError if a line is not a cell, or if it was measured with other settings.
     """
     cells: dict[Key, Cell] = {}
     if not out.exists():
         return cells
-    *lines, rest = out.read_bytes().split(b"\n")  # a cell that was written in full ends its line
+    *lines, rest = out.read_bytes().split(b"\n")  # a complete cell ends with a line break
     if not _is_torn(rest):
         lines.append(rest)
     for n, line in enumerate(lines, 1):
@@ -82,17 +87,19 @@ def read(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
 
 
 def is_current(cell: Cell, case: Case, method: Method, classes: Collection[str]) -> bool:
-    """Whether the cell is what would be measured now, with a detector of these classes. A setting that is newer than
-    the cell counts with its default."""
+    """Whether the cell has the case, the settings and the detector's classes that would be measured now.
+
+    A setting that did not exist when the cell was written counts with its default.
+    """
     try:
         same = type(method)(**cell["method"]) == method
-    except (TypeError, UserError):  # settings of another method, or no longer allowed
+    except (TypeError, UserError):  # settings of another method, or values that are no longer allowed
         return False
     return same and cell["case"] == asdict(case) and set(cell.get("before", classes)) == set(classes)
 
 
 def keep(out: Path, cell: Cell, replace: bool) -> None:
-    """Adds the cell to the file; replace: its row and prompt stand there already, and that line goes."""
+    """Adds the cell to the file. replace: first removes the line that has the same row and prompt."""
     line = json.dumps(cell, ensure_ascii=False).encode()
     if replace:
         lines = out.read_bytes().split(b"\n")[:-1]
@@ -106,11 +113,11 @@ def _write(out: Path, lines: list[bytes]) -> None:
     write_file(out, lambda file: file.write(b"".join(line + b"\n" for line in lines)))
 
 
-# ---------------------------------------------------------------------- what a line holds
+# ---------------------------------------------------------------------- one line
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a last line is the beginning of a cell that a stopped run did not write to its end."""
+    """Whether the last line is the beginning of a cell: the run was stopped while it wrote it."""
     try:
         json.loads(line)
     except RecursionError:
@@ -121,12 +128,12 @@ def _is_torn(line: bytes) -> bool:
 
 
 def _cell(line: bytes) -> Cell:
-    """The cell in a line; ValueError, with the reason, where it holds anything else than `measure` would."""
+    """The cell in a line. ValueError, with the reason, if the line holds anything that `measure` would not write."""
     try:
         cell = json.loads(line)
     except RecursionError:
         raise ValueError("lists within lists without end") from None
-    except ValueError:  # no JSON, or no text
+    except ValueError:  # not JSON, or not text
         raise ValueError("it is not JSON") from None
     if not isinstance(cell, dict):
         raise ValueError(f"it holds {shown(cell)}")
@@ -144,7 +151,7 @@ def _cell(line: bytes) -> Cell:
 
 
 def _check_scores(cell: Cell) -> None:
-    """As many scores in every list, one a seed."""
+    """ValueError if a score is missing, or if a list has more or fewer scores than seeds."""
     seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
     expected = f"a list of {seeds} numbers"
     for name in _LISTS:

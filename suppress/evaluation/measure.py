@@ -1,4 +1,4 @@
-"""One cell of the comparison: a row (method) on a case (prompt), over the seeds."""
+"""One cell of the comparison: a row (method) on a case (prompt), with all seeds."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from minisd.picture import from_pil
 from ..engine import Fast
 from ..job import run
 from ..methods import Rewrite, parse_method
-from ..metrics import ClipScore, Detector, ssim
+from ..metrics import Judge, ssim
 from ..prompt import eot_rows, find_rows
 from ..protocol import Method
 from .cases import Case
 
 
 def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
-    """A row's method with the protocol's steps and R. What depends on the case:
+    """A row's method with these steps and this R. Two rows depend on the case:
 
-    "deleted" is the case's own control; "bottom-k" leaves the 3 largest singular values of each prompt, as the paper's
-    70 does of 73.
+    "deleted" draws the case's own control. "bottom-k" keeps the 3 largest singular values of each prompt, as the paper
+    does, which makes 70 of 73 zero.
     """
     if spec == "deleted":
         return Rewrite(text=case.deleted, steps=steps, start=start)
@@ -33,13 +33,12 @@ def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int
     return parse_method(spec, steps=steps, start=start)
 
 
-def measure(
-    sd: StableDiffusion, detector: Detector, clip: ClipScore, case: Case, method: Method, seeds: list[int]
-) -> dict[str, Any]:
-    """Scores of the original and the suppressed pictures, one a seed, and what the pictures cost.
+def measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: list[int]) -> dict[str, Any]:
+    """Scores of the original and the edited pictures, one per seed, and what a picture costs.
 
-    passes: samples that went through the UNet for a picture, the original's included and ITO's shortened ones counted
-    whole; gradient passes: those of them that were differentiated. seconds: wall time for a picture, sampling alone.
+    passes: samples that went through the UNet for one picture. Those of the original count too, and a pass that ITO
+    ends early counts as one. gradient passes: those of them whose gradient was taken. seconds: wall time of the
+    sampling of one picture.
     """
     engine = Fast(sd)
     result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
@@ -47,10 +46,10 @@ def measure(
     assert isinstance(originals, list) and isinstance(pictures, list)
     pairs = zip(originals, pictures, strict=True)
     return {
-        "before": {k: _rounded(v) for k, v in detector.scores(originals).items()},
-        "after": {k: _rounded(v) for k, v in detector.scores(pictures).items()},
-        "clip before": _rounded(clip(originals, case.target)),
-        "clip after": _rounded(clip(pictures, case.target)),
+        "before": {k: _rounded(v) for k, v in judge.detector.scores(originals).items()},
+        "after": {k: _rounded(v) for k, v in judge.detector.scores(pictures).items()},
+        "clip before": _rounded(judge.clip(originals, case.target)),
+        "clip after": _rounded(judge.clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
         "passes": engine.passes / len(seeds),
         "gradient passes": engine.gradient_passes / len(seeds),

@@ -1,4 +1,4 @@
-"""From measured cells to a table: means over pictures with bootstrap intervals, and the bar for a new method."""
+"""The table of measured cells: means over pictures with bootstrap intervals, and the bar for a new default method."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Summary:
-    """A row of the table over some cases; the pairs are 95 % bootstrap intervals over pictures."""
+    """A row of the table for some cases. The intervals are 95 % bootstrap intervals over pictures."""
 
     pictures: int
     det: float
@@ -25,17 +25,17 @@ class Summary:
     clip_interval: tuple[float, float]
     other_change: float  # mean |change| of the detector's other attributes
     other_interval: tuple[float, float]
-    worst: tuple[str, float]  # the attribute whose mean over all pictures changed most, and by how much
-    worst_prompt: tuple[str, float, str]  # the same of each prompt's own mean: attribute, change, the prompt's target
+    worst: tuple[str, float]  # the attribute whose mean over all pictures changed most, and the change
+    worst_prompt: tuple[str, float, str]  # the same for the mean of one prompt: attribute, change, the prompt's target
     ssim: float
     ssim_interval: tuple[float, float]
     passes: float
-    gradient_passes: float  # those of the passes that were differentiated; nan where a cell does not tell
+    gradient_passes: float  # the passes whose gradient was taken; nan if a cell does not say
     seconds: float
 
 
 def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") -> Summary:
-    """cells: (the target's class, what `measure` returned). side "before" gives the row of the originals."""
+    """cells: (the target's class, the result of `measure`). side="before" gives the row of the originals."""
     det: list[float] = []
     clip: list[float] = []
     other: list[float] = []
@@ -44,21 +44,21 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     gradients: list[float] = []
     seconds: list[float] = []
     changes: dict[str, list[float]] = {}
-    of_prompts: list[tuple[str, float, str]] = []
+    prompt_changes: list[tuple[str, float, str]] = []
     for name, cell in cells:
         det += cell[side][name]
         clip += cell[f"clip {side}"]
         ssims += cell["ssim"] if side == "after" else [1.0] * len(cell["ssim"])
         passes.append(cell["passes"])
-        gradients.append(cell.get("gradient passes", math.nan))  # older cells lack it
+        gradients.append(cell.get("gradient passes", math.nan))  # older cells do not have it
         seconds.append(cell["seconds"])
         kept = [k for k in cell["before"] if k != name and k not in IMPLIED.get(name, ())]
         difference = np.array([np.subtract(cell[side][k], cell["before"][k]) for k in kept])  # (attributes, seeds)
         other += np.abs(difference).mean(axis=0).tolist()
         for k, values in zip(kept, difference, strict=True):
             changes.setdefault(k, []).extend(values.tolist())
-            of_prompts.append((k, float(values.mean()), name))
-    # an attribute that is the target of some prompt is judged on the others
+            prompt_changes.append((k, float(values.mean()), name))
+    # an attribute that is the target of one prompt is judged on the other prompts
     worst = max(((k, float(np.mean(v))) for k, v in changes.items()), key=lambda item: abs(item[1]))
     return Summary(
         len(det),
@@ -69,7 +69,7 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
         float(np.mean(other)),
         interval(other),
         worst,
-        max(of_prompts, key=lambda item: abs(item[1])),
+        max(prompt_changes, key=lambda item: abs(item[1])),
         float(np.mean(ssims)),
         interval(ssims),
         float(np.mean(passes)),
@@ -78,12 +78,12 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     )
 
 
-def interval(values: Sequence[float], share: float = 0.95) -> tuple[float, float]:
-    """The bootstrap interval of the mean: pictures drawn with replacement, percentiles of the means (fixed seed)."""
+def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+    """The bootstrap interval of the mean: percentiles of the means of samples with replacement (fixed seed)."""
     rng = np.random.default_rng(0)
     data = np.asarray(values)
     means = data[rng.integers(len(data), size=(RESAMPLES, len(data)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -107,7 +107,7 @@ def markdown(rows: dict[str, Summary]) -> str:
 
 
 def by_prompt(rows: dict[str, Summary]) -> str:
-    """The strictest reading of "most changed", to stand under the table."""
+    """A sentence under the table: the attribute that changed most on a single prompt."""
     changes = [
         f"{name}: {_words(s.worst_prompt[0])} {s.worst_prompt[1]:+.2f} (target {_words(s.worst_prompt[2])})"
         for name, s in rows.items()
@@ -132,7 +132,7 @@ def _span(pair: tuple[float, float], digits: int = 3) -> str:
 
 
 def bar(ours: Summary, deleted: Summary, swr: Summary) -> dict[str, tuple[bool, str]]:
-    """What a method must reach to become the default, on prompts with words after the target."""
+    """The conditions for a default method, on prompts with words after the target: (it holds, the value)."""
     return {
         "mean DetScore of the target at most .1": (ours.det <= 0.1, f"{ours.det:.3f}"),
         "no other attribute's mean over all pictures changed by more than .1": (

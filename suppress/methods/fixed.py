@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from minisd.pipeline import check_prompt
+from minisd.base.arguments import check_prompt
 
 from ..edits.maps import Maps
 from ..protocol import Edit, Inputs, Method

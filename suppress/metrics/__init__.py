@@ -1,8 +1,9 @@
-"""Scores of pictures. Nothing here is imported by `import suppress`."""
+"""Scores of pictures. `import suppress` imports nothing of this."""
 
 from .clip_score import ClipScore
 from .detector import Detector
+from .judge import Judge
 from .similarity import psnr, ssim
 from .unavailable import Unavailable
 
-__all__ = ["ClipScore", "Detector", "Unavailable", "psnr", "ssim"]
+__all__ = ["ClipScore", "Detector", "Judge", "Unavailable", "psnr", "ssim"]

@@ -1,7 +1,7 @@
-"""CLIP (Radford et al. 2021): a picture and a text as vectors of one space, whose angle says how well they fit.
+"""CLIP (Radford et al. 2021): a picture and a text become vectors in one space; their angle says how well they fit.
 
-The text tower is the text encoder of Stable Diffusion (minisd/text.py); the vision tower is made of the same layers,
-without a causal mask, over the patches of a picture. Module names are those of the checkpoint files.
+The text tower is the text encoder of Stable Diffusion (minisd/text.py). The vision tower has the same layers, without
+a causal mask, over the patches of a picture. The names of the modules are those in the checkpoint files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from .unavailable import Unavailable
 
 @dataclass(frozen=True)
 class VisionConfig:
-    """The vision tower. Defaults: those of the library that writes the files, for fields that a file leaves out."""
+    """The sizes of the vision tower.
+
+    A file may leave fields out; the defaults are those of the library that writes such files.
+    """
 
     dim: int = 768
     hidden: int = 3072  # width inside the MLPs
@@ -53,7 +56,7 @@ class VisionConfig:
 
 
 class VisionEmbeddings(nn.Module):
-    """A vector for each patch, and one for the whole picture, the class token, in front; each with its position."""
+    """One vector per patch, and before them one for the whole picture, the class token. Positions are added to all."""
 
     def __init__(self, c: VisionConfig):
         super().__init__()
@@ -65,20 +68,20 @@ class VisionEmbeddings(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (B,3,side,side) -> (B,1+patches,D)"""
         patches = self.patch_embedding(x).flatten(2).transpose(1, 2)
-        whole = self.class_embedding.expand(len(x), 1, -1)
-        return torch.cat([whole, patches], dim=1) + self.position_embedding.weight
+        class_token = self.class_embedding.expand(len(x), 1, -1)
+        return torch.cat([class_token, patches], dim=1) + self.position_embedding.weight
 
 
 class VisionTower(nn.Module):
     def __init__(self, c: VisionConfig):
         super().__init__()
         self.embeddings = VisionEmbeddings(c)
-        self.pre_layrnorm = nn.LayerNorm(c.dim, eps=c.eps)  # the files have this spelling
+        self.pre_layrnorm = nn.LayerNorm(c.dim, eps=c.eps)  # this is how the files spell it
         self.encoder = Encoder(c.layers, c.dim, c.heads, c.hidden, c.activation, c.eps)
         self.post_layernorm = nn.LayerNorm(c.dim, eps=c.eps)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B,3,side,side), normalised as the model was trained -> the class token's vector (B,D)"""
+        """x (B,3,side,side), normalised as in the training of the model -> the class token's vector (B,D)"""
         return self.post_layernorm(self.encoder(self.pre_layrnorm(self.embeddings(x)))[:, 0])
 
 
@@ -98,12 +101,15 @@ class Clip(nn.Module):
         return self.visual_projection(self.vision_model(x))
 
     def text(self, ids: Tensor) -> Tensor:
-        """ids (B,L): [SOT], the text, one [EOT] -> (B,P), what [EOT] has read"""
+        """ids (B,L): [SOT], the text, one [EOT] -> (B,P), made from the embedding of [EOT]"""
         return self.text_projection(self.text_model(ids)[:, -1])
 
 
 def load_clip(folder: Path) -> Clip:
-    """The CLIP in a folder (config.json, model.safetensors), in float32 on the CPU; Unavailable if it lacks weights."""
+    """The CLIP in a folder (config.json, model.safetensors), in float32 on the CPU.
+
+    Unavailable if the folder lacks weights.
+    """
     file = folder / "config.json"
     config = read_json(file)
     parts = {name: config.get(name) for name in ("text_config", "vision_config")}

@@ -1,7 +1,7 @@
 """CLIP score (Hessel et al. 2021): 2.5 · max(cos(picture, phrase), 0).
 
-The embedded model brings the CLIP it grew from, which knows the drawn world; for other checkpoints OpenAI's ViT-L/14
-is taken from the hub's cache. CLIP hardly reads negations: score the target ("glasses"), not "without glasses".
+The embedded model comes with a CLIP that knows the drawn world. For other checkpoints, OpenAI's ViT-L/14 is taken from
+the hub's cache. CLIP hardly understands negations, so score the target ("glasses"), not "without glasses".
 """
 
 from __future__ import annotations
@@ -22,28 +22,31 @@ from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 
 from .clip import load_clip
-from .unavailable import Unavailable, reading
+from .unavailable import Unavailable, unavailable_if_damaged
 
 PUBLIC = "clip-vit-l-14"  # in weights/manifest.json
 
 
 class ClipScore:
-    """A CLIP and its tokenizer. `ClipScore.of(sd)` picks the one that fits a checkpoint."""
+    """A CLIP and its tokenizer. `ClipScore.of(sd)` picks the CLIP that fits a checkpoint."""
 
     def __init__(self, folder: Path, tokenizer: Tokenizer | None = None):
-        with reading(folder):
+        with unavailable_if_damaged(folder):
             self._load(folder, tokenizer)
 
     def _load(self, folder: Path, tokenizer: Tokenizer | None) -> None:
         self.clip = load_clip(folder)
         self.tokenizer = tokenizer or load_tokenizer(folder)
-        file = folder / "preprocessor_config.json"  # absent: the model takes [-1,1] as it is
+        file = folder / "preprocessor_config.json"  # without it, the model takes values in [-1,1]
         norm = read_json(file) if file.is_file() else {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
         self.mean, self.std = (torch.tensor(norm[k])[:, None, None] for k in ("image_mean", "image_std"))
 
     @classmethod
     def of(cls, sd: StableDiffusion) -> ClipScore:
-        """Unavailable where the checkpoint carries no clip/ and the hub's cache has none either, or a damaged one."""
+        """The CLIP in the checkpoint's folder clip/, else the one in the hub's cache.
+
+        Unavailable if neither is there, or if the one that is there is damaged.
+        """
         folder = sd.folder / "clip" if sd.folder else None
         if folder is not None and folder.is_dir():
             return cls(folder, sd.tokenizer)

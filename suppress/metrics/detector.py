@@ -1,7 +1,7 @@
 """DetScore on the drawn world: how sure a detector is that the target is in the picture.
 
-The paper (Li et al. 2024, section 4) takes an open-vocabulary detector's score for the target on the edited
-picture; here it is the small network that was trained on the embedded model's world, with 37 attributes.
+The paper (Li et al. 2024, section 4) uses the score that an open-vocabulary detector gives the target on the edited
+picture. Here the detector is a small network with 37 attributes, trained on the embedded model's world.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from minisd import StableDiffusion
 from minisd.base.inputs import check_regular
 from minisd.picture import from_pil
 
-from .unavailable import Unavailable, reading
+from .unavailable import Unavailable, unavailable_if_damaged
 
 SIDE = 128  # pixels
 
-# the drawn world's other words for its 37 attributes. True: the word means less than the whole class
+# other words for the 37 attributes of the drawn world. True: the class is wider than the word
 _WORDS: dict[str, tuple[str, bool]] = {
     "spectacles": ("glasses", False),
     "eyeglasses": ("glasses", False),
@@ -72,39 +72,44 @@ _WORDS: dict[str, tuple[str, bool]] = {
 
 @dataclass(frozen=True)
 class Match:
-    """The class that stands for a phrase; `whole`: it is wider than the phrase (a crown is judged as any hat)."""
+    """The detector's class that stands for a phrase."""
 
     name: str
-    whole: bool
+    wider: bool  # the class means more than the phrase: a crown is judged as any hat
+
+    @property
+    def remark(self) -> str:
+        """What a reader of the score should know; empty: nothing."""
+        return f"the whole class {self.name.replace('_', ' ')}" if self.wider else ""
 
 
 class Network(nn.Module):
-    """Four stages of two 3x3 convolutions, the first of stride 2; a logit a pixel, gathered by log-sum-exp."""
+    """Four stages of two 3 × 3 convolutions, the first with stride 2. One logit per position, joined by log-sum-exp."""
 
     def __init__(self, classes: int, widths: Sequence[int] = (32, 64, 96, 128)):
         super().__init__()
         layers: list[nn.Module] = []
-        last = 3
+        channels = 3
         for width in widths:
-            for dim, stride in ((last, 2), (width, 1)):
+            for dim, stride in ((channels, 2), (width, 1)):
                 layers += [nn.Conv2d(dim, width, 3, stride, 1), nn.BatchNorm2d(width), nn.ReLU()]
-            last = width
+            channels = width
         self.body = nn.Sequential(*layers)
-        self.head = nn.Conv2d(last, classes, 1)
+        self.head = nn.Conv2d(channels, classes, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x (B,3,128,128) in [-1,1] -> logits (B,classes): a soft maximum over the 8 x 8 places."""
+        """x (B,3,128,128) in [-1,1] -> logits (B,classes): a soft maximum over the 8 × 8 positions."""
         h = self.head(self.body(x)).flatten(2)  # (B,classes,64)
         return torch.logsumexp(2 * h, dim=-1) / 2 - math.log(h.shape[-1]) / 2
 
 
 class Detector:
-    """The network with its names. `Detector.of(sd)` where the checkpoint carries one."""
+    """The network and the names of its classes. `Detector.of(sd)` loads the one in the checkpoint's folder."""
 
     def __init__(self, folder: Path):
-        with reading(folder):
+        with unavailable_if_damaged(folder):
             for file in ("attributes.json", "model.safetensors"):
-                check_regular(folder / file)  # a pipe would be waited for without end
+                check_regular(folder / file)  # reading a pipe would never end
             self.names: list[str] = json.loads((folder / "attributes.json").read_text(encoding="utf-8"))
             if not isinstance(self.names, list) or not all(isinstance(name, str) for name in self.names):
                 raise Unavailable(f"{folder / 'attributes.json'} is no list of names")
@@ -115,16 +120,16 @@ class Detector:
 
     @classmethod
     def of(cls, sd: StableDiffusion) -> Detector:
-        """Unavailable where the checkpoint's folder has no detector/, or one that cannot be read."""
+        """Unavailable if the checkpoint's folder has no detector/, or one that cannot be read."""
         folder = sd.folder / "detector" if sd.folder else None
         if folder is None or not folder.is_dir():
             raise Unavailable(f"{sd.name} comes with no detector")
         return cls(folder)
 
     def match(self, phrase: str) -> Match:
-        """The class that judges a phrase, articles and case aside; Unavailable where there is none.
+        """The class that judges a phrase; articles and upper case do not matter. Unavailable if there is none.
 
-        A phrase that ends in a known word ("red scarf") is judged by it, as the whole class.
+        A phrase that ends in a known word ("red scarf") is judged by that word's class, which is then wider.
         """
         words = phrase.lower().replace("_", " ").split()
         words = words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words
@@ -136,6 +141,6 @@ class Detector:
         raise Unavailable(f"the detector has no class for {phrase!r}")
 
     def scores(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
-        """Class -> probabilities (B,), for pictures of any size (resized to 128 x 128, antialiased)."""
+        """For each class the probabilities (B,). Pictures may have any size: they are resized to 128 × 128."""
         x = torch.cat([F.interpolate(from_pil(p), (SIDE, SIDE), mode="bilinear", antialias=True) for p in pictures])
         return dict(zip(self.names, torch.sigmoid(self.network(x)).unbind(dim=1), strict=True))

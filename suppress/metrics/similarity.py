@@ -1,7 +1,7 @@
-"""How alike two pictures are: PSNR and SSIM, for x (B,3,H,W) in [-1,1]; one value a picture.
+"""How similar two pictures are: PSNR and SSIM, for x (B,3,H,W) in [-1,1]. One value per picture.
 
-SSIM is Wang et al. 2004 with their constants: an 11 × 11 Gaussian window of σ = 1.5, K1 = .01, K2 = .03, the mean over
-the places where the window fits and over the channels.
+SSIM is that of Wang et al. 2004 with their constants: an 11 × 11 Gaussian window with σ = 1.5, K1 = .01, K2 = .03. It
+is the mean over all positions of the window inside the picture, and over the channels.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     _check(a, b)
     if min(a.shape[-2:]) < 11:
         raise UserError(f"SSIM needs pictures of 11 × 11 pixels or more, not {tuple(a.shape[-2:])}")
-    at = torch.arange(11, dtype=torch.float64, device=a.device) - 5
-    line = torch.exp(-at.square() / (2 * 1.5**2))
+    offset = torch.arange(11, dtype=torch.float64, device=a.device) - 5
+    line = torch.exp(-offset.square() / (2 * 1.5**2))
     window = (line[:, None] * line) / line.sum() ** 2
     kernel = window.expand(a.shape[1], 1, 11, 11)
 

@@ -1,4 +1,4 @@
-"""A score that cannot be given here: the reason is told in its place."""
+"""A score that cannot be given: the reason stands in its place."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from minisd import UserError
 
 
 class Unavailable(UserError):
-    """str(error) is the reason, as a phrase for the reader."""
+    """str(error) is the reason, a phrase for the user."""
 
 
 @contextmanager
-def reading(folder: Path) -> Iterator[None]:
-    """Around the loading of a judge: whatever is wrong with its files, there is no score, and the picture is kept."""
+def unavailable_if_damaged(folder: Path) -> Iterator[None]:
+    """Loads a detector or a CLIP inside this block. Anything wrong with its files becomes Unavailable.
+
+    So a damaged file costs the score, and the picture is kept.
+    """
     try:
         yield
     except Unavailable:
         raise
-    except Exception as error:  # JSON's, safetensors', PyTorch's, the system's: they share no base class
+    except Exception as error:  # errors of JSON, safetensors, PyTorch and the system have no base class in common
         reason = (str(error).strip().splitlines() or [""])[0]
         raise Unavailable(f"{folder} is damaged or incomplete: {type(error).__name__}: {reason}") from error

@@ -1,1 +1,1 @@
-"""What the command `suppress` leaves behind: pictures, a sheet, and a JSON file with settings and scores."""
+"""What the command `suppress` writes: pictures, a sheet, and a JSON file with settings and scores."""

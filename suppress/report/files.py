@@ -1,6 +1,6 @@
-"""What `suppress` leaves behind: a picture, a JSON file beside it, single pictures, and scores on the terminal.
+"""What `suppress` writes: a picture, a JSON file beside it, single pictures, and scores on the terminal.
 
-All files are written before anything is printed of them, and again whenever more is drawn.
+The files are written before their scores are printed, and written again each time more is drawn.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from minisd.picture import overlay, sheet
 from ..cli.repeat import suppress_fields
 from ..job import Result, default_settings, join
 from ..methods import METHODS
-from ..metrics.judges import STRENGTHENED, SUPPRESSED, Judges, Scores, both, failures, join_scores, table
+from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
 from ..prompt import Request
 from ..protocol import Method
+from .scores import failures, join_scores, table
 
 
 @dataclass
 class Row:
-    """A method of the report, and what is drawn of it so far."""
+    """A method of the report, and what it has drawn so far."""
 
     spec: str  # as the user wrote it
     settings: Method
@@ -43,12 +44,12 @@ class Row:
 
     @property
     def drawn(self) -> int:
-        """How many seeds."""
+        """How many seeds are drawn."""
         return len(both(self.result)[1]) if self.result else 0
 
 
 class Report:
-    """The files of one command. Everything is written when it is drawn, so that nothing is lost when it is stopped."""
+    """The files of one command. All that is drawn is written at once, so nothing is lost if the command is stopped."""
 
     def __init__(
         self,
@@ -60,31 +61,30 @@ class Report:
         out: Path | None,
     ):
         self.sd, self.args, self.request, self.seeds, self.rows, self.out = sd, args, request, seeds, rows, out
-        self.side = STRENGTHENED if args.strengthen else SUPPRESSED
-        self.path: Path | None = None  # once there is something to write
-        self.judges: Judges | None = None
+        self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
+        self.path: Path | None = None  # None until something is written
+        self.judge = Judge(sd)
         self.labels = row_labels(sd, rows)
         self.written = 0  # single pictures
 
     def add(self, row: Row, result: Result) -> None:
-        """More seeds of a row, in order: written first, judged then, and written with the scores."""
+        """Adds more seeds to a row, in order. The pictures are written before they are scored, and again after."""
         before, row.result = row.result, result if row.result is None else join([row.result, result])
         self._write()
-        self._save_pictures(row, result, first=row.drawn - len(both(result)[1]))
-        self.judges = self.judges or Judges(self.sd)
-        row.scores = join_scores(row.scores if before else {}, self.judges.scores(result, self.side))
+        self._save_pictures(row, result, start=row.drawn - len(both(result)[1]))
+        row.scores = join_scores(row.scores if before else {}, self.judge.scores(result, self.edited_label))
         self._write()
 
     def progress(self) -> str:
-        """What is written so far, for the end of a command that was stopped."""
+        """A sentence about what is written so far, for a command that was stopped."""
         if self.path is None:
             return "nothing was written"
         done = sum(row.drawn for row in self.rows)
         return f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
 
     def print_scores(self, row: Row) -> None:
-        print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.side))
-        failed = failures(row.scores, self.request.targets, self.seeds, self.side)
+        print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.edited_label))
+        failed = failures(row.scores, self.request.targets, self.seeds, self.edited_label)
         for line in failed:
             print(line)
         if failed and self.args.sheet is None:
@@ -104,14 +104,13 @@ class Report:
 
     def _write(self) -> None:
         done = [row for row in self.rows if row.result]
-        first = done[0].result
-        assert first is not None
-        picture = draw(first, self.side) if self.args.sheet is None else self._draw_sheet(done)
+        result = _drawn(done[0])
+        picture = draw(result, self.edited_label) if self.args.sheet is None else self._draw_sheet(done)
         content = json.dumps(self._content(done), indent=2, ensure_ascii=False) + "\n"
         stem = f"{slug(self.request.prompt)}-s{'-'.join(map(str, self.seeds[:LISTED]))}"
         stem += ("-and-more" if len(self.seeds) > LISTED else "") + ("-sheet" if self.args.sheet is not None else "")
         text = self._parameters(done, done[0].drawn)
-        # from the second time on, the name is our own
+        # from the second time on, the file is this command's own
         overwrite = self.args.overwrite or self.path is not None
         files = {".png": png_writer(picture, text), ".json": utf8(content)}
         self.path = write_output(files, self.path or self.out, stem, overwrite)
@@ -125,18 +124,18 @@ class Report:
         return parameters.to_text(self.request.prompt, "", fields)
 
     def _original_fields(self, row: Row, seed: int, size: tuple[int, int]) -> dict[str, object]:
-        """What repeats an original picture: the fields of `minisd generate`."""
+        """The fields that repeat an original picture, as `minisd generate` writes them."""
         s = row.settings
         return options.drawing_fields(self.sd, self.args, s.steps, s.guidance, seed, size)
 
     def _content(self, rows: Sequence[Row]) -> dict[str, object]:
-        """Of the JSON: all that repeats the run, and what came out."""
+        """The content of the JSON file: all that repeats the run, and its results."""
         args, size = self.args, both(_drawn(rows[0]))[0][0].size
         making = {name.lower(): value for name, value in options.making_fields(self.sd).items()}
         return {
             "prompt": self.request.prompt,
             "targets": self.request.targets,
-            "remove": self.request.named,  # as --remove takes them: with the number of the place where one is meant
+            "remove": self.request.named,  # as --remove takes them; "hat:2" means one of several places
             "strengthen": bool(args.strengthen),
             "model": self.sd.name,
             "variant": args.variant,
@@ -160,16 +159,19 @@ class Report:
             ],
         }
 
-    def _save_pictures(self, row: Row, result: Result, first: int) -> None:
-        """The new pictures by themselves; the originals with the first row alone, as they are the same in all."""
+    def _save_pictures(self, row: Row, result: Result, start: int) -> None:
+        """Writes each new picture by itself. `start`: the index of its first seed.
+
+        The originals are the same in all rows, so they are written with the first row only.
+        """
         if self.args.save_pictures is None:
             return
         folder = Path(self.args.save_pictures)
         folder.mkdir(exist_ok=True)
         k = self.rows.index(row)
-        ending = slug(self.labels[k]) if self.args.sheet is not None else self.side
+        ending = slug(self.labels[k]) if self.args.sheet is not None else self.edited_label
         stem = slug(self.request.prompt)
-        for seed, original, picture in zip(self.seeds[first:], *both(result), strict=False):
+        for seed, original, picture in zip(self.seeds[start:], *both(result), strict=False):
             fields = self._original_fields(row, seed, picture.size)
             if k == 0:
                 text = parameters.to_text(self.request.prompt, "", fields)
@@ -179,7 +181,10 @@ class Report:
             write_output({".png": png_writer(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
 
     def _draw_sheet(self, rows: Sequence[Row]) -> Image.Image:
-        """A row a method, a column a seed; the originals on top. Labels: the first target's DetScore, and the row's."""
+        """One row per method, one column per seed, the originals on top.
+
+        A picture's label is the DetScore of the first target and the row's label.
+        """
         originals = both(_drawn(rows[0]))[0]
         cells, labels = [originals], [_scored("original", rows[0].scores, "original", len(originals))]
         for label, row in zip(self.labels, rows, strict=False):
@@ -189,7 +194,7 @@ class Report:
         return sheet(cells, labels)
 
 
-LISTED = 8  # seeds in a file's name
+LISTED = 8  # at most so many seeds stand in a file's name
 
 
 def _drawn(row: Row) -> Result:
@@ -200,11 +205,11 @@ def _drawn(row: Row) -> Result:
 # ---------------------------------------------------------------------- pictures
 
 
-def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
-    """Two rows a seed: the original and the suppressed picture, under each what it fetched of the targets, and where.
+def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
+    """Two rows per seed: the original and the edited picture, and under each a map of what it fetched of the targets.
 
-    Both maps of a seed share one scale, so that a target that is gone is dark. The original's is its cross map, the
-    suppressed one's weighted to be compared with it (suppress/metrics/fetched.py).
+    Both maps of a seed have one scale, so a target that is gone is dark. The original's map is its cross map; the map
+    of the edited picture is weighted, so that the two can be compared (suppress/metrics/fetched.py).
     """
     maps = result.maps if result.fetched is None else result.fetched
     if maps is None or result.original_maps is None:
@@ -216,30 +221,31 @@ def draw(result: Result, side: str = SUPPRESSED) -> Image.Image:
         heats = [part[k, rows].sum(dim=0) for part in (result.original_maps, maps)]
         span = (float(heats[0].min()), float(heats[0].max()))
         cells += [list(pictures), [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]]
-        labels += [["original", side], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
+        labels += [["original", edited_label], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
     return sheet(cells, labels)
 
 
 def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
-    """What tells the rows of a sheet apart: a method's name with settings of its own, or where several rows have one
-    method, these alone, as labels are cut. What all rows have in common is no row's own.
+    """A label for each row of a sheet: the method's name, and the settings in which it differs from the other rows.
+
+    If several rows have the same method, the label has these settings only, because long labels are cut.
     """
-    found = []
+    changed = []  # for each row the settings that are not the method's defaults
     for row in rows:
         usual, _origin = default_settings(
             sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
         )
         pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
-        found.append({f"{name}={value}" for name, value in pairs.items() if value != getattr(usual, name)})
-    shared = set.intersection(*found) if len(rows) > 1 else set()
+        changed.append({f"{name}={value}" for name, value in pairs.items() if value != getattr(usual, name)})
+    shared = set.intersection(*changed) if len(rows) > 1 else set()
     labels, names = [], [row.name for row in rows]
-    for name, settings in zip(names, found, strict=True):
+    for name, settings in zip(names, changed, strict=True):
         own = ",".join(sorted(settings - shared))
         labels.append(own if own and names.count(name) > 1 else f"{name}:{own}" if own else name)
     return labels
 
 
-def _scored(label: str, scores: Scores, side: str, count: int) -> list[str]:
-    values = next(iter(scores.values()), {}).get(side, [])
+def _scored(label: str, scores: Scores, branch: str, count: int) -> list[str]:
+    values = next(iter(scores.values()), {}).get(branch, [])
     known = values if isinstance(values, list) else []
     return [f"{known[k]:.2f} {label}" if k < len(known) else label for k in range(count)]

@@ -13,7 +13,7 @@ import suppress
 from minisd import UserError
 from suppress.analysis import ANALYSES, Study, open_study
 from suppress.analysis import leak as leaks
-from suppress.analysis.findings import Findings
+from suppress.analysis.findings import Findings, remarks, score
 from suppress.analysis.output import write_csv
 from suppress.analysis.padding import rank, replace_words, zeroing
 from suppress.analysis.sweeps import gamma, spectrum, start, stop
@@ -33,8 +33,8 @@ def study(sd):
 class Asked(Study):
     """Draws nothing: keeps the contexts, and gives a grey picture for each."""
 
-    def draw(self, ctxs, first):
-        self.__dict__.setdefault("contexts", []).extend((ctx[0].double().numpy(), first) for ctx in ctxs)
+    def draw(self, ctxs, start_step):
+        self.__dict__.setdefault("contexts", []).extend((ctx[0].double().numpy(), start_step) for ctx in ctxs)
         return [[Image.new("RGB", (64, 64), (k, k, k)) for _ in self.seeds] for k in range(len(ctxs))]
 
     @property
@@ -70,11 +70,11 @@ def test_pictures_are_those_of_run(sd):
     settings = suppress.SuppressEOT(steps=4, start=2)
     result = suppress.run(sd, PROMPT, "glasses", seed=[3, 4, 5], settings=settings)
     s = replace(open_study(sd, PROMPT, "glasses", [3, 4, 5], steps=4, batch_size=2), settings=settings)
-    [drawn, same] = s.draw([s.weighted, s.prompt.ctx], first=2)
+    [drawn, same] = s.draw([s.weighted, s.prompt.ctx], start_step=2)
     for got, want in ((drawn, result.image), (s.originals, result.original)):
         for a, b in zip(got, want, strict=True):
             assert np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= 1
-    assert same is s.originals and s.draw([s.weighted], first=4) == [s.originals]
+    assert same is s.originals and s.draw([s.weighted], start_step=4) == [s.originals]
 
 
 def test_rank_full_is_the_original_and_rank_0_is_zeroed_padding(study):
@@ -115,7 +115,7 @@ def test_stop_is_official_ito(sd, study):
 
 def test_gamma_contexts(asked):
     got, rows = contexts(asked, gamma)
-    assert rows[0]["gamma"] == 0 and all(first == 3 for _, first in asked.contexts)
+    assert rows[0]["gamma"] == 0 and all(start_step == 3 for _, start_step in asked.contexts)
     ctx = asked.prompt.ctx[0].double().numpy()
     assert np.array_equal(got[0], ctx)
     for each, row in zip(got, rows, strict=True):
@@ -253,10 +253,11 @@ def _refuse(*_args, **_kwargs):
 
 def test_several_targets_and_wider_classes(sd):
     study = open_study(sd, "a cat with glasses and a crown", ["glasses", "crown"], steps=1)
-    assert study.judge.remarks(["det_score"]) == ["DetScore of 'crown': the whole class hat"]
+    assert remarks(study, ["det_score"]) == ["DetScore of 'crown': the whole class hat"]
     picture = sd.generate("a man with glasses", steps=4)
-    assert study.judge.presence(picture)[0] > 0.9  # one of the two is enough
-    assert open_study(sd, "a man in a shirt", "shirt").judge.presence(picture) == [None]
+    assert score(study, "", {}, picture).scores["det_score"][0] > 0.9  # one of the two is enough
+    shirt = open_study(sd, "a man in a shirt", "shirt", steps=1)
+    assert score(shirt, "", {}, picture).scores["det_score"] == [None]
 
 
 def test_findings_are_plain_data(study):

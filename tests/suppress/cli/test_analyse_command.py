@@ -21,7 +21,7 @@ LONG = "a man with a beard wearing glasses and a beanie in a blue shirt"
 class Grey(Study):
     """Draws nothing."""
 
-    def draw(self, ctxs, first):
+    def draw(self, ctxs, start_step):
         return [self.originals for _ in ctxs]
 
     @property
@@ -129,16 +129,17 @@ def test_without_matplotlib_the_tables_come(sd, tmp_path, capsys, monkeypatch):
 
 
 def test_what_is_done_stays_when_the_rest_is_stopped(folder, capsys, monkeypatch):
-    def interrupted(study):
-        raise KeyboardInterrupt
+    class Interrupted(Analysis):
+        def run(self, study):
+            raise KeyboardInterrupt
 
-    about = Analysis(interrupted, "", "")
-    monkeypatch.setattr("suppress.analysis.cli.ANALYSES", {"singular": ANALYSES["singular"], "stop": about})
+    about = Interrupted("", "", "", "")
+    monkeypatch.setattr("suppress.cli.analyse.ANALYSES", {"singular": ANALYSES["singular"], "stop": about})
     with pytest.raises(SystemExit) as status:
         main([PROMPT, "--out", "x"])
     assert status.value.code == 130 and "x has singular" in capsys.readouterr().err
     assert sorted(p.name for p in (folder / "x").iterdir()) == ["singular.csv", "singular.png"]
-    monkeypatch.setattr("suppress.analysis.cli.ANALYSES", {"stop": about})
+    monkeypatch.setattr("suppress.cli.analyse.ANALYSES", {"stop": about})
     assert main([PROMPT, "--out", "y"]) == 130 and not (folder / "y").exists()
 
 

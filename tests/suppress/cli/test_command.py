@@ -97,11 +97,11 @@ def test_the_rows_of_a_sheet_that_were_drawn_are_kept_when_it_is_stopped(monkeyp
 def test_the_picture_is_written_before_its_scores_are_made(monkeypatch):
     """A judge that fails, or a text that cannot be printed, costs no picture."""
 
-    def judges(sd):
+    def scores(*_args):
         assert os.path.isfile("a.png") and os.path.isfile("a.json")
         raise RuntimeError("a judge that fails")
 
-    monkeypatch.setattr(report, "Judges", judges)
+    monkeypatch.setattr(report.Judge, "scores", scores)
     with pytest.raises(RuntimeError, match="a judge that fails"):
         main([PROMPT, "--steps", "1", "--out", "a.png"])
     assert pixels("a.png").shape[0] > 256

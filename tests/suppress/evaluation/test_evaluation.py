@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from minisd import UserError
 from suppress.cli.evaluate import main
 from suppress.evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
-from suppress.evaluation.cells import HEADING, is_current, keep, read
+from suppress.evaluation.cells import HEADING, is_current, keep, read_cells
 from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
 from suppress.methods import METHODS, Variant, parse_method
-from suppress.metrics import ClipScore, Detector
+from suppress.metrics import Judge
 from suppress.prompt import encode, find_rows
 
 CLASSES = ["glasses", "sunglasses", "hat"]
@@ -68,7 +68,7 @@ def test_bottom_k_leaves_three_values_of_every_prompt(sd):
 def test_passes_with_gradient_are_counted(sd):
     case = CASES[-1]
     method = parse_method("suppress-eot:iterations=3", steps=4, start=1, stop=3)
-    cell = measure(sd, Detector.of(sd), ClipScore.of(sd), case, method, [0])
+    cell = measure(sd, Judge(sd), case, method, [0])
     # two steps × three iterations; of the rest, the step before R needs one branch
     assert cell["gradient passes"] == 2 * 3 and cell["passes"] == 2 + 3 * 4 + 2 * 3
 
@@ -125,7 +125,7 @@ def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
     )
     capsys.readouterr()
     assert main(job) == 0
-    assert f"measured again, as method, case or detector were others then: SWR on {CASES[8].prompt!r}\n" in (
+    assert f"measured again, because method, case or detector have changed: SWR on {CASES[8].prompt!r}\n" in (
         capsys.readouterr().err
     )
     assert lines_of(file)[:3] == marked and len(lines_of(file)) == 4
@@ -138,7 +138,7 @@ def test_a_file_with_anything_else_is_refused(tmp_path, capsys, foreign):
     data = json.dumps(kept()).encode() + b"\n" + (foreign if isinstance(foreign, bytes) else foreign.encode())
     file.write_bytes(data)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read(file, {})
+        read_cells(file, {})
     assert main(JOB) == 2 and file.read_bytes() == data
     assert "suppress-eval.jsonl" in capsys.readouterr().err
 
@@ -171,7 +171,7 @@ def test_a_cell_with_other_values_is_refused_by_its_line(tmp_path, name, value):
     file.write_text(json.dumps(kept()) + "\n" + json.dumps(kept(**{name: value})) + "\n")
     before = file.read_bytes()
     with pytest.raises(UserError, match=rf"cells\.jsonl: line 2 is no cell of this command: .*{name}"):
-        read(file, {})
+        read_cells(file, {})
     assert file.read_bytes() == before
 
 
@@ -180,7 +180,7 @@ def test_a_last_line_that_was_never_a_cell_is_not_thrown_away(tmp_path, line):
     file = tmp_path / "cells.jsonl"
     file.write_bytes(json.dumps(kept()).encode() + b"\n" + line)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read(file, {})
+        read_cells(file, {})
     assert file.read_bytes().endswith(line)
 
 
@@ -201,7 +201,7 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
     line = json.dumps(kept(**changes)).encode()
     file.write_bytes(line[: len(line) - len(noise)] + noise * (not changes) + b"\n" * ends)
     try:
-        found = read(file, changes.get("settings", {}))
+        found = read_cells(file, changes.get("settings", {}))
     except UserError as error:
         assert "line 1" in str(error) or "name another --out" in str(error)
         return
@@ -215,7 +215,7 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
 def test_a_last_line_without_its_end(tmp_path, torn):
     file = tmp_path / "cells.jsonl"
     file.write_text(json.dumps(kept(row="Unread")) + "\n" + torn)
-    found = read(file, {})
+    found = read_cells(file, {})
     assert [row for row, _ in found] == ["Unread"] + (["SWR"] if torn.endswith("}") else [])
     keep(file, kept(row="zero"), replace=False)
     assert [c["row"] for c in lines_of(file)] == [*(row for row, _ in found), "zero"]

@@ -3,14 +3,13 @@
 from dataclasses import replace
 
 import pytest
-import torch
 
 from suppress.cli.evaluate import by_kind
 from suppress.evaluation import measure as module
 from suppress.evaluation.cases import Case
 from suppress.evaluation.table import interval, summarise
 from suppress.methods import parse_method
-from suppress.metrics import Detector
+from suppress.metrics import Detector, Judge
 
 pytestmark = pytest.mark.quick
 
@@ -74,5 +73,5 @@ def test_seconds_are_those_of_sampling_a_picture(sd, monkeypatch):
 
     monkeypatch.setattr(module, "run", timed)
     method = parse_method("zero", steps=1, start=0)
-    cell = module.measure(sd, Detector.of(sd), lambda pictures, _: torch.zeros(len(pictures)), CASES[0], method, [0, 1])
+    cell = module.measure(sd, Judge(sd), CASES[0], method, [0, 1])
     assert cell["seconds"] == 3 and cell["passes"] == 4

@@ -37,7 +37,7 @@ def test_detector_takes_any_size(detector, pictures):
 
 
 @pytest.mark.parametrize(
-    ("phrase", "name", "whole"),
+    ("phrase", "name", "wider"),
     [
         ("glasses", "glasses", False),
         ("Spectacles", "glasses", False),
@@ -50,9 +50,9 @@ def test_detector_takes_any_size(detector, pictures):
         ("happy", "smiling", False),
     ],
 )
-def test_words_find_their_class(detector, phrase, name, whole):
+def test_words_find_their_class(detector, phrase, name, wider):
     match = detector.match(phrase)
-    assert (match.name, match.whole) == (name, whole)
+    assert (match.name, match.wider) == (name, wider)
 
 
 @pytest.mark.parametrize("phrase", ["shirt", "blond hair", "tree house", "a"])

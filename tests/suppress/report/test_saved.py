@@ -12,7 +12,6 @@ from minisd import UserError
 from minisd.cli import options, parameters
 from suppress.cli import draw as command
 from suppress.cli.commands import main
-from suppress.metrics.judges import failures
 from suppress.report import files as report
 
 PROMPT = "a man without glasses"
@@ -153,17 +152,6 @@ def test_a_folder_that_cannot_be_used_is_told_before_the_work(tmp_path, monkeypa
 
 
 # ---------------------------------------------------------------------- what is said
-
-
-def test_failures_name_the_seeds():
-    scores = {"DetScore hat": {"original": [1.0, 1.0, 1.0], "suppressed": [0.1, 0.9, 0.51]}}
-    assert failures(scores, ["hat"], [7, 8, 9]) == ["'hat' is still there by DetScore, with seed 8 (0.900), 9 (0.510)"]
-    stronger = {"DetScore hat": {"original": [0.1, 0.1], "strengthened": [0.2, 0.9]}}
-    assert failures(stronger, ["hat"], [7, 8], "strengthened") == [
-        "'hat' is not there by DetScore, with seed 7 (0.200)"
-    ]
-    assert failures({"DetScore hat": {"reason": "no class"}}, ["hat"], [0]) == []
-    assert failures({"DetScore hat": {"suppressed": [0.5]}}, ["hat"], [0]) == []
 
 
 def test_rows_of_a_sheet_are_labelled_by_what_differs(sd):
