@@ -7,6 +7,7 @@
 The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
 tap, pipeline, picture.
 
+    taps/      ready-made taps, and how to combine them
     loading/   checkpoint files -> modules, for every layout; nothing in a file is run
     cli/       the command `minisd`, and what it shares with `suppress`
     base/      for all of these: errors, checks of values, lazy imports, reading and safe writing of files

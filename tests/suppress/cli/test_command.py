@@ -35,7 +35,7 @@ def pixels(name):
     "argv",
     [
         [PROMPT, "--gamma", ".5", "--start", "1"],
-        ["a man with [glasses] and a hat", "--method", "unread:share=.3", "--seed", "4", "7"],
+        ["a man with [glasses] and a hat", "--method", "unread:shared_until=.3", "--seed", "4", "7"],
         ["a man with a hat and a dog with no hat"],  # one place of two
         [PROMPT, "--preset", "official", "--iterations", "1", "--start", "1", "--stop", "2"],
         ["a man with a beard", "--strengthen", "beard"],
@@ -111,7 +111,7 @@ def test_a_full_disk_names_the_file(monkeypatch, capsys):
     def write(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(report, "png", lambda *args: write)
+    monkeypatch.setattr(report, "png_writer", lambda *args: write)
     assert main([PROMPT, "--steps", "1", "--out", "a.png"]) == 2
     err = capsys.readouterr().err
     assert "a.png could not be written: No space left on device; make room" in err
