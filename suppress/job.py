@@ -15,6 +15,7 @@ from torch import Tensor
 from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
 from minisd.base.arguments import check_progress, check_seed, check_settings, pair, shown
 from minisd.base.inputs import read_json
+from minisd.config import CONTEXT
 from minisd.picture import to_pil
 from minisd.pipeline import check_model
 
@@ -260,7 +261,8 @@ def _sample(
     watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step
-    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
+    # the prompt's 77 columns: a method's tap may have added more
+    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1]))[:, :CONTEXT] for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 

@@ -34,11 +34,12 @@ class Fetched(Average):
             self.original_lengths[site.name] = _lengths(attn.split_heads(attn.to_v(self.ctx)))
         # the smallest normal number instead of 0, so that nothing is divided by 0
         divisor = self.original_lengths[site.name].clamp(min=torch.finfo(torch.float32).tiny)
-        self.ratios[site.name] = _lengths(v) / divisor
+        self.ratios[site.name] = _lengths(v[:, :, : divisor.shape[-1]]) / divisor  # columns that a tap added have none
         return k, v
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        super().probs(site, p * self.ratios[site.name].unsqueeze(2))
+        ratio = self.ratios[site.name].unsqueeze(2)
+        super().probs(site, p[..., : ratio.shape[-1]] * ratio)
         return p
 
 

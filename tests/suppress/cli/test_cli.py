@@ -74,7 +74,7 @@ def test_whole_class_and_several_targets(capsys):
 
 
 def test_json_of_others_is_kept(tmp_path, capsys):
-    """The JSON beside the picture must not fall on a file that was there."""
+    """The JSON beside the picture must not replace a file that existed."""
     (tmp_path / "a-man-without-glasses-s0.json").write_text("mine")
     (tmp_path / "b.json").write_text("mine too")
     assert main(["a man without glasses", "--steps", "2"]) == 0
