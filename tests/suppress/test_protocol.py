@@ -53,8 +53,8 @@ class EverythingEdit(Edit):
         self.other = run.per_prompt(lambda p: sd.encode_text(", ".join(p.targets)))
         self.moved = torch.zeros_like(run.start.z)  # state of a job: it belongs to the edit
         if "weights" in self.parts:
-            name = "mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight"
-            self.unet = with_weights(sd.unet, {name: 0.5 * sd.unet.get_parameter(name)})
+            name = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
+            self.unet = with_weights(sd.unet, {name: -sd.unet.get_parameter(name)})
         if "maps" in self.parts:
             self.maps = map_spec(sd, run.start.z)
 
@@ -84,7 +84,7 @@ class EverythingEdit(Edit):
     def step(self, i, z, eps):
         z = super().step(i, z, eps)
         if "step" in self.parts:
-            self.moved = 0.5 * self.moved + 0.01 * z.sign()
+            self.moved = 0.5 * self.moved + 0.05 * z.sign()
             z = z + self.moved
         return z
 
@@ -96,7 +96,7 @@ PARTS = ["context", "uncond", "third", "tap", "tap_uncond", "step", "weights", "
 def test_both_engines_draw_the_same(sd, parts):
     """A batch of two prompts, of which one ends in its target; the original is nobody's business."""
     settings = Everything(steps=4, start=1, parts=parts)
-    jobs = [suppress.Job(LIST, "glasses", 5), suppress.Job(LAST, "glasses", 5)]
+    jobs = [suppress.Job(LIST, "glasses", 2), suppress.Job(LAST, "glasses", 2)]
     runs = {e: suppress.run_batch(sd, jobs, settings=settings, engine=e, maps=True) for e in ("reference", "fast")}
     plain = suppress.run_batch(sd, jobs, settings=Everything(steps=4, start=4))
     for want, got, alone in zip(runs["reference"], runs["fast"], plain, strict=True):
@@ -114,7 +114,7 @@ def test_both_engines_draw_the_same(sd, parts):
 def test_every_plan_draws_all_parts(sd, plan):
     settings = Everything(steps=4, start=1, parts=tuple(PARTS))
     prompts = [encode(sd, LIST, ["glasses"])]
-    start = from_noise(prompts, sd.noise([5], 128, 128))
+    start = from_noise(prompts, sd.noise([2], 128, 128))
     found = []
     for engine in (Reference(sd), Fast(sd, plan)):
         *_, latents = engine.two_branches(prompts, start, settings)
@@ -135,12 +135,10 @@ class HalfWay(suppress.SuppressEOT):
 @pytest.mark.parametrize("iterations", [0, 1])
 def test_a_subclass_is_asked_and_not_its_class(sd, iterations):
     settings = HalfWay(steps=4, start=1, stop=3, iterations=iterations)
-    runs = [
-        suppress.run(sd, LIST, "glasses", seed=5, settings=settings, engine=e).latents for e in ("reference", "fast")
-    ]
-    assert (runs[0] - runs[1]).abs().max() < 1e-3
+    want, got = (suppress.run(sd, LIST, "glasses", seed=2, settings=settings, engine=e) for e in ("reference", "fast"))
+    assert (got.latents - want.latents).abs().max() < 1e-3
     plain = suppress.SuppressEOT(steps=4, start=1, stop=3, iterations=iterations)
-    assert (runs[1] - suppress.run(sd, LIST, "glasses", seed=5, settings=plain).latents).abs().max() > 0.1
+    assert (got.latents - suppress.run(sd, LIST, "glasses", seed=2, settings=plain).latents).abs().max() > 0.1
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ class MovesLatents(Method):
     "settings", [OwnLoss(steps=4, start=1), MovesLatents(steps=3, start=1)], ids=["loss", "latents"]
 )
 def test_inner_loops(sd, settings):
-    jobs = [suppress.Job(LIST, "glasses", 5), suppress.Job(LAST, "glasses", 5)]
+    jobs = [suppress.Job(LIST, "glasses", 2), suppress.Job(LAST, "glasses", 2)]
     runs = [suppress.run_batch(sd, jobs, settings=settings, engine=e) for e in ("reference", "fast")]
     for want, got in zip(*runs, strict=True):
         assert (got.latents - want.latents).abs().max() < 1e-3 * max(1, want.latents.abs().max())

@@ -19,7 +19,7 @@ def test_zero_changes_nothing(sd, engine):
 
 def test_both_engines_draw_the_same(sd):
     settings = Fade(steps=4, start=1)
-    runs = [suppress.run(sd, PROMPT, "glasses", seed=5, settings=settings, engine=e) for e in ("reference", "fast")]
+    runs = [suppress.run(sd, PROMPT, "glasses", seed=2, settings=settings, engine=e) for e in ("reference", "fast")]
     assert (runs[0].latents - runs[1].latents).abs().max() < 1e-3
     assert (runs[0].latents - runs[0].original_latents).abs().max() > 0.1
 
@@ -29,8 +29,8 @@ def test_the_rows_are_those_of_the_empty_prompt(sd):
     prompt = encode(sd, PROMPT, ["glasses"])
     ctx = prompt.ctx.clone()
     ctx[:, [*prompt.target, *prompt.eot]] = prompt.uncond[:, [*prompt.target, *prompt.eot]]
-    *_, (_, _, want) = sd.sample(ctx, prompt.uncond, sd.noise([5], 128, 128), steps=3)
-    got = suppress.run(sd, PROMPT, "glasses", seed=5, settings=Fade(steps=3, start=0)).latents
+    *_, (_, _, want) = sd.sample(ctx, prompt.uncond, sd.noise([2], 128, 128), steps=3)
+    got = suppress.run(sd, PROMPT, "glasses", seed=2, settings=Fade(steps=3, start=0)).latents
     assert torch.allclose(got, want, atol=1e-3)
 
 
