@@ -77,8 +77,9 @@ def _maps(args: argparse.Namespace) -> None:
     from ..base.outputs import check_out, slug, write_output
     from ..picture import overlay, png, sheet
     from ..pipeline import pair
-    from ..tap import select
-    from ..taps.heat_maps import Average, heat_maps
+    from ..taps.heat_maps import heat_maps
+    from ..taps.record import Average
+    from ..taps.select import select
     from . import parameters
     from .generate import fields, fill_defaults
 
