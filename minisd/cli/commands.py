@@ -76,18 +76,11 @@ def _maps(args: argparse.Namespace) -> None:
     """
     from ..base.arguments import pair
     from ..base.outputs import check_out, slug, write_output
-<<<<<<< HEAD
     from ..base.picture_files import png_writer
     from ..picture import overlay, sheet
-    from ..tap import select
-    from ..taps.heat_maps import Average, heat_maps
-=======
-    from ..picture import overlay, png, sheet
-    from ..pipeline import pair
     from ..taps.heat_maps import heat_maps
     from ..taps.record import Average
     from ..taps.select import select
->>>>>>> h2
     from . import parameters
     from .generate import fields, fill_defaults
 
