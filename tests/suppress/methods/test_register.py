@@ -28,8 +28,9 @@ def test_run_and_the_commands_know_it(sd, fade, capsys, tmp_path, monkeypatch):
     assert main(job) == 0 and "my-fade:amount=0.5" in capsys.readouterr().out
     assert main(["--params-from", "a.png", "--out", "b.png"]) == 0
     assert main([*job[:3], "--out", "c.png", "--sheet", "zero", "my-fade"]) == 0
-    assert main(["eval", "--rows", "my-fade", "--seeds", "1", "--steps", "2", "--out", "e.md"]) == 0
-    assert "my-fade" in (tmp_path / "e.md").read_text()
+    eval_ = ["eval", "--only", "my-fade:amount=0.5", "--kinds", "first", "--seeds", "1", "--steps", "2"]
+    assert main([*eval_, "--out", "e.jsonl"]) == 0
+    assert "my-fade" in (tmp_path / "e.jsonl").read_text()
 
 
 def test_a_cell_may_run_twice(fade):
