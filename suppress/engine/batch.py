@@ -50,6 +50,10 @@ class Layout:
         found = [k for k, block in enumerate(self.blocks) if block[1] == j]
         return slice(found[0] * self.samples, (found[-1] + 1) * self.samples) if found else slice(0, 0)
 
+    def split(self, eps: Tensor) -> dict[tuple[int, int], Tensor]:
+        """The batch's noise (m,4,h,w) by block, (B,4,h,w) each."""
+        return dict(zip(self.blocks, eps.split(self.samples), strict=True))
+
     def latents(self, device: torch.device) -> Tensor:
         """(m,) int64: which of the branches' latents, (branches · B,4,h,w), each sample of the batch belongs to."""
         places = [self.branches.index(b) for b, _ in self.blocks]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # the branches of a UNet call; BOTH: before R, when the two are one; UNSEEN: shown to a tap, its noise is not used
 ORIGINAL, EDITED, BOTH, UNSEEN = "original", "edited", "both", "unseen"
 Noise = dict[str, tuple[Tensor, ...]]  # one prediction (B,4,h,w) per context, by branch
+Blocks = dict[tuple[int, int], Tensor]  # the same by (branch, context)
 
 
 class FastRun(Run):
@@ -173,40 +174,54 @@ class FastRun(Run):
 
     def _predict(self, i: int, branches: Mapping[str, Inputs], unet: UNet | None = None) -> Noise:
         """The noise of the branches at step i, each with all its contexts."""
-        whole = self._layout(branches)
-        noise: dict[tuple[int, int], Tensor] = {}
-        for layout in [whole] if self.plan.one_batch else whole.by_context():
+        noise: Blocks = {}
+        for layout in self._layouts(branches):
             z, ctx, latents = self._tensors(branches, layout)
-            tap = self._tap(branches, layout)
-            if tap is None and unet is None:
-                f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
-                eps = self.engine.call("predict", f, z, self.times[i], ctx, latents)
-            else:  # a tap has a memory of its own, other weights live for one batch: neither compiled nor recorded
-                eps = passes.predict(unet or self.unet, z, self.times[i], ctx, latents, tap, self.plan.sdpa)
-            self._count(len(ctx))
-            noise |= {block: eps[layout.at(block)] for block in layout.blocks}
+            noise |= layout.split(self._call(z, self.times[i], ctx, latents, self._tap(branches, layout), unet))
         return _by_branch(branches, noise)
 
     def _predict_with_maps(
         self, i: int, branches: Mapping[str, Inputs], maps: MapSpec, ahead: bool = False
     ) -> tuple[Noise, Maps]:
         """The same, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
-        layout, original = self._layout(branches), list(branches).index(ORIGINAL)
-        z, ctx, latents = self._tensors(branches, layout)
         t = self.times[i : i + 2, None].expand(-1, self.batch).reshape(-1) if ahead else self.times[i]
-        span, tap = layout.at((original, 1)), self._tap(branches, layout)
-        settings: dict[str, Any] = {"fused": self.plan.sdpa, "maps": maps, "at": (span.start, span.stop)}
-        if tap is None:
-            f = partial(self.engine.predict_with_maps, self.unet, tap=None, **settings)
-            eps, cross, self_ = self.engine.call("predict with maps", f, z, t, ctx, latents)
-        else:
-            eps, cross, self_ = passes.predict_with_maps(self.unet, z, t, ctx, latents, tap, **settings)
-        self._count(len(ctx))
-        noise = {block: eps[layout.at(block)] for block in layout.blocks}
-        return _by_branch(branches, noise), Maps(cross, self_, map_grid(z, maps.scale))
+        read = list(branches).index(ORIGINAL), 1
+        noise: Blocks = {}
+        found: list[Tensor] = []
+        for layout in self._layouts(branches):
+            z, ctx, latents = self._tensors(branches, layout)
+            tap = self._tap(branches, layout)
+            if read in layout.blocks:
+                eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(read))
+            else:
+                eps = self._call(z, t, ctx, latents, tap)
+            noise |= layout.split(eps)
+        return _by_branch(branches, noise), Maps(found[0], found[1], map_grid(self.start.z, maps.scale))
 
-    def _layout(self, branches: Mapping[str, Inputs]) -> Layout:
-        return Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
+    def _call(
+        self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, unet: UNet | None = None
+    ) -> Tensor:
+        self._count(len(ctx))
+        if tap is None and unet is None:
+            f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
+            return self.engine.call("predict", f, z, t, ctx, latents)
+        # a tap has a memory of its own, other weights live for one batch: neither compiled nor recorded
+        return passes.predict(unet or self.unet, z, t, ctx, latents, tap, self.plan.sdpa)
+
+    def _call_with_maps(
+        self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, maps: MapSpec, at: slice
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        self._count(len(ctx))
+        settings: dict[str, Any] = {"tap": tap, "fused": self.plan.sdpa, "maps": maps, "at": (at.start, at.stop)}
+        if tap is not None:
+            return passes.predict_with_maps(self.unet, z, t, ctx, latents, **settings)
+        f = partial(self.engine.predict_with_maps, self.unet, **settings)
+        return self.engine.call("predict with maps", f, z, t, ctx, latents)
+
+    def _layouts(self, branches: Mapping[str, Inputs]) -> list[Layout]:
+        """The UNet calls: one for all contexts, or one per context."""
+        whole = Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
+        return [whole] if self.plan.one_batch else whole.by_context()
 
     def _tensors(self, branches: Mapping[str, Inputs], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """(z (n,4,h,w), ctx (m,77,D), latents (m,)) of a UNet call."""
@@ -240,7 +255,7 @@ class FastRun(Run):
         self.engine.gradient_passes += samples if gradient else 0
 
 
-def _by_branch(branches: Mapping[str, Inputs], noise: Mapping[tuple[int, int], Tensor]) -> Noise:
+def _by_branch(branches: Mapping[str, Inputs], noise: Blocks) -> Noise:
     return {
         name: tuple(noise[b, j] for j in range(len(inputs.contexts)))
         for b, (name, inputs) in enumerate(branches.items())

@@ -26,7 +26,7 @@ def short(small, monkeypatch):
 
 def test_the_bench_job_is_the_designs():
     s = JOBS["bench"]
-    assert (s.steps, s.guidance, s.first, s.last, s.iterations, s.loss, s.heads) == (
+    assert (s.steps, s.guidance, s.start_step, s.ito_end, s.iterations, s.loss, s.heads) == (
         50,
         7.5,
         10,

@@ -29,7 +29,10 @@ METHODS = {
     "attn2zero": suppress.methods.AttentionToZero(steps=4, start=2),
     "never": suppress.SuppressEOT(steps=3, start=3),
 }
-SEED = (5,)  # a calm one, as the others below: the reference, its noise moved by a millionth, repeats it within 1e-4
+SEED, LIST_SEED = (
+    (5,),
+    (8,),
+)  # calm ones, as the others below: the reference, its noise moved by a millionth, repeats it within 1e-4
 
 
 def draw(engine, prompts, z, settings):
@@ -40,15 +43,15 @@ def draw(engine, prompts, z, settings):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_equals_the_reference(sd, reference, name):
-    prompt = LIST if name in ("unread", "attn2zero") else PROMPT
-    want = reference(prompt, "glasses", SEED, METHODS[name])
-    got = suppress.run(sd, prompt, "glasses", seed=SEED, settings=METHODS[name], maps=True)
+    prompt, seed = (LIST, LIST_SEED) if name in ("unread", "attn2zero") else (PROMPT, SEED)
+    want = reference(prompt, "glasses", seed, METHODS[name])
+    got = suppress.run(sd, prompt, "glasses", seed=seed, settings=METHODS[name], maps=True)
     assert want.distance(got.original_latents, got.latents) < want.bound
     for maps, theirs in ((got.maps, want.maps), (got.original_maps, want.original_maps)):
         assert torch.allclose(maps, theirs, atol=0.1 * want.bound)
     changed = float((want.edited - want.original).abs().max())
     assert (changed == 0) if name == "never" else (changed > 0.1)
-    plain = draw(Fast(sd), [encode(sd, prompt, ["glasses"])], sd.noise(SEED, 128, 128), METHODS[name])
+    plain = draw(Fast(sd), [encode(sd, prompt, ["glasses"])], sd.noise(seed, 128, 128), METHODS[name])
     assert want.distance(*plain) < want.bound  # and watching changes nothing
 
 
