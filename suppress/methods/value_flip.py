@@ -6,7 +6,8 @@ At every cross attention of the edited branch (c: the prompt's context, ∅: the
 appended    The word is cut from the prompt. n (L,D): the rows 1 … first [EOT] of its own encoding.
                 Z = softmax([Q K(c)^T / √d,  Q K(n)^T / √d - β]) [V(c); f V(n)]
             VSF: f = a = -α. NegPiP as an extension of the web UI: f = sign(a), and n's words are times |a|; its code
-            appends [SOT] and the pads as well, and flips the words alone (pads="kept").
+            appends [SOT] and the pads as well, and flips the words alone (pads="kept"). What is appended has no place:
+            "hat:2" cuts the second hat, and acts on all.
 in-place    NegPiP in ComfyUI-ppm. The word stays in the prompt; at its rows
                 K = K(r),   V = sign(a) V(r),   r = ∅ + |a| (c - ∅)
 continuous  There the picture jumps at a = 0, by 2 V(∅). Here it does not, and a = 1 is the original:
