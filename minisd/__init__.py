@@ -7,6 +7,7 @@
 The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
 tap, pipeline, picture.
 
+    taps/      ready-made taps, and how to combine them
     loading/   checkpoint files -> modules, for every layout; nothing in a file is run
     cli/       the command `minisd`, and what it shares with `suppress`
     base/      for all of these: errors, checks of values, lazy imports, reading and safe writing of files
@@ -22,10 +23,12 @@ if TYPE_CHECKING:
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
     from .loading.checkpoint import load
     from .pipeline import StableDiffusion
-    from .tap import Record, Tap, select
+    from .tap import Tap
     from .taps.compose import Part, compose
-    from .taps.heat_maps import Average, heat_maps
+    from .taps.heat_maps import heat_maps
     from .taps.prompt_to_prompt import Controller, Replace, Reweight
+    from .taps.record import Average, Record
+    from .taps.select import select
     from .text import TextEncoder
     from .unet import UNet
     from .vae import AutoencoderKL
@@ -37,10 +40,12 @@ _MODULES = {
     "loading.checkpoint": ("load",),
     "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
     "pipeline": ("StableDiffusion",),
-    "tap": ("Record", "Tap", "select"),
+    "tap": ("Tap",),
     "taps.compose": ("Part", "compose"),
-    "taps.heat_maps": ("Average", "heat_maps"),
+    "taps.heat_maps": ("heat_maps",),
     "taps.prompt_to_prompt": ("Controller", "Replace", "Reweight"),
+    "taps.record": ("Average", "Record"),
+    "taps.select": ("select",),
     "text": ("TextEncoder",),
     "unet": ("UNet",),
     "vae": ("AutoencoderKL",),

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from minisd import Average, CheckpointError, StableDiffusion, UserError, compose, heat_maps, select
+from minisd import CheckpointError, StableDiffusion, UserError, compose, heat_maps
 from minisd.base.arguments import check_progress, check_seed, check_settings, pair, shown
 from minisd.base.inputs import read_json
 from minisd.picture import to_pil
@@ -20,7 +20,7 @@ from minisd.pipeline import check_model
 
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
-from .metrics.fetched import Fetched
+from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method
 from .start.noise import from_noise
@@ -253,10 +253,10 @@ def _sample(
     """Draws a batch from noises z (B,4,h,w). Returns for each sample [original latents, latents], and with maps
     [original's maps, maps, what is fetched] besides, (1,…) each.
     """
-    records: tuple[Average, ...] = ()
+    records: tuple[PromptMaps, ...] = ()
     if maps:
         untouched = torch.cat([prompt.ctx for prompt in prompts])
-        records = Average(select("cross")), Average(select("cross")), Fetched(untouched)
+        records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step

@@ -72,7 +72,7 @@ def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple
         if not _writable(Path()):
             raise UserError(
                 "the current folder cannot be written to, and pictures go there without --out; give --out FILE.png in "
-                "another folder, or change the folder"
+                "another folder, or go to another folder"
             )
         return None
     path = Path(out)

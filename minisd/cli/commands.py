@@ -78,8 +78,9 @@ def _maps(args: argparse.Namespace) -> None:
     from ..base.outputs import check_out, slug, write_output
     from ..base.picture_files import png_writer
     from ..picture import overlay, sheet
-    from ..tap import select
-    from ..taps.heat_maps import Average, heat_maps
+    from ..taps.heat_maps import heat_maps
+    from ..taps.record import Average
+    from ..taps.select import select
     from . import parameters
     from .generate import fields, fill_defaults
 

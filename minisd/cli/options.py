@@ -52,7 +52,7 @@ def seeds(text: str) -> list[int]:
         if not match:
             # `--seed` takes several values, and so it takes a prompt that comes after it, too
             raise argparse.ArgumentTypeError(
-                f"{_short(text)} is no seed; a PROMPT goes before --seed, which takes 3, or 0,3,5, or 0-7"
+                f"{_short(text)} is not a seed; a PROMPT goes before --seed, which takes 3, or 0,3,5, or 0-7"
             )
         low, high = int(match[1]), int(match[2] or match[1])
         if high < low:

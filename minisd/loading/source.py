@@ -124,7 +124,7 @@ def snapshot(repo: str, revision: str | None, patterns: list[str], download: boo
         if not download and isinstance(error, LocalEntryNotFoundError):
             raise CheckpointError(
                 f"{repo} is not, or not completely, in the hub's cache; `minisd fetch {repo}`, with the same --variant "
-                "and --revision if any, brings it there"
+                "and --revision if any, downloads it"
             ) from error
         reason = (str(error).strip().splitlines() or [""])[0].rstrip(".")
         raise CheckpointError(

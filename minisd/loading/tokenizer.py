@@ -190,7 +190,7 @@ def _read_files(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]], di
     # transformers 4 also stored added tokens in these two files
     decoder = _optional(folder / "tokenizer_config.json").get("added_tokens_decoder") or {}
     if not isinstance(decoder, dict):
-        raise CheckpointError(f"added_tokens_decoder in {folder / 'tokenizer_config.json'} is no mapping")
+        raise CheckpointError(f"added_tokens_decoder in {folder / 'tokenizer_config.json'} is not a mapping")
     entries = [{"id": _number(k)} | (v if isinstance(v, dict) else {}) for k, v in decoder.items()]
     added = _added(folder / "tokenizer_config.json", entries) | added
     plain = [{"id": number, "content": token} for token, number in _optional(folder / "added_tokens.json").items()]

@@ -211,7 +211,7 @@ def _refuse_no_weights(path: Path) -> None:
         expected = re.search(rb"^size (\d+)$", start, re.MULTILINE)
         raise CheckpointError(
             f"{path} is a Git LFS pointer and not the weights: expected "
-            f"{format(int(expected[1]), ',') if expected else 'unknown many'} bytes, the file has {size:,}. "
+            f"{format(int(expected[1]), ',') if expected else 'an unknown number of'} bytes, the file has {size:,}. "
             "Run `git lfs pull` in its repository."
         )
 

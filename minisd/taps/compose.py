@@ -8,7 +8,7 @@ outputs, whose shape never changes, are joined. Samples that no tap sees run the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -90,6 +90,9 @@ class _Share(NamedTuple):
         """Its samples of x."""
         return x if self.stop - self.start == len(x) else x[self.start : self.stop]
 
+    def overlaps(self, other: _Share) -> bool:
+        return max(self.start, other.start) < min(self.stop, other.stop)
+
     def put(self, x: Tensor, old: Tensor, new: Tensor, site: Site) -> Tensor:
         """x with `new` in the place of its samples `old`."""
         if new is old:  # the tap only looked
@@ -111,7 +114,7 @@ def _shares(tap: Tap, site: Site, start: int, stop: int) -> list[_Share]:
         return [share for one in tap.taps for share in _shares(one, site, start, stop)]
     if isinstance(tap, Part):
         first, end, _ = tap.at.indices(stop - start)
-        return _shares(tap.tap, site, start + first, start + end)
+        return _shares(tap.tap, site, start + first, start + max(first, end))
     return [_Share(tap, start, stop)] if start < stop and tap.wants(site) else []
 
 
@@ -134,8 +137,9 @@ def _attend_group(shares: list[_Share], site: Site, q: Tensor, k: Tensor, v: Ten
         return F.scaled_dot_product_attention(q, k, v)
     if len(shares) == 1:
         return shares[0].tap.attend(site, q, k, v, attn)
-    own = _with_own_attend(shares, site)
-    others = [share for share in shares if share is not own]
+    own = [share for share in shares if type(share.tap).attend is not Tap.attend]
+    others = [share for share in shares if type(share.tap).attend is Tap.attend]
+    _check_own(own, site)
     for share in others:
         old = share.of(k), share.of(v)
         new = share.tap.keys_values(site, *old, attn)
@@ -144,26 +148,34 @@ def _attend_group(shares: list[_Share], site: Site, q: Tensor, k: Tensor, v: Ten
     for share in others:
         old_p = share.of(p)
         new_p = share.tap.probs(site, old_p)
-        if own and new_p is not old_p and max(own.start, share.start) < min(own.stop, share.stop):
-            raise UserError(
-                f"the tap {type(share.tap).__name__} changes the maps at {site.name}, but there "
-                f"{type(own.tap).__name__} attends by itself and would not use them"
-            )
+        if new_p is not old_p:
+            _check_unused(share, own, site)
         p = share.put(p, old_p, new_p, site)
     out = p.to(v.dtype) @ v
-    if own:
-        new_out = own.tap.attend(site, own.of(q), own.of(k), own.of(v), attn)
-        out = own.put(out, own.of(out), new_out, site)
+    for share in own:
+        new_out = share.tap.attend(site, share.of(q), share.of(k), share.of(v), attn)
+        out = share.put(out, share.of(out), new_out, site)
     for share in others:
         old_out = share.of(out)
         out = share.put(out, old_out, share.tap.output(site, share.of(q), old_out, attn), site)
     return out
 
 
-def _with_own_attend(shares: list[_Share], site: Site) -> _Share | None:
-    """The share whose tap overrides `attend`. UserError if there are two."""
-    own = [share for share in shares if type(share.tap).attend is not Tap.attend]
-    if len(own) > 1:
-        names = " and ".join(type(share.tap).__name__ for share in own)
-        raise UserError(f"the taps {names} attend by themselves at {site.name}, for the same samples: use one of them")
-    return own[0] if own else None
+def _check_own(own: list[_Share], site: Site) -> None:
+    """UserError if two taps with an `attend` of their own see the same samples."""
+    for a, b in combinations(own, 2):
+        if a.overlaps(b):
+            raise UserError(
+                f"the taps {type(a.tap).__name__} and {type(b.tap).__name__} both attend by themselves at {site.name}, "
+                "for the same samples: use one of them"
+            )
+
+
+def _check_unused(share: _Share, own: list[_Share], site: Site) -> None:
+    """UserError if a tap with an `attend` of its own would not use the maps that `share` has changed."""
+    for one in own:
+        if one.overlaps(share):
+            raise UserError(
+                f"the tap {type(share.tap).__name__} changes the maps at {site.name}, but there "
+                f"{type(one.tap).__name__} attends by itself and would not use them"
+            )

@@ -1,9 +1,8 @@
-"""Cross maps as pictures: the mean over a sampling loop and over sites of different sizes (DAAM, Tang et al. 2023)."""
+"""Cross maps as pictures, from sites of different sizes (DAAM, Tang et al. 2023)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -11,25 +10,6 @@ from torch import Tensor
 
 from ..base.arguments import is_whole, plain, shown
 from ..base.errors import UserError
-from ..tap import Record, Where
-
-if TYPE_CHECKING:
-    from ..attention import Site
-
-
-class Average(Record):
-    """The mean over passes and heads, without gradient: site name -> (B,N,L). One map a site, however many steps."""
-
-    def __init__(self, where: Where | None = None):
-        super().__init__(where)
-        self._passes: dict[str, int] = {}
-
-    def probs(self, site: Site, p: Tensor) -> Tensor:
-        n = self._passes[site.name] = self._passes.get(site.name, 0) + 1
-        new = p.detach().mean(dim=1)
-        old = self._maps.get(site.name)
-        self._maps[site.name] = new if old is None else old + (new - old) / n
-        return p
 
 
 def heat_maps(maps: Mapping[str, Tensor], size: tuple[int, int]) -> Tensor:

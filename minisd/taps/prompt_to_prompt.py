@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ..base.arguments import shown
 from ..base.errors import UserError
-from ..tap import SiteTap, Tap, Where, select
+from ..tap import Tap
+from .select import SiteTap, Where, select
 
 if TYPE_CHECKING:
     from ..attention import Site

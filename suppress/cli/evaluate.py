@@ -20,6 +20,7 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import cells
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..methods import METHODS, parse_method
 
 if TYPE_CHECKING:
     from minisd import StableDiffusion
@@ -34,7 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
     p.add_argument("--rows", choices=("methods", "variants"), default="methods", help="which table (default methods)")
     p.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which kinds of prompts (default all)")
-    p.add_argument("--only", metavar="ROW", nargs="+", help="only these rows, by their names in the table")
+    p.add_argument(
+        "--only",
+        metavar="ROW",
+        nargs="+",
+        help="only these rows, by their names in the table, or other methods, as --method takes them",
+    )
     p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"seeds per prompt (default {protocol.SEEDS})")
     p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
     p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
@@ -109,11 +115,17 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
+    """Name of a row -> its method: those of a table, and with --only any other method under its own name."""
     rows = ROWS if args.rows == "methods" else VARIANT_ROWS
-    unknown = sorted(set(args.only or ()) - set(rows))
+    if not args.only:
+        return rows
+    others = [name for name in args.only if name not in rows]
+    unknown = [name for name in others if name.partition(":")[0] not in METHODS]
     if unknown:
-        raise UserError(f"no row {', '.join(unknown)}; there is {', '.join(rows)}")
-    return {name: spec for name, spec in rows.items() if not args.only or name in args.only}
+        raise UserError(f"no row {', '.join(unknown)}; there is {', '.join(rows)}, and every method by its name")
+    for name in others:
+        parse_method(name)  # a UserError now, not in every cell
+    return {name: spec for name, spec in rows.items() if name in args.only} | {name: name for name in others}
 
 
 def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:

@@ -177,12 +177,12 @@ class FastRun(Run):
         noise: dict[tuple[int, int], Tensor] = {}
         for layout in [whole] if self.plan.one_batch else whole.by_context():
             z, ctx, latents = self._tensors(branches, layout)
-            net, tap = unet or self.unet, self._tap(branches, layout)
-            if tap is None:
-                f = partial(self.engine.predict, net, tap=None, fused=self.plan.sdpa)
+            tap = self._tap(branches, layout)
+            if tap is None and unet is None:
+                f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
                 eps = self.engine.call("predict", f, z, self.times[i], ctx, latents)
-            else:  # it has a memory of its own: neither compiled nor recorded
-                eps = passes.predict(net, z, self.times[i], ctx, latents, tap, self.plan.sdpa)
+            else:  # a tap has a memory of its own, other weights live for one batch: neither compiled nor recorded
+                eps = passes.predict(unet or self.unet, z, self.times[i], ctx, latents, tap, self.plan.sdpa)
             self._count(len(ctx))
             noise |= {block: eps[layout.at(block)] for block in layout.blocks}
         return _by_branch(branches, noise)

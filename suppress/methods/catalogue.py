@@ -124,6 +124,14 @@ METHODS: dict[str, Entry] = {
         "the text encoder run again with the target hidden from every word; SWR where it is the last",
         own=True,
     ),
+    "negative-prompt": Entry(
+        "negative_prompt.NegativePrompt",
+        "the target in place of the empty prompt of the guidance; added to another method with to=NAME",
+        preset=True,
+    ),
+    "delta": Entry(
+        "delta.Delta", "other weights for the edited branch: delta:FILE.safetensors", preset=True, takes="path"
+    ),
     "attn2zero": Entry("attention_to_zero.AttentionToZero", "the target's cross maps become 0 (appendix D)"),
     "sld": Entry("sld.SLD", "guidance away from the target where the noise shows it (Schramowski 2023)", preset=True),
     "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),

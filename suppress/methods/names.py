@@ -1,7 +1,13 @@
-"""Methods by name: "suppress-eot", "official:iterations=5,start=0.1", "zero". What `--method` and `--sheet` take."""
+"""Methods by name: "suppress-eot", "official:iterations=5,start=0.1", "zero". What `--method` and `--sheet` take.
+
+A text that has a comma, or another method with settings, stands in double quotes, as JSON writes it:
+`negative-prompt:text="glasses, hat",to="unread:start=3"`.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -10,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from minisd import UserError
 from minisd.base.arguments import shown
 
-from .catalogue import DEFAULT, METHODS
+from .catalogue import DEFAULT, METHODS, Entry
 
 if TYPE_CHECKING:
     from ..protocol import Method
+
+_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')  # up to the next comma that stands in no quotes
+_PLAIN = re.compile(r'[^,;"\s](?:[^,;"]*[^,;"\s])?')  # a text that needs no quotes
 
 
 def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Method:
@@ -32,9 +41,9 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     kinds = typing.get_type_hints(entry.kind)
     known = entry.settings
     values = _defaults(defaults or {}, name) | given
-    for part in filter(None, rest.split(",")):
-        field, equals, text = (s.strip() for s in part.partition("="))
-        if field not in known or not equals:
+    for field, text in _pairs(spec, rest, entry):
+        if field not in known:
+            part = f"{field}={text}"
             raise UserError(f"{part!r} in {spec!r}; expected field=value with a field of {name}: {', '.join(known)}")
         values[field] = _value(field, text, kinds[field])
     unknown = sorted(set(values) - set(known))
@@ -46,8 +55,36 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
 def method_spec(name: str, settings: Method, base: Method) -> str:
     """The reverse of `parse_method`: the name, with every setting in which `settings` differs from `base`."""
     pairs = {field: getattr(settings, field) for field in METHODS[name].settings}
-    changed = [f"{field}={value}" for field, value in pairs.items() if value != getattr(base, field)]
+    changed = [f"{field}={value_text(value)}" for field, value in pairs.items() if value != getattr(base, field)]
     return f"{name}:{','.join(changed)}" if changed else name
+
+
+def value_text(value: Any) -> str:
+    """A setting as a spec has it."""
+    if isinstance(value, str | int | float | None):
+        text = str(value)
+        # a quoted ";" would end a method in a list of several
+        return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False).replace(";", "\\u003b")
+    for name, entry in METHODS.items():
+        if type(value) is entry.kind and all(getattr(value, k) == v for k, v in entry.bound.items()):
+            return value_text(method_spec(name, value, entry.make()))
+    raise UserError(f"{shown(value)} has no name; register its class with suppress.register(name, class)")
+
+
+def _pairs(spec: str, rest: str, entry: Entry) -> list[tuple[str, str]]:
+    """(field, text) of "field=value,field=value". A text that begins with no field is that of `entry.takes`."""
+    if entry.takes and rest and rest.partition("=")[0] not in entry.settings:
+        return [(entry.takes, rest)]
+    parts = _PART.findall(rest)
+    if ",".join(parts) != rest.strip(","):
+        raise UserError(f"{rest!r} in {spec!r}: a double quote is not closed, or two commas follow each other")
+    pairs = []
+    for part in parts:
+        field, equals, text = (s.strip() for s in part.partition("="))
+        if not equals:
+            raise UserError(f"{part!r} in {spec!r}; expected field=value")
+        pairs.append((field, text))
+    return pairs
 
 
 def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -62,7 +99,7 @@ def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _value(field: str, text: str, kind: Any) -> Any:
-    """text as the field's type: the first of int, float, str that reads it; "none" where None may be."""
+    """text as the field's type: the first of int, float, str and a method that reads it; "none" if None may be."""
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if types.NoneType in options and text.lower() == "none":
         return None
@@ -72,6 +109,13 @@ def _value(field: str, text: str, kind: Any) -> Any:
                 return option(text)
             except ValueError:
                 continue
+    if text.startswith('"'):
+        try:
+            text = json.loads(text)
+        except ValueError:
+            raise UserError(f"{field} = {text}; expected a text in double quotes as JSON has it") from None
     if str in options or typing.get_origin(kind) is typing.Literal:
         return text
+    if not {int, float} & set(options):
+        return parse_method(text)
     raise UserError(f"{field} = {text!r}; expected a number")

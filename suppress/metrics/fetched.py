@@ -17,14 +17,26 @@ from torch import Tensor
 
 from minisd import Average, Site, select
 from minisd.attention import Attention
+from minisd.config import CONTEXT
 
 
-class Fetched(Average):
-    """The mean of the weighted cross maps over passes and heads. `Average` is the mean of the plain ones."""
+class PromptMaps(Average):
+    """The mean of the prompt's cross maps over passes and heads, without the columns that a method's tap may add."""
+
+    def __init__(self) -> None:
+        super().__init__(select("cross"))
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        super().probs(site, p[..., :CONTEXT])
+        return p
+
+
+class Fetched(PromptMaps):
+    """The same of the weighted maps."""
 
     def __init__(self, ctx: Tensor):
         """ctx (B,77,D): the untouched prompt of each sample that the tap will see."""
-        super().__init__(select("cross"))
+        super().__init__()
         self.ctx = ctx
         self.original_lengths: dict[str, Tensor] = {}  # site name -> |v(c)| (B,H,77), the same at every step
         self.ratios: dict[str, Tensor] = {}  # site name -> |v(ĉ)| / |v(c)| (B,H,77), of this pass
@@ -34,11 +46,11 @@ class Fetched(Average):
             self.original_lengths[site.name] = _lengths(attn.split_heads(attn.to_v(self.ctx)))
         # the smallest normal number instead of 0, so that nothing is divided by 0
         divisor = self.original_lengths[site.name].clamp(min=torch.finfo(torch.float32).tiny)
-        self.ratios[site.name] = _lengths(v) / divisor
+        self.ratios[site.name] = _lengths(v[:, :, :CONTEXT]) / divisor
         return k, v
 
     def probs(self, site: Site, p: Tensor) -> Tensor:
-        super().probs(site, p * self.ratios[site.name].unsqueeze(2))
+        super().probs(site, p[..., :CONTEXT] * self.ratios[site.name].unsqueeze(2))
         return p
 
 

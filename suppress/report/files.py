@@ -22,6 +22,7 @@ from minisd.picture import overlay, sheet
 from ..cli.repeat import suppress_fields
 from ..job import Result, default_settings, join
 from ..methods import METHODS
+from ..methods.names import value_text
 from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
 from ..prompt import Request
 from ..protocol import Method
@@ -236,7 +237,9 @@ def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
             sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
         )
         pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
-        changed.append({f"{name}={value}" for name, value in pairs.items() if value != getattr(usual, name)})
+        changed.append(
+            {f"{name}={value_text(value)}" for name, value in pairs.items() if value != getattr(usual, name)}
+        )
     shared = set.intersection(*changed) if len(rows) > 1 else set()
     labels, names = [], [row.name for row in rows]
     for name, settings in zip(names, changed, strict=True):

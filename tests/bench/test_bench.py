@@ -1,4 +1,4 @@
-"""`python -m bench` on the embedded model, with a short job: figures that were measured, files that are added."""
+"""`python -m bench` on the embedded model, with a short job: its figures, and the files that it adds."""
 
 import json
 from itertools import pairwise

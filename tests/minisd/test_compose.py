@@ -139,7 +139,8 @@ def test_parts_may_be_nested(sd, four):
 
 def test_a_part_without_samples_changes_nothing(sd, four, fused):
     noted = Noted()
-    near(sd.unet(*four, tap=Part(noted, slice(4, None))), sd.unet(*four))
+    for at in (slice(4, None), slice(3, 1)):
+        near(sd.unet(*four, tap=Part(Part(noted, slice(1)), at)), sd.unet(*four))
     assert noted.maps == [] and set(fused) == {4}
 
 
@@ -225,9 +226,11 @@ def test_others_may_change_the_maps_of_other_samples_alone(sd, four):
 
 
 def test_two_of_them_for_the_same_samples_are_refused(sd, four):
-    with pytest.raises(UserError, match=r"the taps Own and Mine attend by themselves at down\.0\.0\.cross"):
+    with pytest.raises(UserError, match=r"the taps Own and Mine both attend by themselves at down\.0\.0\.cross"):
         sd.unet(*four, tap=compose(Own(), type("Mine", (Own,), {})()))
     eps = sd.unet(*four, tap=compose(Part(Own(), slice(2)), Part(Own(), slice(2, None))))
+    near(eps, sd.unet(*four, tap=Own()))
+    eps = sd.unet(*four, tap=compose(Record(), Part(Own(), slice(2)), Part(Own(), slice(2, None))))  # one group
     near(eps, sd.unet(*four, tap=Own()))
 
 

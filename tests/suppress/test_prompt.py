@@ -1,4 +1,4 @@
-"""Words -> token positions, and what a prompt says should go."""
+"""From words to rows, and what a prompt says is to be removed."""
 
 import pytest
 from hypothesis import given
@@ -97,7 +97,7 @@ def test_a_part_of_a_word_is_no_target(sd, prompt, part, word):
 
 @pytest.mark.parametrize(("prompt", "remove"), [("a 'summer' hat", "summer"), ("a '[summer]' hat", None)])
 def test_a_place_that_cuts_a_token_is_no_target(sd, prompt, remove):
-    """CLIP reads 's and ummer: rows of a part of them would be rows of something else."""
+    """CLIP splits 'summer' into 's and ummer, so no rows hold the word summer alone."""
     with pytest.raises(minisd.UserError, match="no 'summer' by itself: it stands inside \"'summer'\""):
         suppress.find_rows(sd, prompt, remove)
 
@@ -168,7 +168,7 @@ def test_reading_never_fails_but_by_saying_how(prompt):
 
 
 def test_a_phrase_that_is_read_in_part_is_not_found(sd):
-    """75 tokens are read besides [SOT] and [EOT]: the last phrase fits to the token, or it is cut."""
+    """The model reads 75 tokens besides [SOT] and [EOT]. A phrase that ends after them is cut."""
     assert suppress.find_rows(sd, "man " * 73 + "red scarf", "red scarf") == (74, 75)
     for words in (74, 75):
         with pytest.raises(minisd.UserError, match=f"'red scarf' stands beyond the 75 tokens .* at {words + 1}"):

@@ -233,7 +233,7 @@ def test_mistakes_get_one_message_and_no_traceback(tmp_path, capsys, argv, messa
 def test_a_prompt_behind_the_seeds_is_told(capsys):
     with pytest.raises(SystemExit, match="2"):
         main(["generate", "--seed", "0", "a cat"])
-    assert "'a cat' is no seed; a PROMPT goes before --seed" in capsys.readouterr().err
+    assert "'a cat' is not a seed; a PROMPT goes before --seed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["generate", "maps"])

@@ -150,15 +150,15 @@ def test_seeds_and_their_ranges(argv, seeds):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a man", "'a man' is no seed; a PROMPT goes before --seed"),
-        ("1.5", "'1.5' is no seed"),
-        ("0,,1", "'0,,1' is no seed"),
-        ("", "'' is no seed"),
-        ("٣", "'٣' is no seed"),
+        ("a man", "'a man' is not a seed; a PROMPT goes before --seed"),
+        ("1.5", "'1.5' is not a seed"),
+        ("0,,1", "'0,,1' is not a seed"),
+        ("", "'' is not a seed"),
+        ("٣", "'٣' is not a seed"),
         ("7-0", "'7-0' counts down"),
         ("0-10000", "'0-10000' is more than 10,000 seeds"),
         (f"0-{2**64}", "is more than 10,000 seeds"),
-        ("9" * 5000, "999…' is no seed"),
+        ("9" * 5000, "999…' is not a seed"),
     ],
 )
 def test_seeds_that_are_none(text, told, capsys):

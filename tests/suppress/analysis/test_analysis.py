@@ -26,12 +26,12 @@ TARGET, EOT = [4], list(range(5, 77))
 
 @pytest.fixture(scope="module")
 def study(sd):
-    """Short, with one seed; its original is drawn once for all tests."""
+    """A short study of one seed. Its original is drawn once for all tests."""
     return open_study(sd, PROMPT, seed=0, steps=4)
 
 
 class Asked(Study):
-    """Draws nothing: keeps the contexts, and gives a grey picture for each."""
+    """A study that draws nothing: it keeps the contexts and returns a grey picture for each of them."""
 
     def draw(self, ctxs, start_step):
         self.__dict__.setdefault("contexts", []).extend((ctx[0].double().numpy(), start_step) for ctx in ctxs)
@@ -49,14 +49,14 @@ def asked(sd):
 
 
 def contexts(asked, analysis):
-    """(ctx (77,D) for each row of the findings of the first seed, findings)"""
+    """(the contexts (77,D) that were asked for, the rows of the findings for the first seed)"""
     findings = analysis(asked)
     assert len(findings.rows) == 2 * len(asked.contexts) == 2 * len(findings.panels)
     return [ctx for ctx, _ in asked.contexts], [row for row in findings.rows if row["seed"] == 0]
 
 
 def spectral(ctx, rows, f):
-    """numpy's own: ctx with U f(Σ) Vᵀ for its rows."""
+    """ctx with U f(Σ) Vᵀ in its rows, by numpy's SVD."""
     out = ctx.copy()
     u, sigma, vt = np.linalg.svd(ctx[rows], full_matrices=False)
     out[rows] = (u * f(sigma)) @ vt
@@ -232,7 +232,7 @@ def test_no_words_to_swap(sd, monkeypatch):
         leaks.swap_target(sd, PROMPT, TARGET)
 
 
-# ---------------------------------------------------------------------- scores that are not there
+# ---------------------------------------------------------------------- missing scores
 
 
 def test_without_a_detector_cells_are_empty(sd, tmp_path, monkeypatch):

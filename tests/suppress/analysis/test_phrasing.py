@@ -112,7 +112,7 @@ def test_things_and_states_are_not_negated_in_one():
 
 
 def test_one_place_of_several_is_not_phrased(sd):
-    """The phrasings are of words, and the same word elsewhere in the prompt is not meant."""
+    """A phrasing negates a word wherever it stands, but here only one of its places is meant."""
     with pytest.raises(Unavailable, match="not all are meant: hat:2"):
         phrasing(open_study(sd, "a man in a hat and a dog without a [hat]", steps=1))
 

@@ -19,7 +19,7 @@ LONG = "a man with a beard wearing glasses and a beanie in a blue shirt"
 
 
 class Grey(Study):
-    """Draws nothing."""
+    """A study that draws nothing."""
 
     def draw(self, ctxs, start_step):
         return [self.originals for _ in ctxs]
@@ -116,7 +116,7 @@ def test_mistakes_get_one_message_and_leave_nothing(folder, capsys, argv, messag
 
 
 def test_without_matplotlib_the_tables_come(sd, tmp_path, capsys, monkeypatch):
-    """It is an extra: the command works after the plain installation."""
+    """matplotlib is optional: the command works after the plain installation."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert main([PROMPT, "--only", "leak", "zeroing", "--steps", "1", "--out", "x"]) == 0

@@ -74,7 +74,7 @@ def test_whole_class_and_several_targets(capsys):
 
 
 def test_json_of_others_is_kept(tmp_path, capsys):
-    """The JSON beside the picture must not fall on a file that was there."""
+    """The JSON beside the picture must not replace a file that existed."""
     (tmp_path / "a-man-without-glasses-s0.json").write_text("mine")
     (tmp_path / "b.json").write_text("mine too")
     assert main(["a man without glasses", "--steps", "2"]) == 0
@@ -154,7 +154,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(monkeypatch,
     [
         (["a man without glasses", "--start", "abc"], "'abc' is no number; expected a step such as 5, or a fraction"),
         (["a man without glasses", "--stop", "late"], "'late' is no number"),
-        (["--seed", "0", "a man without glasses"], "'a man without glasses' is no seed; a PROMPT goes before --seed"),
+        (["--seed", "0", "a man without glasses"], "without glasses' is not a seed; a PROMPT goes before --seed"),
         (["methods", "foo"], "unrecognized arguments: foo"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`suppress PROMPT` as a user meets it: what is kept when it stops, what repeats it, what it says of what it drew."""
+"""`suppress PROMPT`: what is kept when it stops, what draws a picture again, and what it says about its pictures."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ def pixels(name):
     "argv",
     [
         [PROMPT, "--gamma", ".5", "--start", "1"],
-        ["a man with [glasses] and a hat", "--method", "unread:share=.3", "--seed", "4", "7"],
+        ["a man with [glasses] and a hat", "--method", "unread:shared_until=.3", "--seed", "4", "7"],
         ["a man with a hat and a dog with no hat"],  # one place of two
         [PROMPT, "--preset", "official", "--iterations", "1", "--start", "1", "--stop", "2"],
         ["a man with a beard", "--strengthen", "beard"],
@@ -95,7 +95,7 @@ def test_the_rows_of_a_sheet_that_were_drawn_are_kept_when_it_is_stopped(monkeyp
 
 
 def test_the_picture_is_written_before_its_scores_are_made(monkeypatch):
-    """A judge that fails, or a text that cannot be printed, costs no picture."""
+    """The picture stays if the judge fails or a text cannot be printed."""
 
     def scores(*_args):
         assert os.path.isfile("a.png") and os.path.isfile("a.json")
@@ -111,7 +111,7 @@ def test_a_full_disk_names_the_file(monkeypatch, capsys):
     def write(file):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(report, "png", lambda *args: write)
+    monkeypatch.setattr(report, "png_writer", lambda *args: write)
     assert main([PROMPT, "--steps", "1", "--out", "a.png"]) == 2
     err = capsys.readouterr().err
     assert "a.png could not be written: No space left on device; make room" in err
@@ -120,7 +120,7 @@ def test_a_full_disk_names_the_file(monkeypatch, capsys):
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp1251", "cp932", "cp437", "ascii"])
 def test_no_encoding_stops_a_run(encoding):
-    """What Python uses on Windows for redirected output. The prompt has a letter that none of them holds."""
+    """Python uses these for redirected output on Windows. The prompt has a letter that none of them has."""
     env = os.environ | {"PYTHONIOENCODING": encoding, "OMP_NUM_THREADS": "1"}
     argv = [sys.executable, "-m", "suppress.cli", "a man with a [hat] ł 👓", "--steps", "1", "--out", "a.png"]
     done = subprocess.run(argv, capture_output=True, env=env)
@@ -155,7 +155,7 @@ def test_unread_says_where_it_falls_back_on_swr_and_that_nobody_published_it(sd,
 
 
 def test_a_word_that_is_removed_darkens_the_map_under_it(sd):
-    """Unread's row of zeros is looked at more than the word was, and nothing is fetched from it."""
+    """The pixels look at Unread's row of zeros more than at the word, but fetch nothing from it."""
     import suppress
 
     settings = suppress.Unread(steps=6, start=0)

@@ -1,4 +1,4 @@
-"""`suppress --params-from`: a picture holds all that draws it again, to the pixel."""
+"""`suppress --params-from`: a picture's file holds all that is needed to draw it again, to the pixel."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_other_options_change_what_they_name():
 
 
 def test_a_checkpoints_defaults_do_not_change_a_repeated_picture(sd, monkeypatch):
-    """Tiny has an R of its own; without it the method's default would be another."""
+    """The tiny model has its own R, which differs from the method's default."""
     import dataclasses
 
     assert main([PROMPT, "--remove", "hat", *SMALL, "--steps", "4", "--out", "p.png"]) == 0

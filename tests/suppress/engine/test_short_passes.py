@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import minisd
-from minisd import Record, Tap, UNet, UserError, select
+from minisd import Part, Record, Tap, UNet, UserError, select
 from suppress.engine.short_passes import before_text, expand, finish, has_prefix, read_until
 
 pytestmark = pytest.mark.quick
@@ -103,7 +103,7 @@ def test_a_compiler_takes_them_whole(small):
         return tap.maps["mid.cross"]
 
     def many(unet, prefix, ctx, rows):
-        return finish(unet, expand(prefix, rows), ctx)
+        return finish(unet, expand(prefix, rows), ctx, Part(Record(select("cross")), slice(1, 2)))
 
     z, t, ctx = small.noise([0, 1], 64, 64), torch.tensor([501, 21]), small.encode_text(["a cat", "a hat"])
     prefix, record = compiled(before_text)(small.unet, z, t), Record(select("cross"))

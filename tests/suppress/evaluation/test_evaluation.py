@@ -37,7 +37,7 @@ def cell(after: float, other: float, passes: float = 100, ssim: float = 0.7) -> 
 
 
 def kept(**changes) -> dict:
-    """A line of the file."""
+    """A cell as it stands in one line of the file."""
     case = asdict(CASES[-1])
     return {"row": "SWR", "case": case, "method": {}, "settings": {}} | cell(0.1, 0.1) | changes
 
@@ -196,7 +196,7 @@ json_values = st.recursive(
 )
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, ends):
-    """What is read can be told: the table of it is made without an error."""
+    """Any cell that is accepted can also be put into the table without an error."""
     file = tmp_path / "cells.jsonl"
     line = json.dumps(kept(**changes)).encode()
     file.write_bytes(line[: len(line) - len(noise)] + noise * (not changes) + b"\n" * ends)

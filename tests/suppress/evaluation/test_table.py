@@ -1,4 +1,4 @@
-"""Figures of the comparison's tables, against ones that were worked out by hand."""
+"""The figures of the comparison's tables, against figures that were worked out by hand."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ CASES = [Case("last", "a man without glasses", "glasses", "a man"), Case("list",
 
 
 def cell(before: float, after: float) -> dict:
-    """Scores of two pictures."""
+    """A cell with the scores of two pictures."""
     sides = {
         side: {"glasses": [value, value + 0.1], "hat": [value - 0.1, value]}
         for side, value in (("before", before), ("after", after))
@@ -27,7 +27,7 @@ def cell(before: float, after: float) -> dict:
 
 
 def test_the_interval_holds_95_percent():
-    """Of the mean of n values with deviation s it is about ± 1.96 s / √n wide."""
+    """For the mean of n values with deviation s, the interval is about ± 1.96 s / √n."""
     low, high = interval([0.0, 1.0] * 50)
     assert high - low == pytest.approx(2 * 1.96 * 0.5 / 10, rel=0.05)
     assert (low + high) / 2 == pytest.approx(0.5, abs=0.01)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import suppress
 from suppress.methods import METHODS, method_spec, parse_method
 from suppress.methods.catalogue import PUBLISHED
 from suppress.methods.variant import VARIANTS
@@ -36,6 +37,9 @@ changes = {
     "loss": st.sampled_from(["cosine", "l2", "value"]),
     "heads": st.none() | st.integers(1, 8),
     "value": st.none() | st.integers(0, 70),
+    "text": st.text(st.characters(codec="utf-8"), max_size=9),
+    "path": st.text(st.characters(codec="utf-8"), max_size=9),
+    "to": st.none() | st.builds(suppress.Unread, shared_until=shares) | st.just(parse_method("top-k:value=3")),
 }
 
 

@@ -19,7 +19,7 @@ def theirs(sd):
 
 @torch.no_grad()
 def vectors(theirs, sd, x, phrase):
-    """(pictures (B,P), phrase (1,P)) as transformers computes them; x in [-1,1] is what the tiny CLIP takes."""
+    """(pictures (B,P), phrase (1,P)), computed by transformers. The tiny CLIP takes x in [-1,1]."""
     ids = torch.tensor([[sd.tokenizer.sot, *sd.tokenizer.ids(phrase), sd.tokenizer.eot]])
     picture = theirs.visual_projection(theirs.vision_model(pixel_values=x).pooler_output)
     return picture, theirs.text_projection(theirs.text_model(input_ids=ids).pooler_output)

@@ -7,7 +7,7 @@ from suppress.metrics.fetched import Fetched
 
 
 def maps_of(sd, ctx, untouched):
-    """(plain, weighted) maps by site, of one pass with ctx."""
+    """(plain maps, weighted maps) of one pass with ctx, each by site."""
     plain, weighted = Average(select("cross")), Fetched(untouched)
     z = sd.noise(range(len(ctx)), 64, 64)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The judges of the drawn world."""
+"""The detector and the CLIP of the drawn world."""
 
 import json
 import os
@@ -91,7 +91,7 @@ def test_another_checkpoint_has_no_judges(sd, tmp_path, monkeypatch):
 
 @pytest.fixture
 def judges(sd, tmp_path):
-    """The embedded model with judges of its own, the files links: a test that damages one unlinks it first."""
+    """The embedded model with links to its detector and CLIP. A test that damages a file unlinks it first."""
     for part in ("clip", "detector"):
         shutil.copytree(sd.folder / part, tmp_path / part, copy_function=os.symlink)
     return replace(sd, folder=tmp_path)
@@ -151,7 +151,7 @@ def test_a_damaged_clip_is_unavailable(judges, file, content):
 
 
 def test_the_public_clip_is_looked_for_by_the_files_that_fetch_brings(sd, monkeypatch):
-    """The hub's library takes a cache without the repository's other files for incomplete where it is asked for all."""
+    """For the hub's library, a cache without the repository's other files is incomplete if one asks for all files."""
     import huggingface_hub
 
     asked = []
@@ -168,7 +168,7 @@ def test_the_public_clip_is_looked_for_by_the_files_that_fetch_brings(sd, monkey
 
 
 def test_a_public_clip_is_normalised_as_its_file_says(sd, tmp_path, pictures):
-    """The tiny CLIP under another name: mean and deviation .5 written out must score like none at all."""
+    """The tiny CLIP under another name. A file that says mean and deviation .5 must change no score."""
     folder = tmp_path / "clip"
     folder.mkdir()
     for file in (sd.folder / "clip").iterdir():

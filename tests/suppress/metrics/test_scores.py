@@ -1,4 +1,4 @@
-"""What the detector's and CLIP's scores are, each worked out once more by other means."""
+"""The scores of the detector and of CLIP, each computed a second time in another way."""
 
 import math
 
@@ -10,7 +10,7 @@ from PIL import Image
 from suppress.metrics import ClipScore, Detector
 from suppress.metrics.detector import _WORDS, Match, Network
 
-# the drawn world's classes and other words for them, and words that mean less than the class does
+# the classes of the drawn world with other words for them, and with words that mean less than the class
 SAME = {
     "glasses": "spectacles, eyeglasses, eyewear",
     "moustache": "mustache",
@@ -43,8 +43,8 @@ NARROWER = {
 def test_every_word_is_judged_by_the_class_that_it_means(sd):
     detector = Detector.of(sd)
     words = {
-        word: Match(name, whole)
-        for table, whole in ((SAME, False), (NARROWER, True))
+        word: Match(name, wider)
+        for table, wider in ((SAME, False), (NARROWER, True))
         for name, line in table.items()
         for word in line.split(", ")
     }
@@ -52,8 +52,8 @@ def test_every_word_is_judged_by_the_class_that_it_means(sd):
     assert {word: detector.match(word) for word in words} == words
 
 
-def test_a_logit_is_the_soft_maximum_over_the_places():
-    """½ log mean exp 2h: of equal values it is the value, and a single place counts as one of 64."""
+def test_a_logit_is_the_soft_maximum_over_the_positions():
+    """½ log mean exp 2h. For equal values it is that value; a single position counts as one of 64."""
     network = Network(2)
     network.body = network.head = torch.nn.Identity()
     h = torch.full((1, 2, 8, 8), 3.0)
@@ -74,7 +74,7 @@ def test_probabilities_are_those_of_the_logits(sd):
 
 
 def test_the_clip_score_is_two_and_a_half_times_the_cosine(sd, goldens):
-    """By transformers' whole model, from the picture's 8-bit levels and the phrase's token ids."""
+    """Computed by the CLIP of transformers, from the picture's 8-bit values and the phrase's token ids."""
     from transformers import CLIPModel
 
     model = CLIPModel.from_pretrained(str(sd.folder / "clip"), dtype=torch.float32).eval()

@@ -1,4 +1,4 @@
-"""What `suppress` writes of a run: the maps' brightness, the settings in the PNG, what a single option chooses."""
+"""What `suppress` writes: the brightness of the maps, the settings in the PNG, the method that an option selects."""
 
 import json
 
@@ -20,7 +20,7 @@ def _in_an_empty_folder(sd, tmp_path, monkeypatch):
 
 
 def test_both_heat_maps_have_the_originals_span():
-    """Half the attention is drawn darker, though it has the same shape."""
+    """A map with half the attention is darker, although it has the same shape."""
     black = Image.new("RGB", (64, 64))
     maps = torch.zeros(1, 77, 16, 16)
     maps[0, 4] = torch.linspace(0, 1, 16)
@@ -41,9 +41,9 @@ def test_both_heat_maps_have_the_originals_span():
     h, w = sheet.shape
     low = sheet[h // 2 + 8 : h // 2 + 8 + 48]  # rows of pixels inside the maps
     edges = [low[:, start : start + w // 2 - 8] for start in (4, w // 2 + 2)]
-    original, suppressed = (edge[:, 8:56].mean(axis=0) for edge in edges)
-    assert original[-1] > 1.3 * suppressed[-1]  # at the bright side
-    assert abs(original[24] - suppressed[-1]) < 0.1 * original.max()  # half way there
+    original, edited = (edge[:, 8:56].mean(axis=0) for edge in edges)
+    assert original[-1] > 1.3 * edited[-1]  # at the bright side
+    assert abs(original[24] - edited[-1]) < 0.1 * original.max()  # half way there
 
 
 def test_start_and_guidance_stand_in_the_png(tmp_path):

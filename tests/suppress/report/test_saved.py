@@ -1,4 +1,4 @@
-"""`suppress`: files of a run that stops or comes in batches, pictures alone, labels, words that take a prompt along."""
+"""`suppress`: files of a run that stops, batches, single pictures, labels, and prompts behind --remove."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def _in_an_empty_folder(sd, tmp_path, monkeypatch):
 
 
 def stop_at(monkeypatch, call, error):
-    """The n-th drawing raises; returns what was on disk by then."""
+    """Makes the n-th drawing raise an error. Returns the list of the files that exist by then."""
     calls, found = [], []
     run = command.run
 
@@ -45,10 +45,10 @@ def stop_at(monkeypatch, call, error):
     [(KeyboardInterrupt(), 130, "interrupted; 1 of 2"), (UserError("this row cannot be drawn"), 2, "1 of 2")],
 )
 def test_rows_that_are_drawn_stay_when_a_later_one_stops(tmp_path, monkeypatch, capsys, error, status, said):
-    there = stop_at(monkeypatch, 2, error)
+    files = stop_at(monkeypatch, 2, error)
     assert main([PROMPT, "--sheet", "zero", "unread", *SMALL]) == status
     png, stem = tmp_path / "a-man-without-glasses-s0-sheet.png", "a-man-without-glasses-s0-sheet"
-    assert [p.name for p in there] == [f"{stem}.json", f"{stem}.png"]  # also for a kill, which asks nobody
+    assert [p.name for p in files] == [f"{stem}.json", f"{stem}.png"]  # they exist even if the process is killed now
     content = json.loads(png.with_suffix(".json").read_text())
     assert [r["method"] for r in content["results"]] == ["zero"] and content["results"][0]["scores"]
     with Image.open(png) as image:
@@ -151,7 +151,7 @@ def test_a_folder_that_cannot_be_used_is_told_before_the_work(tmp_path, monkeypa
     assert message in capsys.readouterr().err
 
 
-# ---------------------------------------------------------------------- what is said
+# ---------------------------------------------------------------------- labels
 
 
 def test_rows_of_a_sheet_are_labelled_by_what_differs(sd):
@@ -167,7 +167,7 @@ def test_rows_of_a_sheet_are_labelled_by_what_differs(sd):
 
 
 def test_a_prompt_behind_a_word_with_its_place(tmp_path):
-    """ "A Hat" has the word as well, but no second one."""
+    """ "A Hat" has the word too, but only once, so it cannot be the prompt of "hat:2"."""
     assert main(["--remove", "hat:2", "A Hat", "a hat on a hat", *SMALL, "--out", "p.png"]) == 0
     content = json.loads((tmp_path / "p.json").read_text())
     assert content["prompt"] == "a hat on a hat" and content["targets"] == ["hat", "A Hat"]

@@ -1,0 +1,72 @@
+"""Negative prompt: what the picture should not show takes the place of the empty prompt in classifier-free guidance.
+
+    ε̂ = ε_n + w (ε_c - ε_n)          instead of          ε_∅ + w (ε_c - ε_∅)
+
+n is the unwanted text. The trick comes from the users of Stable Diffusion (2022) and has no paper; Ban et al. (ECCV
+2024, "Understanding the Impact of Negative Prompts") study it: a negative prompt acts only after the positive one has
+drawn the thing, so a late start keeps more of the picture. It can be added to any other method, whose edit of the
+contexts, taps and weights stays as it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from minisd import UserError
+from minisd.base.arguments import check_prompt, shown
+
+from ..edits.maps import Maps
+from ..prompt import Prompt
+from ..protocol import Edit, Inputs, Method
+
+if TYPE_CHECKING:
+    from ..loop import Run
+
+
+@dataclass(frozen=True)
+class NegativePrompt(Method):
+    start: int | float = 0  # all steps, as it is commonly used; for removal Ban et al. begin about step 10 of 50
+    text: str = ""  # what the picture should not show; empty: the targets, joined by ", "
+    to: Method | None = None  # the method that it is added to, with these steps, this guidance and this start
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_prompt(self.text)
+        if self.to is None:
+            return
+        if not isinstance(self.to, Method):
+            raise UserError(f"to = {shown(self.to)}; expected an instance of a method, such as suppress.Unread()")
+        common = {name: getattr(self, name) for name in ("steps", "guidance", "start")}
+        object.__setattr__(self, "to", replace(self.to, **common))
+
+    def remark(self, prompt: Prompt) -> str:
+        return self.to.remark(prompt) if self.to else ""
+
+    def edit(self, run: Run) -> Edit:
+        edit = self.to.edit(run) if self.to else Edit(run)
+        return WithNegative(edit, run.per_prompt(lambda p: run.sd.encode_text(self.text or ", ".join(p.targets))))
+
+
+class WithNegative(Edit):
+    """Another edit, with n (B,77,D) for ∅."""
+
+    def __init__(self, edit: Edit, negative: Tensor):
+        super().__init__(edit.run)
+        self.edit, self.negative = edit, negative
+        self.maps, self.unet = edit.maps, edit.unet
+
+    def reads_maps(self, i: int) -> bool:
+        return self.edit.reads_maps(i)
+
+    def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
+        found = self.edit.inputs(i, same, original, maps)
+        return replace(found, contexts=(self.negative, *found.contexts[1:]))
+
+    def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
+        return self.edit.combine(i, eps)
+
+    def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
+        return self.edit.step(i, z, eps)

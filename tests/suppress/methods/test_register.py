@@ -1,0 +1,55 @@
+"""A method of a user's own under a name: every command knows it."""
+
+from dataclasses import dataclass
+
+import pytest
+
+import suppress
+from minisd import UserError
+from suppress.cli import main
+from suppress.methods import METHODS
+from suppress.methods.example import Fade
+from suppress.protocol import Method
+
+
+@pytest.fixture
+def fade():
+    suppress.register("my-fade", Fade, "fades")
+    yield "my-fade"
+    del METHODS["my-fade"]
+
+
+def test_run_and_the_commands_know_it(sd, fade, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = suppress.run(sd, "a man without glasses", method="my-fade:amount=0.5,steps=2,start=0")
+    assert result.settings == Fade(steps=2, start=0, amount=0.5)
+    assert main(["methods"]) == 0 and "my-fade" in capsys.readouterr().out
+    job = ["a man without glasses", "--steps", "2", "--out", "a.png", "--method", "my-fade:amount=0.5"]
+    assert main(job) == 0 and "my-fade:amount=0.5" in capsys.readouterr().out
+    assert main(["--params-from", "a.png", "--out", "b.png"]) == 0
+    assert main([*job[:3], "--out", "c.png", "--sheet", "zero", "my-fade"]) == 0
+    eval_ = ["eval", "--only", "my-fade:amount=0.5", "--kinds", "first", "--seeds", "1", "--steps", "2"]
+    assert main([*eval_, "--out", "e.jsonl"]) == 0
+    assert "my-fade" in (tmp_path / "e.jsonl").read_text()
+
+
+def test_a_cell_may_run_twice(fade):
+    @dataclass(frozen=True)
+    class Second(Method):
+        """Another form of it.
+
+        More text."""
+
+    suppress.register("my-fade", Second)
+    assert METHODS["my-fade"].kind is Second and METHODS["my-fade"].about == "Another form of it."
+
+
+def test_what_cannot_be_registered():
+    for name in ("My Fade", "", "a:b", None, "fade="):
+        with pytest.raises(UserError, match="name = "):
+            suppress.register(name, Fade)
+    with pytest.raises(UserError, match="there is a method 'unread' already"):
+        suppress.register("unread", Fade)
+    for method in (Fade(), object, "Fade"):
+        with pytest.raises(UserError, match=r"expected a subclass of suppress\.Method"):
+            suppress.register("my-other", method)

@@ -1,0 +1,233 @@
+"""Methods from outside the package, on both engines: each part of the protocol, alone and all together."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+
+import minisd
+import suppress
+from minisd import Part, Tap
+from suppress.edits.maps import map_spec
+from suppress.edits.weights import with_weights
+from suppress.engine import Fast, Plan, Reference
+from suppress.prompt import encode
+from suppress.protocol import Edit, Inputs, Method
+from suppress.start.noise import from_noise
+
+LIST, LAST = "a man with a beard wearing glasses and a hat", "a man without glasses"
+
+
+class AppendColumns(Tap):
+    """GIE's form: keys and values of another context behind the prompt's own, weakened after the softmax."""
+
+    def __init__(self, ctx, weight):
+        self.ctx, self.weight = ctx, weight
+
+    def wants(self, site):
+        return site.kind == "cross"
+
+    def keys_values(self, site, k, v, attn):
+        more = [attn.split_heads(layer(self.ctx.to(k))) for layer in (attn.to_k, attn.to_v)]
+        return torch.cat([k, more[0]], dim=2), torch.cat([v, more[1]], dim=2)
+
+    def probs(self, site, p):
+        return torch.cat([p[..., :77], self.weight * p[..., 77:]], dim=-1)
+
+
+@dataclass(frozen=True)
+class Everything(Method):
+    """Each part of the protocol, if its name is in `parts`."""
+
+    parts: tuple[str, ...] = ()
+
+    def edit(self, run):
+        return EverythingEdit(self, run)
+
+
+class EverythingEdit(Edit):
+    def __init__(self, settings, run):
+        super().__init__(run)
+        self.parts, sd = settings.parts, run.sd
+        self.ctx = run.soft_weight(1.0)
+        self.other = run.per_prompt(lambda p: sd.encode_text(", ".join(p.targets)))
+        self.moved = torch.zeros_like(run.start.z)  # state of a job: it belongs to the edit
+        if "weights" in self.parts:
+            name = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
+            self.unet = with_weights(sd.unet, {name: -sd.unet.get_parameter(name)})
+        if "maps" in self.parts:
+            self.maps = map_spec(sd, run.start.z)
+
+    def reads_maps(self, i):
+        return i == 2
+
+    def inputs(self, i, same, original, maps):
+        run = self.run
+        uncond, ctx = same.contexts
+        contexts = [self.other if "uncond" in self.parts else uncond, self.ctx if "context" in self.parts else ctx]
+        if maps is not None:  # the rows that are looked at most keep the prompt's context
+            looked = maps.cross.mean(dim=1) > maps.cross.mean()
+            contexts[1] = torch.where(looked[..., None], ctx, 0.5 * contexts[1])
+        if "third" in self.parts:
+            contexts.append(self.other)
+        tap = tap_uncond = None
+        if "tap" in self.parts:  # the edited samples have more columns than the original's
+            tap = Part(AppendColumns(self.other[:, 1:5], -2.0), slice(run.batch, None))
+        if "tap_uncond" in self.parts:
+            tap_uncond = Part(AppendColumns(self.other[:, 1:3], -2.0), slice(run.batch, None))
+        return Inputs(same.z, tuple(contexts), tap, tap_uncond)
+
+    def combine(self, i, eps):
+        guided = super().combine(i, eps)
+        return guided - 2 * (eps[2] - eps[0]) if len(eps) == 3 else guided
+
+    def step(self, i, z, eps):
+        z = super().step(i, z, eps)
+        if "step" in self.parts:
+            self.moved = 0.5 * self.moved + 0.05 * z.sign()
+            z = z + self.moved
+        return z
+
+
+PARTS = ["context", "uncond", "third", "tap", "tap_uncond", "step", "weights", "maps"]
+
+
+@pytest.mark.parametrize("parts", [*[(part,) for part in PARTS], tuple(PARTS)], ids=lambda p: "+".join(p))
+def test_both_engines_draw_the_same(sd, parts):
+    """A batch of two prompts, of which one ends in its target; the original is nobody's business."""
+    settings = Everything(steps=4, start=1, parts=parts)
+    jobs = [suppress.Job(LIST, "glasses", 2), suppress.Job(LAST, "glasses", 2)]
+    runs = {e: suppress.run_batch(sd, jobs, settings=settings, engine=e, maps=True) for e in ("reference", "fast")}
+    plain = suppress.run_batch(sd, jobs, settings=Everything(steps=4, start=4))
+    for want, got, alone in zip(runs["reference"], runs["fast"], plain, strict=True):
+        assert (got.latents - want.latents).abs().max() < 1e-3
+        assert (got.original_latents - want.original_latents).abs().max() < 1e-3
+        assert (got.original_latents - alone.original_latents).abs().max() < 1e-3
+        assert (got.latents - got.original_latents).abs().max() > 0.05  # the part does something
+        for name in ("maps", "original_maps"):
+            assert torch.allclose(getattr(got, name), getattr(want, name), atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "plan", [Plan(), Plan(ahead=False), Plan(one_batch=False), Plan(shared_maps=False), Plan(graph=True)]
+)
+def test_every_plan_draws_all_parts(sd, plan):
+    settings = Everything(steps=4, start=1, parts=tuple(PARTS))
+    prompts = [encode(sd, LIST, ["glasses"])]
+    start = from_noise(prompts, sd.noise([2], 128, 128))
+    found = []
+    for engine in (Reference(sd), Fast(sd, plan)):
+        *_, latents = engine.two_branches(prompts, start, settings)
+        found.append(torch.cat(latents))
+    assert (found[0] - found[1]).abs().max() < 1e-3
+
+
+@dataclass(frozen=True)
+class HalfWay(suppress.SuppressEOT):
+    """A subclass of a method of the package, with an edit of its own."""
+
+    def edit(self, run):
+        edit = super().edit(run)
+        edit.swr = (edit.swr + run.ctx) / 2
+        return edit
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_a_subclass_is_asked_and_not_its_class(sd, iterations):
+    settings = HalfWay(steps=4, start=1, stop=3, iterations=iterations)
+    want, got = (suppress.run(sd, LIST, "glasses", seed=2, settings=settings, engine=e) for e in ("reference", "fast"))
+    assert (got.latents - want.latents).abs().max() < 1e-3
+    plain = suppress.SuppressEOT(steps=4, start=1, stop=3, iterations=iterations)
+    assert (got.latents - suppress.run(sd, LIST, "glasses", seed=2, settings=plain).latents).abs().max() > 0.1
+
+
+@dataclass(frozen=True)
+class Darken:
+    """A loss of somebody's own: less is looked at the target. It has no fused form in the engine."""
+
+    maps: object
+    rows: tuple
+
+    def __call__(self, reference, new):
+        return sum(
+            (new.cross[b][:, list(rows)] / reference.cross[b][:, list(rows)]).sum() for b, rows in enumerate(self.rows)
+        )
+
+
+@dataclass(frozen=True)
+class OwnLoss(Method):
+    def edit(self, run):
+        return OwnLossEdit(run)
+
+
+class OwnLossEdit(Edit):
+    def __init__(self, run):
+        super().__init__(run)
+        self.maps = map_spec(run.sd, run.start.z)
+        self.loss = Darken(self.maps, tuple(p.target for p in run.prompts))
+
+    def reads_maps(self, i):
+        return i < 3
+
+    def inputs(self, i, same, original, maps):
+        if maps is None:
+            return same
+        ctx = self.run.descend(i, same.z, self.run.ctx.float(), self.loss, maps, 2, 0.5)
+        return replace(same, contexts=(same.contexts[0], ctx))
+
+
+class GradientToLatents(Edit):
+    """What Attend-and-Excite and MagicRemover need: the gradient of a read map with respect to z."""
+
+    def inputs(self, i, same, original, maps):
+        spec = map_spec(self.run.sd, same.z)
+        with torch.enable_grad():
+            z = same.z.detach().requires_grad_()
+            cross = self.run.read_maps(i, z, self.run.ctx, spec).cross
+            (g,) = torch.autograd.grad(
+                sum(cross[b][:, list(p.target)].sum() for b, p in enumerate(self.run.prompts)), z
+            )
+        return replace(same, z=same.z - 0.1 * g.sign())
+
+
+@dataclass(frozen=True)
+class MovesLatents(Method):
+    def edit(self, run):
+        return GradientToLatents(run)
+
+
+@pytest.mark.parametrize(
+    "settings", [OwnLoss(steps=4, start=1), MovesLatents(steps=3, start=1)], ids=["loss", "latents"]
+)
+def test_inner_loops(sd, settings):
+    jobs = [suppress.Job(LIST, "glasses", 2), suppress.Job(LAST, "glasses", 2)]
+    runs = [suppress.run_batch(sd, jobs, settings=settings, engine=e) for e in ("reference", "fast")]
+    for want, got in zip(*runs, strict=True):
+        assert (got.latents - want.latents).abs().max() < 1e-3 * max(1, want.latents.abs().max())
+        assert (got.latents - got.original_latents).abs().max() > 0.05
+
+
+def test_what_an_unfinished_method_is_told(sd):
+    with pytest.raises(NotImplementedError, match=r"Method\.edit"):
+        suppress.run(sd, LAST, "glasses", settings=Method(steps=2))
+    z = sd.noise([0], 128, 128)
+    with pytest.raises(minisd.UserError, match=r"Inputs with 1 context\(s\); expected \(∅, c\)"):
+        Inputs(z, (z,))
+
+
+def test_no_engine_asks_for_the_class_of_a_method():
+    import ast
+    import inspect
+    from pathlib import Path
+
+    import suppress.engine
+
+    methods = {"Method", "SuppressEOT", "Unread", "Variant", "Edit"}
+    for file in Path(inspect.getfile(suppress.engine)).parent.glob("*.py"):
+        tree = ast.parse(file.read_text())
+        imported = {n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module}
+        assert not any("methods" in module for module in imported), file
+        calls = [
+            n for n in ast.walk(tree) if isinstance(n, ast.Call) and getattr(n.func, "id", "") in ("isinstance", "type")
+        ]
+        assert not any(methods & {getattr(x, "id", "") for a in c.args for x in ast.walk(a)} for c in calls), file
