@@ -1,4 +1,4 @@
-"""Three changes of a cross attention, from which many methods are made: other keys, other values, another output.
+"""Changes of a cross attention, from which many methods are made: other keys and values, more of both, another output.
 
     Z = softmax(Q K^T / √d) V,   K = W_K c,   V = W_V c
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minisd import Site, Tap, UserError
@@ -46,6 +48,22 @@ class VContext(CrossTap):
 
     def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
         return k, _project(self.ctx, attn.to_v, v, attn)
+
+
+class Append(CrossTap):
+    """Keys and values of two more contexts (B,L,D), behind those of the prompt; bias (B,77+L) is added to all logits.
+
+    Samples that need fewer than L rows have -∞ as the bias of the rest. Other taps see the maps of the first 77 keys.
+    """
+
+    def __init__(self, keys: Tensor, values: Tensor, bias: Tensor, where: Callable[[Site], bool] | None = None):
+        super().__init__(where)
+        self.keys, self.values, self.bias = keys, values, bias[:, None, None]
+
+    def attend(self, site: Site, q: Tensor, k: Tensor, v: Tensor, attn: Attention) -> Tensor:
+        k = torch.cat([k, _project(self.keys, attn.to_k, k, attn)], dim=2)
+        v = torch.cat([v, _project(self.values, attn.to_v, v, attn)], dim=2)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias.to(q.dtype))
 
 
 class Output(CrossTap):

@@ -10,26 +10,35 @@ from .names import method_spec, parse_method
 if TYPE_CHECKING:
     from .attention_to_zero import AttentionToZero
     from .fixed import Rewrite
+    from .gie import GIE
+    from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
+    from .value_flip import ValueFlip
     from .variant import Variant
 
 _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
     "fixed": ("Rewrite",),
+    "gie": ("GIE",),
+    "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
+    "value_flip": ("ValueFlip",),
     "variant": ("Variant",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
 __all__ = [
     "DEFAULT",
+    "GIE",
     "METHODS",
+    "SLD",
     "AttentionToZero",
     "Rewrite",
     "SuppressEOT",
     "Unread",
+    "ValueFlip",
     "Variant",
     "describe_methods",
     "method_spec",

@@ -133,6 +133,17 @@ METHODS: dict[str, Entry] = {
         "delta.Delta", "other weights for the edited branch: delta:FILE.safetensors", preset=True, takes="path"
     ),
     "attn2zero": Entry("attention_to_zero.AttentionToZero", "the target's cross maps become 0 (appendix D)"),
+    "sld": Entry("sld.SLD", "guidance away from the target where the noise shows it (Schramowski 2023)", preset=True),
+    "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),
+    "value-flip": Entry(
+        "value_flip.ValueFlip", "the target's values change their sign where its keys attend (NegPiP)", preset=True
+    ),
+    "vsf": Entry(
+        "value_flip.ValueFlip.vsf",
+        "value-flip with the settings of Value Sign Flip",
+        preset=True,
+        bound={"form": "appended", "weighs": "values"},
+    ),
 } | {name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
 
 

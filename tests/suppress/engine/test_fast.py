@@ -27,6 +27,12 @@ METHODS = {
     "value loss": suppress.SuppressEOT.official(steps=4, start=1, stop=3, iterations=2, loss="value"),
     "unread": suppress.Unread(steps=4, start=1),
     "attn2zero": suppress.methods.AttentionToZero(steps=4, start=2),
+    "sld": suppress.methods.SLD(steps=4, warm_up=1),
+    "gie": suppress.methods.GIE(steps=4),
+    "value-flip": suppress.methods.ValueFlip(steps=4),
+    "value-flip in place": suppress.methods.ValueFlip(steps=4, form="in-place"),
+    "value-flip, continuous": suppress.methods.ValueFlip(steps=4, form="continuous", start=1),
+    "vsf": suppress.methods.ValueFlip.vsf(steps=4),
     "never": suppress.SuppressEOT(steps=3, start=3),
 }
 SEED, LIST_SEED = (

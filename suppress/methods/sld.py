@@ -1,0 +1,111 @@
+"""SLD: "Safe Latent Diffusion" (Schramowski et al., CVPR 2023): guidance away from a concept, where the noise shows it.
+
+    S = what the UNet predicts for the unwanted words;  ν_0 = 0;  for step i:
+        μ = min(1, |s_S (c - S)|)  where  c - S < λ,  else 0      element by element, eq. 6
+        γ = μ (S - ∅) + s_m ν                                     eq. 4 and 7
+        ν <- β_m ν + (1 - β_m) γ                                  momentum, eq. 8; in the warm-up too
+        ε = ∅ + w (c - ∅ - γ)   if i >= δ,   ∅ + w (c - ∅)   before   eq. 3; δ: the warm-up
+
+(∅, c, S: noise predictions.) Elements in which the prompt's prediction is already far above the concept's are left
+alone; the others are pushed away. The cost is one more context for the UNet in each step. At c - S = λ, unless λ is 0,
+μ jumps between 1 and 0: two runs that round differently may differ in single elements.
+
+The published δ belong to 50 steps. They are step numbers here too: a run of fewer steps has a longer warm-up in
+proportion, and a run of δ steps or fewer is all warm-up. The paper's concept is a list of unsafe things, separated
+by commas; here the words to remove take its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from minisd import UserError
+from minisd.base.arguments import check_prompt, number, shown, whole_number
+
+from ..edits.maps import Maps
+from ..prompt import Prompt
+from ..protocol import Edit, Inputs, Method
+
+if TYPE_CHECKING:
+    from ..loop import Run
+
+
+class Constants(NamedTuple):
+    warm_up: int  # δ, steps
+    scale: float  # s_S
+    threshold: float  # λ
+    momentum: float  # s_m
+    decay: float  # β_m
+
+
+# the paper's table of configurations, repeated in the model card of stable-diffusion-safe. diffusers' SafetyConfig has
+# the same numbers, but for s_S of "weak": 20 there. β_m of "weak" is not given, as its momentum has no weight.
+PUBLISHED = {
+    "weak": Constants(15, 200.0, 0.0, 0.0, 0.0),
+    "medium": Constants(10, 1000.0, 0.01, 0.3, 0.4),
+    "strong": Constants(7, 2000.0, 0.025, 0.5, 0.7),
+    "max": Constants(0, 5000.0, 1.0, 0.5, 0.7),
+}
+
+
+@dataclass(frozen=True)
+class SLD(Method):
+    """A published set of constants; each can be set by itself, None standing for the set's own."""
+
+    start: int | float = 0  # the warm-up is the method's own start
+    strength: Literal["weak", "medium", "strong", "max"] = "medium"  # the default of the authors' code
+    concept: str = ""  # what to keep away from; empty: the prompt's targets, joined by ", "
+    warm_up: int | None = None  # δ
+    scale: int | float | None = None  # s_S; 0: no guidance
+    threshold: int | float | None = None  # λ
+    momentum: int | float | None = None  # s_m
+    decay: int | float | None = None  # β_m, how much of the old momentum stays
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (isinstance(self.strength, str) and self.strength in PUBLISHED):
+            raise UserError(f"strength = {shown(self.strength)}; expected one of {', '.join(PUBLISHED)}")
+        check_prompt(self.concept)
+        if self.warm_up is not None:
+            whole_number("warm_up", self.warm_up, 0)
+        for name, least in (("scale", 0), ("threshold", -float("inf")), ("momentum", 0), ("decay", 0)):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, number(name, getattr(self, name), least))
+        if self.constants.decay > 1:
+            raise UserError(f"decay = {shown(self.decay)}; expected a number from 0 to 1")
+
+    @property
+    def constants(self) -> Constants:
+        published = PUBLISHED[self.strength]
+        own = {name: getattr(self, name) for name in Constants._fields}
+        return published._replace(**{name: value for name, value in own.items() if value is not None})
+
+    def remark(self, prompt: Prompt) -> str:
+        warm_up = self.constants.warm_up
+        return f"it does nothing: the warm-up takes {warm_up} of {self.steps} steps" if warm_up >= self.steps else ""
+
+    def edit(self, run: Run) -> Edit:
+        return SLDEdit(self, run)
+
+
+class SLDEdit(Edit):
+    def __init__(self, settings: SLD, run: Run):
+        super().__init__(run)
+        self.constants = settings.constants
+        self.concept = run.per_prompt(lambda p: run.sd.encode_text(settings.concept or ", ".join(p.targets)))
+        self.nu = torch.zeros_like(run.start.z)  # ν (B,4,h,w)
+
+    def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
+        return replace(same, contexts=(*same.contexts, self.concept))
+
+    def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
+        (uncond, cond, concept), c = eps, self.constants
+        difference = cond - concept
+        mu = torch.where(difference < c.threshold, (c.scale * difference).abs().clamp(max=1), 0)
+        gamma = mu * (concept - uncond) + c.momentum * self.nu
+        self.nu = c.decay * self.nu + (1 - c.decay) * gamma
+        return self.run.guide((uncond, cond - gamma if i >= c.warm_up else cond))
