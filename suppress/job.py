@@ -214,8 +214,8 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 
 
 def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
-    """(settings, where they come from): a folder's defaults.json, measured on that checkpoint, or else those that are
-    published, or of a method of this project's own, those it has chosen.
+    """(settings, where they come from): those of the folder's defaults.json, which were measured on that checkpoint;
+    without them the published ones, or, for a method that is not published, its own.
 
     method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
     """
@@ -224,11 +224,9 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     measured = _measured(sd)
-    general = "all" in measured and name in METHODS and not METHODS[name].preset
-    origin = "chosen by this project" if name in METHODS and METHODS[name].own else "published"
-    if name in measured or general:
-        origin = f"measured on {sd.name}"
-    return parse_method(spec, measured, **given), origin
+    settings = parse_method(spec, measured, **given)  # a UserError for a name that there is not
+    general = "all" in measured and not METHODS[name].preset
+    return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:

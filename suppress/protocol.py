@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from minisd import Tap, UNet, UserError
-from minisd.base.arguments import number, plain, whole_number
+from minisd.base.arguments import number, plain, step_number, whole_number
 
 from .edits.maps import Maps, MapSpec
 from .prompt import Prompt
-from .steps import step_number
 
 if TYPE_CHECKING:
     from .loop import Run

@@ -15,7 +15,7 @@ from minisd.cli import options
 
 from ..engine import find_engine
 from ..job import default_settings, run
-from ..methods import DEFAULT, METHODS, SuppressEOT, parse_method
+from ..methods import DEFAULT, METHODS, parse_method
 from ..prompt import Prompt, encode, read_request, token_table
 from ..protocol import Method
 from ..report.files import Report, Row
@@ -168,12 +168,6 @@ def _settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repeated
 def describe(row: Row, prompt: Prompt) -> str:
     """The method and its most important settings, in one line."""
     settings, parts = row.settings, [row.spec]
-    if isinstance(settings, SuppressEOT):
-        parts.append(f"γ = {settings.gamma:g}")
-        if settings.iterations and settings.start_step >= settings.ito_end:
-            parts.append(f"no ITO, which ends before step {settings.ito_end}")
-        elif settings.iterations:
-            parts.append(f"ITO × {settings.iterations} before step {settings.ito_end}")
     remark = settings.remark(prompt)
     parts += [remark] if remark else []
     return ", ".join([*parts, f"from step R = {settings.start_step} of {settings.steps}"]) + f" ({row.origin})"

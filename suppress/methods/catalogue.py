@@ -47,6 +47,13 @@ class Entry:
         return make(**self.bound, **settings)
 
     @property
+    def origin(self) -> str:
+        """Where its settings come from, if no checkpoint brings others."""
+        if not isinstance(self.factory, str):
+            return "the method's own"
+        return "chosen by this project" if self.own else "published"
+
+    @property
     def settings(self) -> list[str]:
         """The fields that can be set: all but those that are bound."""
         return [f.name for f in fields(self.kind) if f.name not in self.bound]
@@ -55,9 +62,10 @@ class Entry:
 def register(name: str, method: type[Method], about: str = "") -> None:
     """Adds a method of your own under a name: `suppress.run(method=…)`, --method, --sheet and `suppress eval` know it.
 
-    method: a subclass of `suppress.Method`, a frozen dataclass. about: one line for the list of methods; default: the
-    first line of its docstring. A name that you registered may be registered again, as a notebook's cell does when it
-    runs twice. UserError for a name of this project's methods, or one with other signs than a-z, 0-9 and "-".
+    method: a subclass of `suppress.Method`, a frozen dataclass. If it has a `start` of its own, a checkpoint's measured
+    start does not replace it. about: one line for the list of methods; default: the first line of its docstring. A name
+    that you registered may be registered again, as a notebook's cell does when it runs twice.
+    UserError for a name of this project's methods, for signs other than a-z, 0-9 and "-", and for what is no method.
     """
     from ..protocol import Method
 
@@ -67,7 +75,8 @@ def register(name: str, method: type[Method], about: str = "") -> None:
         raise UserError(f"there is a method {name!r} already; give yours another name")
     if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
         raise UserError(f"method = {shown(method)}; expected a subclass of suppress.Method, the class and no instance")
-    METHODS[name] = Entry(method, about or (method.__doc__ or name).strip().splitlines()[0], own=True)
+    about = about or (method.__doc__ or name).strip().splitlines()[0]
+    METHODS[name] = Entry(method, about, preset="start" in vars(method).get("__annotations__", {}))
 
 
 @dataclass(frozen=True)

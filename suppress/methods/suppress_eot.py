@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import number, shown, whole_number
+from minisd.base.arguments import number, shown, step_number, whole_number
 
 from ..edits.ito import AttentionLoss, LossWeights, descend, value_loss
 from ..edits.maps import Maps, map_spec
+from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
-from ..steps import step_number
 
 if TYPE_CHECKING:
     from ..loop import Run
@@ -99,6 +99,14 @@ class SuppressEOT(Method):
     @property
     def weights(self) -> LossWeights:
         return LossWeights(self.lambda_pl, self.lambda_nl, self.lambda_self_pl, self.lambda_self_nl)
+
+    def remark(self, prompt: Prompt) -> str:
+        parts = [f"γ = {self.gamma:g}"]
+        if self.iterations and self.start_step >= self.ito_end:
+            parts.append(f"no ITO, which ends before step {self.ito_end}")
+        elif self.iterations:
+            parts.append(f"ITO × {self.iterations} before step {self.ito_end}")
+        return ", ".join(parts)
 
     def edit(self, run: Run) -> Edit:
         return SuppressEOTEdit(self, run)

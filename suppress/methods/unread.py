@@ -32,12 +32,12 @@ import torch
 from torch import Tensor
 
 from minisd import Site, StableDiffusion, Tap
+from minisd.base.arguments import step_number
 
 from ..edits.maps import Maps
 from ..edits.spectrum import soft_weight
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
-from ..steps import step_number
 
 if TYPE_CHECKING:
     from ..loop import Run
