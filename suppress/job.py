@@ -22,14 +22,14 @@ from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
-from .protocol import Method
+from .protocol import Method, Start
+from .start.invert import check_picture, find_start, fitted
 from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-if TYPE_CHECKING:
     from .metrics.judge import Judge, Scores
+    from .start.inversion import Inversion
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
@@ -37,14 +37,15 @@ class Result:
     """What a run made. A single seed gives single pictures, a list of seeds lists of them."""
 
     image: Image.Image | list[Image.Image]  # without the target
-    original: Image.Image | list[Image.Image]  # the same noise, nothing removed
+    original: Image.Image | list[Image.Image]  # the same noise, nothing removed; or the given picture, fitted
     latents: Tensor  # (B,4,h,w), of `image`
     original_latents: Tensor
     settings: Method
-    timings: dict[str, float]  # seconds: encode, sample, decode, total
+    timings: dict[str, float]  # seconds: encode, sample, decode, total; invert, for a picture
     prompt: str  # as the model got it
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # token positions of the targets
+    reconstruction: Image.Image | None = None  # of a given picture: what the model draws from its inversion
     # with maps=True, (B,77,h,w) each, the mean over steps, sites and heads
     maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`: where the pixels looked
     original_maps: Tensor | None = field(default=None, repr=False)  # those of `original`
@@ -66,13 +67,15 @@ def run(
     settings: Method | None = None,
     engine: str | Engine | None = None,
     *,
+    image: Image.Image | None = None,
+    inversion: str | Inversion | Start | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
     height: int | None = None,
     width: int | None = None,
 ) -> Result:
-    """Draws `prompt` with and without what is to be removed.
+    """Draws `prompt` with and without what is to be removed; or edits a picture, which the prompt describes.
 
     remove: a phrase, a list of phrases (one picture without all of them), or None: what the prompt negates or puts
     in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
@@ -80,6 +83,10 @@ def run(
     in place of a name.
     engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that by
     torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for later.
+    image: a picture to edit. It is scaled and cropped to height × width, and inverted: by a name of `INVERSIONS`, by
+    default "direct", or by what `invert` made of it. `.original` is the picture then, `.reconstruction` what the model
+    draws from the inversion with nothing removed; no noise is drawn, so that there is no seed. The method's settings
+    stay what they are; the authors of SuppressEOT take step_size=5 for real pictures.
     maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
     wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels, multiples of 8
     (default: the size the model was trained on).
@@ -88,20 +95,24 @@ def run(
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    jobs = [Job(request.prompt, request, s, height, width) for s in seeds]
+    if image is not None and isinstance(seed, Iterable):
+        raise UserError(f"an image with seeds {shown(seed)}; a picture is edited once, leave the seeds out")
+    jobs = [Job(request.prompt, request, s, height, width, image, inversion) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise, how large."""
+    """One picture of a batch: what to draw, what to remove, from which noise or picture, how large; as `run` has it."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
     height: int | None = None  # pixels, multiples of 8; None: the size the model was trained on
     width: int | None = None
+    image: Image.Image | None = None
+    inversion: str | Inversion | Start | None = None
 
 
 def run_batch(
@@ -118,7 +129,7 @@ def run_batch(
     """`run` for many jobs at once: prompts, targets, their numbers of tokens and sizes may differ, the method is one.
 
     Returns a result a job, in their order, with single pictures; each is that of the job alone, to rounding. Jobs of
-    one size are drawn together. `timings` are those of all jobs.
+    one size are drawn together, those with an image by themselves. `timings` are those of all jobs.
     """
     check_model(sd)
     if settings is None:
@@ -133,11 +144,16 @@ def run_batch(
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
+    given = {k: fitted(sd, job.image, *drawings[k][1]) for k, job in enumerate(jobs) if job.image is not None}
+    starts = {k: find_start(sd, x, prompts[k], jobs[k].inversion, settings, progress) for k, x in given.items()}
+    if starts:
+        clock.stop("invert")
     drawn: dict[int, list[Tensor]] = {}
-    for batch in _batches([size for _, size in drawings], batch_size):
-        z = sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1])
-        samples = _sample([prompts[k] for k in batch], z, settings, runner, maps, progress)
-        drawn |= zip(batch, samples, strict=True)
+    for batch in _batches([None if k in given else size for k, (_, size) in enumerate(drawings)], batch_size):
+        theirs, start = [prompts[k] for k in batch], starts.get(batch[0])
+        if start is None:
+            start = from_noise(theirs, sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1]))
+        drawn |= zip(batch, _sample(theirs, start, settings, runner, maps, progress), strict=True)
     clock.stop("sample")
     tensors = [drawn[k] for k in range(len(jobs))]
     pictures = [[to_pil(runner.decode(z))[0] for z in parts[:2]] for parts in tensors]
@@ -145,7 +161,8 @@ def run_batch(
     return [
         Result(
             image=image,
-            original=original,
+            original=to_pil(given[k])[0] if k in given else original,
+            reconstruction=original if k in given else None,
             latents=parts[1],
             original_latents=parts[0],
             settings=settings,
@@ -157,7 +174,7 @@ def run_batch(
             maps=parts[3] if maps else None,
             fetched=parts[4] if maps else None,
         )
-        for prompt, parts, (original, image) in zip(prompts, tensors, pictures, strict=True)
+        for k, (prompt, parts, (original, image)) in enumerate(zip(prompts, tensors, pictures, strict=True))
     ]
 
 
@@ -185,19 +202,24 @@ def join(results: Sequence[Result]) -> Result:
 
 
 def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
-    """The job's seed and (height, width). UserError for what is no job, or one of several seeds."""
+    """The job's seed and (height, width). UserError for what is no job, or one of several seeds or of both kinds."""
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
     side = sd.config.unet.sample_size * sd.vae.config.factor
     height, width = (side if value is None else value for value in (job.height, job.width))
+    check_picture(job.image, job.inversion)
+    if job.image is not None and job.seed != 0:
+        raise UserError(
+            f"an image with seed {shown(job.seed)}; a picture is inverted without noise, leave the seed out"
+        )
     return check_seed(job.seed), sd.check_size(height, width)
 
 
-def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """Which jobs are drawn at once, by their positions: those of one size, at most `batch_size`."""
-    alike: dict[tuple[int, int], list[int]] = {}
+def _batches(sizes: Sequence[tuple[int, int] | None], batch_size: int) -> list[list[int]]:
+    """Which jobs are drawn at once, by their positions: those of one size, at most `batch_size`; None by itself."""
+    alike: dict[tuple[int, int] | int, list[int]] = {}
     for k, size in enumerate(sizes):
-        alike.setdefault(size, []).append(k)
+        alike.setdefault(k if size is None else size, []).append(k)
     return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
 
 
@@ -242,13 +264,13 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
 
 def _sample(
     prompts: Sequence[Prompt],
-    z: Tensor,
+    start: Start,
     method: Method,
     engine: Engine,
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Draws a batch from noises z (B,4,h,w). Returns for each sample [original latents, latents], and with maps
+    """Draws a batch. Returns for each sample [original latents, latents], and with maps
     [original's maps, maps, what is fetched] besides, (1,…) each.
     """
     records: tuple[PromptMaps, ...] = ()
@@ -256,9 +278,9 @@ def _sample(
         untouched = torch.cat([prompt.ctx for prompt in prompts])
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
-    steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
+    steps: Iterable = engine.two_branches(prompts, start, method, watch)
     [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step
-    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
+    heats = [heat_maps(record.maps, (start.z.shape[-2], start.z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 

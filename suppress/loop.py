@@ -128,6 +128,6 @@ def two_branches(run: Run, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
         maps = run.read_maps(i, z, run.ctx, at_work.maps) if at_work.maps and at_work.reads_maps(i) else None
         edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
         eps, eps_hat = run.predict(i, original, edited, at_work.unet)
-        z = plain.step(i, z, plain.combine(i, eps))
+        z = run.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
         z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
         yield z, z_hat

@@ -38,6 +38,15 @@ class Start:
     z: Tensor  # (B,4,h,w), the latents before step 0
     uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
     pivots: Sequence[Tensor] | None = None  # an inversion's latents before each step and after the last, (B,4,h,w)
+    pinned: bool = False  # the original branch is set to the pivots after each step; the edited one never is
+
+    def __post_init__(self) -> None:
+        if self.pinned and self.pivots is None:
+            raise UserError("a Start with pinned=True needs the pivots that the original branch is to follow")
+
+    def follow(self, i: int, z: Tensor) -> Tensor:
+        """The original's latents after step i: z, or the pivot if it is pinned to them."""
+        return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
 
 
 @dataclass(frozen=True, eq=False)

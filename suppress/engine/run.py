@@ -56,7 +56,7 @@ class FastRun(Run):
         for i in range(len(self.schedule)):
             original, begun = self.original(i, z), i >= self.settings.start_step
             at_work = edit if begun else plain
-            if not begun and self.plan.one_branch:
+            if not begun and self.plan.one_branch and not self.start.pinned:
                 eps = self._predict(i, {BOTH: original})[BOTH]
                 z = z_hat = plain.step(i, z, plain.combine(i, eps))
                 yield z, z_hat
@@ -65,14 +65,18 @@ class FastRun(Run):
             if self._shares_maps(at_work, i):
                 eps, maps = ahead or self._original_with_maps(i, original, at_work)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
-                z = plain.step(i, z, plain.combine(i, eps))
+                z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
                 eps_hat, ahead = self._edited_and_ahead(i, original, edited, z, at_work)
             else:
                 if at_work.maps is not None and at_work.reads_maps(i):
                     maps = self.read_maps(i, z, self.ctx, at_work.maps)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
-                eps, eps_hat = self.predict(i, original, edited, at_work.unet)
-                z = plain.step(i, z, plain.combine(i, eps))
+                if self.start.pinned and self.watch is None:  # the original's noise would move nothing
+                    eps_hat = self._edited_alone(i, original, edited, at_work.unet)
+                    z = self.start.follow(i, z)
+                else:
+                    eps, eps_hat = self.predict(i, original, edited, at_work.unet)
+                    z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
             z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
             yield z, z_hat
 
