@@ -1,4 +1,4 @@
-"""Pictures to invert: drawn by the embedded model, so that it can draw them again."""
+"""Pictures to invert: small ones, drawn by the embedded model with little guidance, as it reads a photo."""
 
 import pytest
 
@@ -7,4 +7,8 @@ PROMPT = "a man with a beard wearing glasses and a hat"
 
 @pytest.fixture(scope="session")
 def photos(sd):
-    return sd.generate(PROMPT, [1, 5], steps=12)
+    """Two pictures of 64 pixels that PROMPT describes."""
+    return [
+        sd.generate(PROMPT, 1, 12, 2.0, height=64, width=64)[0],
+        sd.generate(PROMPT, 5, 12, 1.0, height=64, width=64)[0],
+    ]
