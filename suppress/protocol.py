@@ -4,7 +4,7 @@ Every method draws two branches from one `Start`, the original (z) and the edite
 
     original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
-    ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, ẑ = z
+    ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
 
 (∅, c: the noise that the UNet predicts without and with the prompt; w: guidance.) To write a method, subclass `Method`
 for its settings and `Edit` for its work on one batch, and override only what differs; suppress/methods/example.py is
@@ -39,6 +39,7 @@ class Start:
     uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
     pivots: Sequence[Tensor] | None = None  # an inversion's latents before each step and after the last, (B,4,h,w)
     pinned: bool = False  # the original branch is set to the pivots after each step; the edited one never is
+    around: Callable[[Edit], Edit] | None = None  # what an inversion adds to the method's edit
 
     def __post_init__(self) -> None:
         if self.pinned and self.pivots is None:
@@ -47,6 +48,11 @@ class Start:
     def follow(self, i: int, z: Tensor) -> Tensor:
         """The original's latents after step i: z, or the pivot if it is pinned to them."""
         return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
+
+    def edit(self, run: Run) -> Edit:
+        """The method's edit on this batch, and what the inversion adds to it."""
+        edit = run.settings.edit(run)
+        return self.around(edit) if self.around is not None else edit
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,7 +5,8 @@
     (each a batch)      branch, the         [u, u, ĉ, c], the original's u and
                         other is equal      c of the next step, its maps read
 
-u: without the prompt, c: with it, ĉ: the edited context. What each technique is, and how to do without it: `Plan`.
+u: without the prompt, c: with it, ĉ: the edited context. From a pinned start (an inversion's) the edited branch is
+drawn alone, before R too, unless the original is looked at. What each technique is, and how to do without it: `Plan`.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class Fast:
         """
         run = FastRun(self, prompts, start, settings, watch)
         with torch.no_grad():
-            edit = settings.edit(run)
+            edit = start.edit(run)
         return run.steps(edit)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -43,5 +43,10 @@ INVERSIONS: dict[str, Entry] = {
     "negative-prompt": Entry(
         "negative_prompt.NegativePrompt", "the prompt takes the place of the empty prompt", "T (1 + k)"
     ),
+    "proximal": Entry(
+        "proximal.Proximal",
+        "negative-prompt, guided only where the edit changes most; the rest is pulled back",
+        "T (1 + k)",
+    ),
     "direct": Entry("direct.Direct", "the original branch is set to the inversion's latents at each step", "T (1 + k)"),
 }

@@ -23,7 +23,7 @@ SWR = suppress.SuppressEOT(steps=5, guidance=2.5, start=2)
 def starts(sd, photos):
     return {
         name: suppress.invert(sd, photos[0], PROMPT, name, 5, guidance=2.5, **SIZE)
-        for name in ("direct", "negative-prompt", "null-text:iterations=2")
+        for name in ("direct", "proximal", "null-text:iterations=2")
     }
 
 
@@ -32,7 +32,7 @@ def starts(sd, photos):
     [SWR, replace(SWR, start=0), suppress.Unread(steps=5, guidance=2.5, start=1), replace(SWR, iterations=1, stop=4)],
     ids=["swr", "swr from the first step", "unread", "ito"],
 )
-@pytest.mark.parametrize("inversion", ["direct", "negative-prompt", "null-text:iterations=2"])
+@pytest.mark.parametrize("inversion", ["direct", "proximal", "null-text:iterations=2"])
 @pytest.mark.parametrize("maps", [False, True])
 def test_both_engines_draw_the_same(sd, photos, starts, settings, inversion, maps):
     if maps and inversion != "direct":
@@ -68,7 +68,7 @@ def test_every_plan_follows_the_pivots(sd, starts, plan):
 
 def test_a_pinned_original_needs_no_passes_of_its_own(sd, photos, starts):
     counts = []
-    for inversion in ("direct", "negative-prompt"):
+    for inversion in ("direct", "proximal"):
         engine = Fast(sd)
         suppress.run(
             sd, PROMPT, "hat", settings=SWR, engine=engine, image=photos[0], inversion=starts[inversion], **SIZE
@@ -126,7 +126,10 @@ def test_progress_is_told_of_the_inversion(sd, photos):
     ("given", "message"),
     [
         ({"image": "photo.png"}, r"image = 'photo\.png'; expected a PIL picture"),
-        ({"inversion": "null"}, "inversion = 'null'; expected one of ddim, renoise, null-text"),
+        (
+            {"inversion": "null"},
+            "inversion = 'null'; expected one of ddim, renoise, null-text, negative-prompt, proximal, direct",
+        ),
         ({"inversion": 3}, "inversion = 3; expected one of ddim"),
         ({"inversion": ["ddim"]}, r"inversion = \['ddim'\]; expected one of ddim"),
         ({"inversion": "ddim:rate=1"}, "'rate=1' in 'ddim:rate=1'; expected field=value with a field of ddim: repeats"),
