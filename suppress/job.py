@@ -279,7 +279,9 @@ def _sample(
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable = engine.two_branches(prompts, start, method, watch)
-    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step
+    [latents] = deque(
+        progress(steps, total=method.steps - start.begin) if progress else steps, maxlen=1
+    )  # those of the last step
     heats = [heat_maps(record.maps, (start.z.shape[-2], start.z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 

@@ -35,11 +35,12 @@ if TYPE_CHECKING:
 class Start:
     """Where a job begins: noise, or a picture that was inverted."""
 
-    z: Tensor  # (B,4,h,w), the latents before step 0
+    z: Tensor  # (B,4,h,w), the latents before step `begin`
     uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
     pivots: Sequence[Tensor] | None = None  # an inversion's latents before each step and after the last, (B,4,h,w)
     pinned: bool = False  # the original branch is set to the pivots after each step; the edited one never is
     around: Callable[[Edit], Edit] | None = None  # what an inversion adds to the method's edit
+    begin: int = 0  # the first step of the loop: z has its noise level
 
     def __post_init__(self) -> None:
         if self.pinned and self.pivots is None:

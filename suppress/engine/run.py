@@ -53,7 +53,7 @@ class FastRun(Run):
         z = z_hat = self.start.z
         plain = Edit(self)
         ahead: tuple[tuple[Tensor, ...], Maps] | None = None  # the original's noise and maps, if step i - 1 found them
-        for i in range(len(self.schedule)):
+        for i in range(self.start.begin, len(self.schedule)):
             original, begun = self.original(i, z), i >= self.settings.start_step
             at_work = edit if begun else plain
             if not begun and self.plan.one_branch and not self.start.pinned:

@@ -49,4 +49,5 @@ INVERSIONS: dict[str, Entry] = {
         "T (1 + k)",
     ),
     "direct": Entry("direct.Direct", "the original branch is set to the inversion's latents at each step", "T (1 + k)"),
+    "noised": Entry("noised.Noised", "noise on the picture instead of an inversion (SDEdit)", "0"),
 }

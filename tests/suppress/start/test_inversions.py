@@ -163,6 +163,21 @@ def test_both_forms_of_prox(sd, photos):
             suppress.start.proximal.Proximal(**bad)
 
 
+def test_noised_is_what_generate_makes_of_an_image(sd, photos):
+    for strength in (0.6, 0.05):
+        [want] = sd.generate(PROMPT, 3, 5, 2.0, image=photos[0], strength=strength)
+        settings = Same(steps=5, guidance=2.0, start=5)
+        for engine in ("reference", "fast"):
+            how = f"noised:strength={strength},seed=3"
+            got = suppress.run(
+                sd, PROMPT, "hat", settings=settings, image=photos[0], inversion=how, engine=engine, **SIZE
+            )
+            assert np.abs(np.asarray(got.reconstruction, int) - np.asarray(want, int)).max() <= 1
+    for bad in ("strength=0", "seed=-1", "repeats=1"):
+        with pytest.raises(minisd.UserError, match=bad[:5]):
+            suppress.start.invert.parse_inversion(f"noised:{bad}")
+
+
 def test_renoise_comes_nearer_to_the_fixed_point(sd, photos):
     steps = 5
     src = source(sd, photos[0], steps)
@@ -186,7 +201,7 @@ def test_renoise_combines_with_the_others(sd, photos):
         for k in (0, 1):
             spec = f"{name}:{','.join(filter(None, [rest, f'repeats={k}']))}"
             pivots[name, k] = torch.cat(list(suppress.start.invert.parse_inversion(spec).start(src).pivots))
-    for name in suppress.INVERSIONS:
+    for name in set(suppress.INVERSIONS) - {"noised"}:
         assert torch.equal(pivots[name, 0], pivots["ddim", 0])  # k = 0 is DDIM inversion
         assert torch.equal(pivots[name, 1], pivots["renoise", 1])
     assert suppress.start.renoise.ReNoise().repeats == 1

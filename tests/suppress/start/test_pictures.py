@@ -23,7 +23,7 @@ SWR = suppress.SuppressEOT(steps=5, guidance=2.5, start=2)
 def starts(sd, photos):
     return {
         name: suppress.invert(sd, photos[0], PROMPT, name, 5, guidance=2.5, **SIZE)
-        for name in ("direct", "proximal", "null-text:iterations=2")
+        for name in ("direct", "proximal", "noised", "null-text:iterations=2")
     }
 
 
@@ -32,7 +32,7 @@ def starts(sd, photos):
     [SWR, replace(SWR, start=0), suppress.Unread(steps=5, guidance=2.5, start=1), replace(SWR, iterations=1, stop=4)],
     ids=["swr", "swr from the first step", "unread", "ito"],
 )
-@pytest.mark.parametrize("inversion", ["direct", "proximal", "null-text:iterations=2"])
+@pytest.mark.parametrize("inversion", ["direct", "proximal", "noised", "null-text:iterations=2"])
 @pytest.mark.parametrize("maps", [False, True])
 def test_both_engines_draw_the_same(sd, photos, starts, settings, inversion, maps):
     if maps and inversion != "direct":
