@@ -105,7 +105,7 @@ def test_every_variant_keeps_shape_dtype_and_its_input(real, name):
     got = VARIANTS[name].edit(batch, TARGET, EOT)
     assert got.shape == batch.shape and got.dtype == torch.bfloat16 and torch.isfinite(got).all()
     assert torch.equal(batch, before) and torch.equal(got[:, :4], batch[:, :4])
-    assert VARIANTS[name].about and VARIANTS[name].source
+    assert VARIANTS[name].about
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -300,9 +300,7 @@ def test_bad_rank(edit, k):
 
 def test_bottom_70_of_a_long_prompt_says_how_many_values_there_are(sd):
     prompt = encode(sd, "a man with a beard wearing glasses and a hat in a blue shirt", ["hat"])
-    with pytest.raises(
-        UserError, match=r"K = 70; these rows have 63 singular values.*; bottom-k:value=… gives another"
-    ):
+    with pytest.raises(UserError, match=r"K = 70; these rows have 63 singular values.*; bottom-k:value=… sets another"):
         parse_method("bottom-k").context(prompt)
     assert torch.linalg.matrix_rank(parse_method("bottom-k:value=60").context(prompt)[0, [10, *prompt.eot]]) == 3
 
