@@ -50,7 +50,7 @@ def _skin(spec: Spec) -> Colour:
     return furs.get(spec.fur, next(iter(furs.values())))
 
 
-def _draw_subject(draw: ImageDraw.ImageDraw, unit: float, spec: Spec):
+def _draw_subject(draw: ImageDraw.ImageDraw, unit: float, spec: Spec) -> None:
     """Only the head is tilted. The hand belongs to the object, which does not move with the subject."""
     centre, ink, skin = (64 + spec.dx, 64 + spec.dy), _ink(spec), _skin(spec)
     thinness = 0.5 if spec.style == "pixel" else 1.0

@@ -27,7 +27,7 @@ def sample_spec(rng: np.random.Generator, kind: str | None = None) -> Spec:
     spec = _sample_head(rng, spec)
     spec = _sample_neck(rng, spec)
     spec = _sample_surroundings(rng, spec)
-    spec = _sample_colors(rng, spec)
+    spec = _sample_colours(rng, spec)
     return _sample_rest(rng, spec)
 
 
@@ -74,7 +74,7 @@ def _sample_surroundings(rng: np.random.Generator, spec: Spec) -> Spec:
     return replace(spec, obj=obj, weather=weather, plain=plain, back=back)
 
 
-def _sample_colors(rng: np.random.Generator, spec: Spec) -> Spec:
+def _sample_colours(rng: np.random.Generator, spec: Spec) -> Spec:
     """Fur and shirt, kept apart from the background, the scarf and the bow tie."""
     if spec.kind in FURS:
         fur = _pick(rng, FURS[spec.kind])
