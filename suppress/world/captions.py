@@ -31,9 +31,9 @@ _MOST_WORDS = 40  # words and commas: the text encoder reads 77 tokens
 def caption(spec: Spec, rng: np.random.Generator, full: bool = False) -> str:
     """A caption of what the picture shows. Equal generators give equal captions.
 
-    Each attribute is named with a probability of about 0.75, or always if `full`. 7 % of the other captions name the
+    Each attribute is named with a probability of about 0.7, or always if `full`. 7 % of the other captions name the
     subject only. In 2 % of the lists that begin with "with" or "wearing", the word is "without", although the picture
-    shows the things: captions on the web are wrong in this way, and it is why models do not understand "without".
+    shows the things: captions on the web are sometimes wrong in this way.
     """
     tries = []
     for _ in range(12):

@@ -19,7 +19,7 @@ _OBJECT_COLORS = ("red", "blue", "yellow", "pink", "purple", "orange", "green")
 
 
 def sample_spec(rng: np.random.Generator, kind: str | None = None) -> Spec:
-    """A random Spec, of the given kind if there is one. Equal generators give equal specs.
+    """A random Spec, of the given kind if there is one. Equal generators give equal specs. UserError for other kinds.
 
     The order of the draws must stay as it is: another order gives other pictures for the same seed.
     """

@@ -10,8 +10,6 @@ from make_world import SEEDS, what_it_draws
 
 from suppress import world
 
-pytestmark = pytest.mark.quick
-
 
 @pytest.fixture(scope="module")
 def golden():

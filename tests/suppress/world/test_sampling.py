@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from minisd import UserError
 from suppress import world
-from suppress.world.palette import BACKS, COLORS, FRAMES, FURS, HAIRS, SKINS
-from suppress.world.spec import EXPRESSIONS, HAIR_STYLES, HATS, KINDS, OBJECTS, SCENES, STYLES
+from suppress.world.palette import FURS
+from suppress.world.spec import HAIR_STYLES, KINDS
 
 pytestmark = pytest.mark.quick
 
@@ -37,32 +38,36 @@ def test_a_kind_may_be_chosen(kind):
     assert {sample(2, i, kind=kind).kind for i in range(20)} == {kind}
 
 
-def test_fields_hold_what_the_tables_know(specs):
-    allowed = {
-        "kind": KINDS,
-        "skin": range(len(SKINS)),
-        "hair_color": HAIRS,
-        "eyewear": ("", "round", "square", "sunglasses"),
-        "frame_color": FRAMES,
-        "hat": ("", *HATS),
-        "hat_color": COLORS,
-        "beard": ("", "short", "long"),
-        "scarf": ("", *COLORS),
-        "bow_tie": ("", *COLORS),
-        "headphones": ("", *COLORS),
-        "shirt": COLORS,
-        "expression": EXPRESSIONS,
-        "back": (*BACKS, *SCENES),
-        "plain": BACKS,
-        "weather": ("", "rain", "snow"),
-        "obj": ("", *OBJECTS),
-        "obj_color": COLORS,
-        "style": ("", *STYLES),
-        "side": (-1, 1),
-        "flip": (-1, 1),
-    }
+@pytest.mark.parametrize(
+    ("field", "value", "known"),
+    [
+        ("kind", "horse", "'man', 'woman',.*'robot'"),
+        ("hat", "bowler", "'', 'cap',.*'crown'"),
+        ("scarf", "teal", "'red', 'blue'"),
+        ("back", "moon", "'beach', 'night'"),
+        ("style", None, "'van_gogh'"),
+        ("hair", ["short"], "'afro', 'bald'"),
+        ("side", 0, "1, -1"),
+    ],
+)
+def test_a_word_without_a_drawing_is_answered_with_those_that_have_one(field, value, known):
+    with pytest.raises(UserError, match=f"^{field} = .*the drawn world knows .*{known}"):
+        world.Spec(**{field: value})
+
+
+def test_a_kind_that_does_not_exist():
+    with pytest.raises(UserError, match=r"kind = 'horse'.*'cat', 'dog'"):
+        sample(0, kind="horse")
+
+
+@pytest.mark.parametrize("size", [0, 7, 5000, 12.5, "128", True])
+def test_a_size_that_cannot_be_drawn(size):
+    with pytest.raises(UserError, match="size = "):
+        world.render(world.Spec(), size)
+
+
+def test_hair_and_fur_fit_the_kind(specs):
     for spec in specs:
-        assert all(getattr(spec, field) in values for field, values in allowed.items()), spec
         assert spec.hair in HAIR_STYLES.get(spec.kind, ("short",))
         assert spec.fur in FURS.get(spec.kind, ("gray",))
 
