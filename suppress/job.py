@@ -1,4 +1,4 @@
-"""`suppress.run`: a prompt, what to remove from it, and two pictures of the same noise: with it and without."""
+"""`suppress.run` draws a prompt twice from the same noise: as it is, and without what is to be removed."""
 
 from __future__ import annotations
 
@@ -27,33 +27,31 @@ from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
-
-if TYPE_CHECKING:
     from .metrics.judge import Judge, Scores
 
 
-@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
+@dataclass(frozen=True, eq=False)  # == of tensors gives a tensor, so a result is equal only to itself
 class Result:
-    """What a run made. A single seed gives single pictures, a list of seeds lists of them."""
+    """What a run made. One seed gives single pictures; a list of seeds gives lists of pictures."""
 
     image: Image.Image | list[Image.Image]  # without the target
-    original: Image.Image | list[Image.Image]  # the same noise, nothing removed
+    original: Image.Image | list[Image.Image]  # from the same noise, with nothing removed
     latents: Tensor  # (B,4,h,w), of `image`
     original_latents: Tensor
     settings: Method
     timings: dict[str, float]  # seconds: encode, sample, decode, total
     prompt: str  # as the model got it
     targets: tuple[str, ...]
-    rows: tuple[int, ...]  # token positions of the targets
-    # with maps=True, (B,77,h,w) each, the mean over steps, sites and heads
-    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`: where the pixels looked
-    original_maps: Tensor | None = field(default=None, repr=False)  # those of `original`
-    # `maps` weighted by what is fetched there (suppress/metrics/fetched.py): 0 for a row of zeros, however much it is
-    # looked at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
+    rows: tuple[int, ...]  # of the targets' tokens
+    # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
+    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
+    original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
+    # `maps`, weighted by the length of each token's values (suppress/metrics/fetched.py): a row of zeros has 0 here,
+    # even if its map is large. In the original all weights are 1, so compare `fetched` with `original_maps`
     fetched: Tensor | None = field(default=None, repr=False)
 
     def scores(self, judge: Judge) -> Scores:
-        """DetScore and CLIP score of each target, of `original` and `image`; judge: `suppress.metrics.Judge(sd)`."""
+        """DetScore and CLIP score of each target in `original` and `image`. judge: a `suppress.metrics.Judge(sd)`."""
         return judge.scores(self)
 
 
@@ -74,17 +72,19 @@ def run(
 ) -> Result:
     """Draws `prompt` with and without what is to be removed.
 
-    remove: a phrase, a list of phrases (one picture without all of them), or None: what the prompt negates or puts
-    in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
-    measured settings or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(),
-    in place of a name.
-    engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that by
-    torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for later.
-    maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
-    wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels, multiples of 8
-    (default: the size the model was trained on).
+    remove: a phrase; a list of phrases (one picture without all of them); or None, which means the phrases in
+    [brackets], or else what the prompt negates.
+    method: a name of `METHODS`, "name:field=value,…", or None for the default. Its settings are those measured on the
+    checkpoint, or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(), in
+    place of a method's name.
+    engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
+    "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it compiled
+    for later runs.
+    maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
+    memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
+    multiples of 8 (default: the size on which the model was trained).
 
-    UserError for a target that is not in the prompt (with the token table) and for unusable settings and sizes.
+    UserError for a target that is not in the prompt (with the token table), and for unusable settings and sizes.
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
@@ -95,12 +95,12 @@ def run(
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch: what to draw, what to remove (as `run` takes it), from which noise, how large."""
+    """One picture of a batch. `remove` is what `run` takes."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
-    height: int | None = None  # pixels, multiples of 8; None: the size the model was trained on
+    height: int | None = None  # pixels, multiples of 8; None: the size on which the model was trained
     width: int | None = None
 
 
@@ -115,10 +115,10 @@ def run_batch(
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
 ) -> list[Result]:
-    """`run` for many jobs at once: prompts, targets, their numbers of tokens and sizes may differ, the method is one.
+    """`run` for many jobs with one method. Their prompts, targets and sizes may differ.
 
-    Returns a result a job, in their order, with single pictures; each is that of the job alone, to rounding. Jobs of
-    one size are drawn together. `timings` are those of all jobs.
+    Returns one result per job, in the order of the jobs, with single pictures. Each picture equals that of the job
+    alone, to rounding. Jobs of one size are drawn together. `timings` are those of all jobs together.
     """
     check_model(sd)
     if settings is None:
@@ -161,11 +161,11 @@ def run_batch(
     ]
 
 
-_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # of a Result
+_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # fields of a Result
 
 
 def join(results: Sequence[Result]) -> Result:
-    """The results of several seeds, of one prompt and method, as one with lists of pictures; seconds are added up."""
+    """Joins results of one prompt and method into one result with lists of pictures. Seconds are added up."""
 
     def cat(name: str) -> Any:
         parts = [getattr(result, name) for result in results]
@@ -185,7 +185,7 @@ def join(results: Sequence[Result]) -> Result:
 
 
 def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
-    """The job's seed and (height, width). UserError for what is no job, or one of several seeds."""
+    """The job's seed and (height, width). UserError if it is not a Job, or if it has several seeds."""
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
     side = sd.config.unet.sample_size * sd.vae.config.factor
@@ -194,15 +194,15 @@ def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
 
 
 def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """Which jobs are drawn at once, by their positions: those of one size, at most `batch_size`."""
-    alike: dict[tuple[int, int], list[int]] = {}
+    """The batches, as lists of job numbers. The jobs of a batch have one size; there are at most `batch_size`."""
+    same_size: dict[tuple[int, int], list[int]] = {}
     for k, size in enumerate(sizes):
-        alike.setdefault(size, []).append(k)
-    return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
+        same_size.setdefault(size, []).append(k)
+    return [ks[k : k + batch_size] for ks in same_size.values() for k in range(0, len(ks), batch_size)]
 
 
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
-    """A prompt a job; equal ones are encoded once and are the same object."""
+    """One prompt per job. Jobs with the same request get the same object, which is encoded once."""
     known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
@@ -214,30 +214,31 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 
 
 def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
-    """(settings, where they come from): those of the folder's defaults.json, which were measured on that checkpoint;
-    without them the published ones, or, for a method that is not published, its own.
+    """(settings, where they come from).
 
-    method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
+    If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
+    Otherwise the settings are the published ones, or the method's own if it is not published.
+    method: a name, or "name:field=value,…" (`parse_method`). `given` replaces single values.
     """
     spec = DEFAULT if method is None else method
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     measured = _measured(sd)
-    settings = parse_method(spec, measured, **given)  # a UserError for a name that there is not
+    settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
     general = "all" in measured and not METHODS[name].preset
     return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:
-    """The content of a folder's defaults.json; nothing where there is none."""
+    """The content of the checkpoint's defaults.json; empty if it has none."""
     file = sd.folder / "defaults.json" if sd.folder else None
     if not file or not file.is_file():
         return {}
     try:
         return read_json(file)
     except CheckpointError as error:
-        raise UserError(f"{error}; mend it, or remove it for the published settings") from None
+        raise UserError(f"{error}; repair it, or remove it to use the published settings") from None
 
 
 def _sample(
@@ -248,8 +249,10 @@ def _sample(
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Draws a batch from noises z (B,4,h,w). Returns for each sample [original latents, latents], and with maps
-    [original's maps, maps, what is fetched] besides, (1,…) each.
+    """Draws a batch from noise z (B,4,h,w).
+
+    Returns a list per sample of tensors (1,…): [original latents, latents], and with `maps` also
+    [original maps, maps, fetched].
     """
     records: tuple[PromptMaps, ...] = ()
     if maps:
@@ -257,25 +260,25 @@ def _sample(
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
-    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # those of the last step
+    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # keeps the last step's
     heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 
 class _Clock:
-    """Seconds between stops; waits for the device first, so that work is counted where it was asked for."""
+    """Measures the seconds between two stops. A stop waits for the GPU, so that its work counts in the right span."""
 
     def __init__(self, device: torch.device):
         self.device = device
         self.seconds: dict[str, float] = {}
-        self.last = time.perf_counter()
+        self.previous_stop = time.perf_counter()
 
     def stop(self, name: str) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
-        self.seconds[name] = now - self.last
-        self.last = now
+        self.seconds[name] = now - self.previous_stop
+        self.previous_stop = now
 
     def timings(self) -> dict[str, float]:
         return self.seconds | {"total": sum(self.seconds.values())}

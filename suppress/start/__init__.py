@@ -1,1 +1,1 @@
-"""Where a job begins: each file makes a `Start` (suppress/protocol.py)."""
+"""The ways in which a job can begin. Each file makes a `Start` (suppress/protocol.py)."""

@@ -169,7 +169,7 @@ def test_unusable_settings_are_named(bad):
 
 
 def test_unknown_method(sd):
-    with pytest.raises(minisd.UserError, match="there is suppress-eot"):
+    with pytest.raises(minisd.UserError, match="expected one of suppress-eot"):
         suppress.run(sd, PROMPT, "glasses", method="magic")
     with pytest.raises(minisd.UserError, match="give one of them"):
         suppress.run(sd, PROMPT, "glasses", method="unread", settings=SHORT)
