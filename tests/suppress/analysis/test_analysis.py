@@ -11,13 +11,13 @@ from PIL import Image
 
 import suppress
 from minisd import UserError
-from suppress.methods.unread import unread_context
 from suppress.analysis import ANALYSES, Study, open_study
 from suppress.analysis import leak as leaks
 from suppress.analysis.findings import Findings, remarks, score
 from suppress.analysis.output import write_csv
 from suppress.analysis.padding import rank, replace_words, zeroing
 from suppress.analysis.sweeps import gamma, spectrum, start, stop
+from suppress.methods.unread import unread_context
 from suppress.metrics import Unavailable
 
 PROMPT = "a man without glasses"
