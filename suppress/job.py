@@ -1,4 +1,4 @@
-"""`suppress.run`: a prompt, what to remove from it, and two pictures of the same noise: with it and without."""
+"""`suppress.run` draws a prompt twice from the same noise: as it is, and without what is to be removed."""
 
 from __future__ import annotations
 
@@ -32,29 +32,29 @@ if TYPE_CHECKING:
     from .start.inversion import Inversion
 
 
-@dataclass(frozen=True, eq=False)  # tensors have no single answer to ==: a result equals itself alone
+@dataclass(frozen=True, eq=False)  # == of tensors gives a tensor, so a result is equal only to itself
 class Result:
-    """What a run made. A single seed gives single pictures, a list of seeds lists of them."""
+    """What a run made. One seed gives single pictures; a list of seeds gives lists of pictures."""
 
     image: Image.Image | list[Image.Image]  # without the target
-    original: Image.Image | list[Image.Image]  # the same noise, nothing removed; or the given picture, fitted
+    original: Image.Image | list[Image.Image]  # from the same noise, with nothing removed; or the given picture
     latents: Tensor  # (B,4,h,w), of `image`
     original_latents: Tensor
     settings: Method
     timings: dict[str, float]  # seconds: encode, sample, decode, total; invert, for a picture
     prompt: str  # as the model got it
     targets: tuple[str, ...]
-    rows: tuple[int, ...]  # token positions of the targets
-    reconstruction: Image.Image | None = None  # of a given picture: what the model draws from its inversion
-    # with maps=True, (B,77,h,w) each, the mean over steps, sites and heads
-    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`: where the pixels looked
-    original_maps: Tensor | None = field(default=None, repr=False)  # those of `original`
-    # `maps` weighted by what is fetched there (suppress/metrics/fetched.py): 0 for a row of zeros, however much it is
-    # looked at. Nothing is weighted in the original, so that `original_maps` are what to compare these with
+    rows: tuple[int, ...]  # of the targets' tokens
+    reconstruction: Image.Image | None = None  # of a given picture: what the model draws with nothing removed
+    # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
+    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
+    original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
+    # `maps`, weighted by the length of each token's values (suppress/metrics/fetched.py): a row of zeros has 0 here,
+    # even if its map is large. In the original all weights are 1, so compare `fetched` with `original_maps`
     fetched: Tensor | None = field(default=None, repr=False)
 
     def scores(self, judge: Judge) -> Scores:
-        """DetScore and CLIP score of each target, of `original` and `image`; judge: `suppress.metrics.Judge(sd)`."""
+        """DetScore and CLIP score of each target in `original` and `image`. judge: a `suppress.metrics.Judge(sd)`."""
         return judge.scores(self)
 
 
@@ -77,21 +77,23 @@ def run(
 ) -> Result:
     """Draws `prompt` with and without what is to be removed; or edits a picture, which the prompt describes.
 
-    remove: a phrase, a list of phrases (one picture without all of them), or None: what the prompt negates or puts
-    in [brackets]. method: a name of `METHODS`, "name:field=value,…", or None for the default, with the checkpoint's
-    measured settings or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(),
-    in place of a name.
-    engine: "reference", the loop as the paper has it; "fast" (None), the same picture sooner; "compiled", that by
-    torch.compile, which takes a minute or more first; or a `suppress.Fast`, which keeps what it compiled for later.
-    image: a picture to edit. It is scaled and cropped to height × width, and inverted: by a name of `INVERSIONS`, by
-    default "direct", or by what `invert` made of it. `.original` is the picture then, `.reconstruction` what the model
-    draws from the inversion with nothing removed; no noise is drawn, so that there is no seed. The method's settings
-    stay what they are; the authors of SuppressEOT take step_size=5 for real pictures.
-    maps: record the cross-attention maps as well. batch_size: seeds drawn at once, which bounds the memory. progress:
-    wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels, multiples of 8
-    (default: the size the model was trained on).
+    remove: a phrase; a list of phrases (one picture without all of them); or None, which means the phrases in
+    [brackets], or else what the prompt negates.
+    method: a name of `METHODS`, "name:field=value,…", or None for the default. Its settings are those measured on the
+    checkpoint, or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(), in
+    place of a method's name.
+    engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
+    "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it compiled
+    for later runs.
+    image: a picture to edit, which the prompt describes. It is scaled and cropped to height × width and then inverted.
+    inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
+    the result is then the picture itself. The seed has no meaning; leave it out. The method keeps its settings; the
+    authors of SuppressEOT use step_size=5 for real pictures.
+    maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
+    memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
+    multiples of 8 (default: the size on which the model was trained).
 
-    UserError for a target that is not in the prompt (with the token table) and for unusable settings and sizes.
+    UserError for a target that is not in the prompt (with the token table), and for unusable settings and sizes.
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
@@ -104,12 +106,12 @@ def run(
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch: what to draw, what to remove, from which noise or picture, how large; as `run` has it."""
+    """One picture of a batch. `remove`, `image` and `inversion` are what `run` takes."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
-    height: int | None = None  # pixels, multiples of 8; None: the size the model was trained on
+    height: int | None = None  # pixels, multiples of 8; None: the size on which the model was trained
     width: int | None = None
     image: Image.Image | None = None
     inversion: str | Inversion | Start | None = None
@@ -126,18 +128,14 @@ def run_batch(
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
 ) -> list[Result]:
-    """`run` for many jobs at once: prompts, targets, their numbers of tokens and sizes may differ, the method is one.
+    """`run` for many jobs with one method. Their prompts, targets and sizes may differ.
 
-    Returns a result a job, in their order, with single pictures; each is that of the job alone, to rounding. Jobs of
-    one size are drawn together, those with an image by themselves. `timings` are those of all jobs.
+    Returns one result per job, in the order of the jobs, with single pictures. Each picture equals that of the job
+    alone, to rounding. Jobs of one size are drawn together; a job with an image is drawn by itself. `timings` are those
+    of all jobs together.
     """
     check_model(sd)
-    if settings is None:
-        settings, _origin = default_settings(sd, method)
-    elif method is not None:
-        raise UserError("method and settings both say what to run; give one of them")
-    if not isinstance(settings, Method):
-        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    settings = _check_settings(sd, method, settings)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
     drawings = [_check_job(sd, job) for job in jobs]
@@ -178,11 +176,11 @@ def run_batch(
     ]
 
 
-_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # of a Result
+_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # fields of a Result
 
 
 def join(results: Sequence[Result]) -> Result:
-    """The results of several seeds, of one prompt and method, as one with lists of pictures; seconds are added up."""
+    """Joins results of one prompt and method into one result with lists of pictures. Seconds are added up."""
 
     def cat(name: str) -> Any:
         parts = [getattr(result, name) for result in results]
@@ -201,30 +199,46 @@ def join(results: Sequence[Result]) -> Result:
     )
 
 
+def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | None) -> Method:
+    """The settings, or those that belong to the method's name."""
+    if settings is None:
+        return default_settings(sd, method)[0]
+    if method is not None:
+        raise UserError("method and settings both say what to run; give one of them")
+    if not isinstance(settings, Method):
+        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    return settings
+
+
 def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
-    """The job's seed and (height, width). UserError for what is no job, or one of several seeds or of both kinds."""
+    """The job's seed and (height, width).
+
+    UserError if it is not a Job, if it has several seeds, or if it has an image and a seed that is not 0.
+    """
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
     side = sd.config.unet.sample_size * sd.vae.config.factor
     height, width = (side if value is None else value for value in (job.height, job.width))
     check_picture(job.image, job.inversion)
-    if job.image is not None and job.seed != 0:
-        raise UserError(
-            f"an image with seed {shown(job.seed)}; a picture is inverted without noise, leave the seed out"
-        )
-    return check_seed(job.seed), sd.check_size(height, width)
+    seed = check_seed(job.seed)
+    if job.image is not None and seed != 0:
+        raise UserError(f"an image with seed {seed}; a picture is inverted without noise, leave the seed out")
+    return seed, sd.check_size(height, width)
 
 
 def _batches(sizes: Sequence[tuple[int, int] | None], batch_size: int) -> list[list[int]]:
-    """Which jobs are drawn at once, by their positions: those of one size, at most `batch_size`; None by itself."""
-    alike: dict[tuple[int, int] | int, list[int]] = {}
+    """The batches, as lists of job numbers. The jobs of a batch have one size; there are at most `batch_size`.
+
+    A job whose size is None is a batch of its own.
+    """
+    same_size: dict[tuple[int, int] | int, list[int]] = {}
     for k, size in enumerate(sizes):
-        alike.setdefault(k if size is None else size, []).append(k)
-    return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
+        same_size.setdefault(k if size is None else size, []).append(k)
+    return [ks[k : k + batch_size] for ks in same_size.values() for k in range(0, len(ks), batch_size)]
 
 
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
-    """A prompt a job; equal ones are encoded once and are the same object."""
+    """One prompt per job. Jobs with the same request get the same object, which is encoded once."""
     known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
@@ -236,30 +250,31 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 
 
 def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
-    """(settings, where they come from): those of the folder's defaults.json, which were measured on that checkpoint;
-    without them the published ones, or, for a method that is not published, its own.
+    """(settings, where they come from).
 
-    method: a name, or "name:field=value,…" (`parse_method`); `given` replaces single values.
+    If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
+    Otherwise the settings are the published ones, or the method's own if it is not published.
+    method: a name, or "name:field=value,…" (`parse_method`). `given` replaces single values.
     """
     spec = DEFAULT if method is None else method
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     measured = _measured(sd)
-    settings = parse_method(spec, measured, **given)  # a UserError for a name that there is not
+    settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
     general = "all" in measured and not METHODS[name].preset
     return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:
-    """The content of a folder's defaults.json; nothing where there is none."""
+    """The content of the checkpoint's defaults.json; empty if it has none."""
     file = sd.folder / "defaults.json" if sd.folder else None
     if not file or not file.is_file():
         return {}
     try:
         return read_json(file)
     except CheckpointError as error:
-        raise UserError(f"{error}; mend it, or remove it for the published settings") from None
+        raise UserError(f"{error}; repair it, or remove it to use the published settings") from None
 
 
 def _sample(
@@ -270,8 +285,10 @@ def _sample(
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Draws a batch. Returns for each sample [original latents, latents], and with maps
-    [original's maps, maps, what is fetched] besides, (1,…) each.
+    """Draws a batch.
+
+    Returns a list per sample of tensors (1,…): [original latents, latents], and with `maps` also
+    [original maps, maps, fetched].
     """
     records: tuple[PromptMaps, ...] = ()
     if maps:
@@ -279,27 +296,27 @@ def _sample(
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
     steps: Iterable = engine.two_branches(prompts, start, method, watch)
-    [latents] = deque(
-        progress(steps, total=method.steps - start.begin) if progress else steps, maxlen=1
-    )  # those of the last step
+    if progress:
+        steps = progress(steps, total=method.steps - start.begin)
+    [latents] = deque(steps, maxlen=1)  # keeps the last step's
     heats = [heat_maps(record.maps, (start.z.shape[-2], start.z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 
 class _Clock:
-    """Seconds between stops; waits for the device first, so that work is counted where it was asked for."""
+    """Measures the seconds between two stops. A stop waits for the GPU, so that its work counts in the right span."""
 
     def __init__(self, device: torch.device):
         self.device = device
         self.seconds: dict[str, float] = {}
-        self.last = time.perf_counter()
+        self.previous_stop = time.perf_counter()
 
     def stop(self, name: str) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
-        self.seconds[name] = now - self.last
-        self.last = now
+        self.seconds[name] = now - self.previous_stop
+        self.previous_stop = now
 
     def timings(self) -> dict[str, float]:
         return self.seconds | {"total": sum(self.seconds.values())}

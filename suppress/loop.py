@@ -1,6 +1,6 @@
-"""The reference loop: two branches from one start, step by step as the papers' boxes have it, in plain UNet calls.
+"""The reference loop: it draws two branches from one start, in plain UNet calls, as the papers' algorithms do.
 
-`Run` is one batch at work and holds the primitives that methods call; suppress/engine/run.py has the same, fast.
+`Run` is one batch. It holds the primitives that methods call; suppress/engine/run.py has fast versions of them.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .edits.spectrum import soft_weight
 from .prompt import Prompt
 from .protocol import Edit, Inputs, Method, Start
 
-Watch = tuple[Tap, Tap]  # one looks at the original branch, one at the edited; B samples each
+Watch = tuple[Tap, Tap]  # the first sees the original branch, the second the edited branch; B samples each
 
 
 class Run:
-    """One batch: its prompts (one per sample), its start, its schedule; and the primitives, computed plainly.
+    """One batch (its prompts, one per sample; its start; its schedule) and the primitives, computed plainly.
 
-    watch: taps that look at the passes with the prompt, behind what the method's own tap makes of them.
+    watch: taps that see the passes with the prompt, as the method's own tap left them.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Run:
         return ddim.step(z, eps, self.schedule.alpha[i], self.schedule.alpha[i + 1])
 
     def per_prompt(self, f: Callable[[Prompt], Tensor]) -> Tensor:
-        """f(prompt) (1,…) for every sample, (B,…). f is called once per different prompt."""
-        found = {id(prompt): f(prompt) for prompt in {id(p): p for p in self.prompts}.values()}
-        return torch.cat([found[id(prompt)] for prompt in self.prompts])
+        """f(prompt) (1,…) of every sample, joined to (B,…). Samples with the same prompt share one call of f."""
+        results = {prompt: f(prompt) for prompt in dict.fromkeys(self.prompts)}
+        return torch.cat([results[prompt] for prompt in self.prompts])
 
     def predict(
         self, i: int, original: Inputs, edited: Inputs, unet: UNet | None = None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """The noise of both branches at step i: one prediction (B,4,h,w) per context of each.
+        """The noise of both branches at step i: for each branch, one prediction (B,4,h,w) per context.
 
-        unet: other weights for the edited branch. A tap of its inputs then sees the original's samples under these
-        weights too; the original's own noise comes from its own weights.
+        unet: a UNet with other weights, for the edited branch. A tap of `edited` then sees the original's samples as
+        this UNet computes them. The original's noise still comes from the model's own weights.
         """
         if unet is None:
             return self._pair(i, original, edited, self.sd.unet, self.watch)
@@ -76,7 +76,10 @@ class Run:
     def _pair(
         self, i: int, original: Inputs, edited: Inputs, unet: UNet, watch: tuple[Tap | None, Tap | None] | None
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """One UNet call per context, over the batch [original × B, edited × B]; the edited's further ones by itself."""
+        """One UNet call per context, over the batch [original × B, edited × B].
+
+        Contexts that only the edited branch has are predicted for its samples alone.
+        """
         t, z, pairs = self.schedule.t[i], torch.cat([original.z, edited.z]), []
         taps = edited.tap_uncond, self._watched(edited.tap, watch)
         for ctx, ctx_hat, tap in zip(original.contexts, edited.contexts, taps, strict=False):
@@ -86,7 +89,7 @@ class Run:
         return eps, (*eps_hat, *further)
 
     def read_maps(self, i: int, z: Tensor, ctx: Tensor, maps: MapSpec) -> Maps:
-        """The means of the attention maps in a pass of z with ctx at step i; differentiable in both."""
+        """The mean attention maps of a pass with z and ctx at step i; differentiable with respect to both."""
         means = LayerMean(maps)
         self.sd.unet(z, self.schedule.t[i], ctx, tap=self._shown(means))
         return means.maps(map_grid(z, maps.scale))
@@ -94,7 +97,10 @@ class Run:
     def descend(
         self, i: int, z: Tensor, ctx: Tensor, loss: MapLoss, reference: Maps, iterations: int, eta: float
     ) -> Tensor:
-        """`iterations` times ctx <- ctx - η ∇ loss(reference, maps of UNet(z, t_i, ctx)). Returns (B,77,D), float32."""
+        """`iterations` gradient steps ctx <- ctx - η ∇ loss(reference, maps of UNet(z, t_i, ctx)).
+
+        Returns (B,77,D) in ctx's dtype.
+        """
 
         def loss_of(ctx: Tensor) -> Tensor:
             return loss(reference, self.read_maps(i, z, ctx, loss.maps))
@@ -102,18 +108,18 @@ class Run:
         return descend(ctx, loss_of, iterations, eta, gradient_scale(self.sd.dtype))
 
     def soft_weight(self, gamma: float) -> Tensor:
-        """SWR(c) (B,77,D): each prompt's rows of target and [EOT], softly weighted."""
+        """SWR(c) (B,77,D): soft weighting of the rows of target and [EOT], for each prompt."""
         return self.per_prompt(lambda p: soft_weight(p.ctx, (*p.target, *p.eot), gamma))
 
     def _watched(self, tap: Tap | None, watch: tuple[Tap | None, Tap | None] | None) -> Tap | None:
-        """The method's tap for the pass with the prompt, and the watching ones behind it."""
+        """The method's tap for the pass with the prompt, followed by the watching taps."""
         halves = slice(self.batch), slice(self.batch, None)
         watching = [Part(one, half) for one, half in zip(watch or (), halves, strict=False) if one is not None]
         taps = [one for one in (tap, *watching) if one is not None]
         return compose(*taps) if taps else None
 
     def _shown(self, tap: Tap | None) -> Tap | None:
-        """What a UNet call gets; an engine may add to it."""
+        """The tap that a UNet call gets. A subclass may add to it."""
         return tap
 
 

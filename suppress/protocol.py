@@ -6,10 +6,11 @@ Every method draws two branches from one `Start`, the original (z) and the edite
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
     ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
 
-(∅, c: the noise that the UNet predicts without and with the prompt; w: guidance.) To write a method, subclass `Method`
-for its settings and `Edit` for its work on one batch, and override only what differs; suppress/methods/example.py is
-one to copy. `run` (suppress/loop.py) holds the batch and offers what inner loops need: `predict`, `read_maps`,
-`descend`, `step`. Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
+(In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
+UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
+one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py)
+holds the batch and offers what inner loops need: `predict`, `read_maps`, `descend`, `step`.
+Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
 """
 
 from __future__ import annotations
@@ -37,21 +38,22 @@ class Start:
 
     z: Tensor  # (B,4,h,w), the latents before step `begin`
     uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
-    pivots: Sequence[Tensor] | None = None  # an inversion's latents before each step and after the last, (B,4,h,w)
-    pinned: bool = False  # the original branch is set to the pivots after each step; the edited one never is
+    # the latents that an inversion found, (B,4,h,w) each: one before each step, and one after the last step
+    pivots: Sequence[Tensor] | None = None
+    pinned: bool = False  # whether the original branch is set to the pivots after each step; the edited one never is
     around: Callable[[Edit], Edit] | None = None  # what an inversion adds to the method's edit
-    begin: int = 0  # the first step of the loop: z has its noise level
+    begin: int = 0  # the first step of the loop; z has its noise level
 
     def __post_init__(self) -> None:
         if self.pinned and self.pivots is None:
             raise UserError("a Start with pinned=True needs the pivots that the original branch is to follow")
 
     def follow(self, i: int, z: Tensor) -> Tensor:
-        """The original's latents after step i: z, or the pivot if it is pinned to them."""
+        """The original's latents after step i: z, or the pivot if the original is pinned."""
         return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
 
     def edit(self, run: Run) -> Edit:
-        """The method's edit on this batch, and what the inversion adds to it."""
+        """The method's edit on this batch, with what the inversion adds to it."""
         edit = run.settings.edit(run)
         return self.around(edit) if self.around is not None else edit
 
@@ -62,7 +64,7 @@ class Inputs:
 
     z: Tensor  # (B,4,h,w)
     contexts: tuple[Tensor, ...]  # (∅, c, further ones), (B,77,D) each
-    # taps see the batch [original × B, edited × B]: `Part(tap, slice(B, None))` shows them the edited samples alone
+    # A tap sees the batch [original × B, edited × B]; `Part(tap, slice(B, None))` sees only the edited samples
     tap: Tap | None = None  # in the pass with contexts[1], the prompt
     tap_uncond: Tap | None = None  # in the pass with contexts[0]
 
@@ -77,10 +79,11 @@ class Method:
 
     steps: int = 50  # DDIM steps; from the authors' code
     guidance: float = 7.5  # classifier-free guidance w; from the code
-    start: int | float = 0.2  # R, where the edit begins: a step number, or below 1 a share of the steps; from the code
+    # R, the step at which the edit begins: a step number, or a fraction of the steps below 1; from the code
+    start: int | float = 0.2
 
     def __post_init__(self) -> None:
-        for field in fields(self):  # Python's own numbers: they multiply tensors, and a JSON file can hold them
+        for field in fields(self):  # plain Python numbers can multiply tensors and be written to JSON
             object.__setattr__(self, field.name, plain(getattr(self, field.name)))
         whole_number("steps", self.steps, 1)
         object.__setattr__(self, "guidance", number("guidance", self.guidance, -math.inf))
@@ -92,19 +95,19 @@ class Method:
         return step_number("start", self.start, self.steps)
 
     def edit(self, run: Run) -> Edit:
-        """The method at work on one batch. Called once per batch."""
+        """Makes the `Edit` that works on one batch. Called once per batch."""
         raise NotImplementedError(f"{type(self).__name__}.edit")
 
     def remark(self, prompt: Prompt) -> str:
-        """What a user should know about the method on this prompt, in one line; empty if there is nothing."""
+        """One line that the user should know about the method on this prompt; may be empty."""
         return ""
 
 
 class Edit:
-    """A method at work on one batch. All its state lives here. This one edits nothing: ẑ = z."""
+    """A method at work on one batch. It holds all state of the method. The base class edits nothing: ẑ = z."""
 
-    maps: MapSpec | None = None  # which of the original's maps `inputs` gets at the steps that `reads_maps` names
-    unet: UNet | None = None  # other weights for the edited branch
+    maps: MapSpec | None = None  # which of the original's maps `inputs` gets, at the steps that `reads_maps` names
+    unet: UNet | None = None  # a UNet with other weights, for the edited branch
 
     def __init__(self, run: Run):
         self.run = run
@@ -114,11 +117,14 @@ class Edit:
         return False
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
-        """What the edited branch shows the UNet: `same` (the original's contexts, the edited latents), changed."""
+        """What the edited branch shows the UNet at step i.
+
+        same: the edited latents with the original's contexts. maps: the original's, if `reads_maps(i)`, else None.
+        """
         return same
 
     def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
-        """One noise (B,4,h,w) out of one prediction per context. Default: classifier-free guidance."""
+        """eps holds one prediction (B,4,h,w) per context; returns one noise. Default: classifier-free guidance."""
         return self.run.guide(eps)
 
     def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Tools that several methods share, one equation each."""
+"""Tools that several methods use, one equation each."""

@@ -2,17 +2,22 @@
 
     repeat:   ĉ <- ĉ - η ∇_ĉ L(maps of UNet(ẑ_t, t, ĉ))
 
-The whole 77 × D context is optimised, [SOT] and padding included. With a mean of cross maps A (N pixels × 77 tokens)
-and of self maps S (N queries × N keys), of the reference (no hat) and of the pass with the optimised context (hat),
-with P the words to keep and T the target's tokens (eq. 3-6, and the terms that the authors' code adds),
+The whole 77 × D context is optimised, [SOT] and padding included. The loss is (eq. 3-6, with the terms that the
+authors' code adds)
 
     L = λ_pl Σ_{p∈P} d(A_p, Â_p) - λ_nl Σ_{q∈T} d(A_q, Â_q)
       + λ_self_pl Σ_{p∈P} Σ_{j∈M_p} d(S_j, Ŝ_j) - λ_self_nl Σ_{q∈T} Σ_{j∈M_q} d(S_j, Ŝ_j)
 
-A_p, S_j: columns (N,). M_p: the pixels that look at word p in the reference. The paper has the first two terms with
-d(a,b) = |a-b|²; the authors' code has all four with d(a,b) = 1 - cos(a,b), in float64. Sums, not means.
+    A, Â         mean cross maps (N pixels × 77 tokens): the reference maps, and those of the pass with ĉ
+    S, Ŝ         mean self maps (N queries × N keys), likewise
+    A_p, S_j     columns (N,)
+    P, T         the rows of the words to keep, and of the target
+    M_p          the pixels at which the reference map of word p is large
 
-suppress/engine/ito.py has the same loss in a few tensor operations; they are equal by test.
+The paper has the first two terms, with d(a,b) = |a-b|². The authors' code has all four, with d(a,b) = 1 - cos(a,b) in
+float64. Both sum over words and pixels; they take no mean.
+
+suppress/engine/ito.py has the same loss in a few tensor operations. A test compares the two.
 """
 
 from __future__ import annotations
@@ -30,12 +35,13 @@ from minisd.attention import Attention
 
 from .maps import Maps, MapSpec
 
-MASK_UP = 16  # masks are thresholded on a map enlarged this many times (16 -> 256 in SD at 512²)
-KEEP_THRESHOLD, DROP_THRESHOLD = 0.95, 0.85  # of the map's maximum: for words to keep, and for the target
+# From the authors' code:
+MASK_UP = 16  # a map is enlarged by this factor before the threshold is applied (16 -> 256 in SD at 512²)
+KEEP_THRESHOLD, DROP_THRESHOLD = 0.95, 0.85  # times the map's maximum, for words to keep and for the target
 
 
 class MapLoss(Protocol):
-    """What a descent on maps needs: which maps the loss reads, and its value, a scalar summed over samples."""
+    """A loss on maps: which maps it reads, and its value, a scalar that is summed over samples."""
 
     @property
     def maps(self) -> MapSpec: ...
@@ -55,13 +61,13 @@ class LossWeights:
 
 @dataclass(frozen=True)
 class AttentionLoss:
-    """L of the module's docstring, for a batch. Called with reference and new maps: their loss, summed over samples."""
+    """L of the module's docstring, for a batch: loss(reference maps, new maps), summed over samples."""
 
     maps: MapSpec
     keep: tuple[tuple[int, ...], ...]  # P: the rows of the words to keep, one tuple per sample
     drop: tuple[tuple[int, ...], ...]  # T: the rows of the target
     weights: LossWeights
-    form: str  # of d: "cosine" or "l2"
+    form: str  # the distance d: "cosine" or "l2"
 
     def __call__(self, reference: Maps, new: Maps) -> Tensor:
         """A scalar, float64."""
@@ -87,7 +93,11 @@ def distance(a: Tensor, b: Tensor, form: str) -> Tensor:
 
 
 def mask(column: Tensor, grid: tuple[int, int], threshold: float) -> list[int]:
-    """M: the pixels j of a word's map (N,) that stay above `threshold` times its maximum, through the enlargement."""
+    """M: the pixels j at which a word's map (N,) is large.
+
+    The map is enlarged and compared with `threshold` times its maximum. A pixel j is in M if any enlarged pixel that
+    contributes to it is above.
+    """
     h, w = grid
     large = F.interpolate(column.view(1, 1, h, w), scale_factor=MASK_UP, mode="bilinear")
     binary = (large >= threshold * large.max()).to(column.dtype)
@@ -96,7 +106,7 @@ def mask(column: Tensor, grid: tuple[int, int], threshold: float) -> list[int]:
 
 
 def loss_dtype(device: torch.device) -> torch.dtype:
-    """float64, as in the authors' code; Apple's GPUs have none."""
+    """float64, as in the authors' code; float32 on Apple's GPUs, which have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -107,7 +117,10 @@ def descend(
     eta: float | Tensor,
     scale: float = 1.0,
 ) -> Tensor:
-    """Plain gradient steps of length η on ctx (B,77,D); the result carries no graph. scale: see `gradient_scale`."""
+    """Plain gradient steps ctx <- ctx - η ∇ loss(ctx) on ctx (B,77,D). The result has no autograd graph.
+
+    scale: see `gradient_scale`.
+    """
     for _ in range(iterations):
         with torch.enable_grad():
             leaf = ctx.detach().requires_grad_()
@@ -117,10 +130,10 @@ def descend(
 
 
 def gradient_scale(dtype: torch.dtype) -> float:
-    """What to multiply the loss with during the backward pass, so that no gradient inside the UNet underflows.
+    """The factor by which the loss is multiplied in the backward pass, so that no gradient inside the UNet underflows.
 
-    float16 has nothing below 6e-8: on SD v1.4's shape with random weights the gradient of the plain loss comes out 8 %
-    wrong, that of 64 or of 4096 times the loss 0.5 %. Other dtypes reach as far as float32.
+    float16 has no number between 0 and 6e-8. On SD v1.4's shape with random weights, the gradient of the plain loss is
+    wrong by 8 %; that of 64 or 4096 times the loss is wrong by 0.5 %. bfloat16 has the range of float32 and needs none.
     """
     return 1024.0 if dtype == torch.float16 else 1.0
 
@@ -135,10 +148,10 @@ def value_loss(
 ) -> Callable[[Tensor], Tensor]:
     """The loss on values instead of maps (appendix D): λ_pl |V̂_P - V_P|² - λ_nl |V̂_T - V_T|², V = W_V c.
 
-    ctx (B,77,D): the untouched prompts; keep, drop: rows of each sample. Summed over the cross layers of the scale and
-    over samples. V̂ - V = W_V (ĉ - c) is linear in the context: no UNet pass. The paper gives no scale for its steps,
-    and the code's would diverge: here the loss is divided by the curvature of |V̂ - V|², so that a step of 1 is the
-    longest that descends.
+    ctx (B,77,D): the untouched prompts. keep, drop: rows of each sample. The loss is summed over the cross layers of
+    the scale and over samples. It needs no UNet pass, because V̂ - V = W_V (ĉ - c) is linear in the context.
+    The paper gives no step size for this loss, and with the code's the descent would diverge. So the loss is divided
+    here by the largest curvature of |V̂ - V|²: along that direction, a step of 1 is a Newton step.
     """
     layers = [
         m.to_v.weight.float()

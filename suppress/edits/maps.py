@@ -1,4 +1,4 @@
-"""The attention maps that losses compare: means over the layers of one scale and over heads."""
+"""The attention maps that losses compare: the mean over the layers of one scale and over heads."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from minisd import Site, StableDiffusion, Tap, UserError
 
 @dataclass(frozen=True)
 class MapSpec:
-    """Which maps: those of the sites of one scale, without the middle block."""
+    """Which maps are meant: those of the sites of one scale, without the middle block."""
 
-    scale: int  # 1, 2, 4 or 8: the latents' side divided by the side of the maps' grid
-    heads: int | None = None  # how many heads, from the first; None: all
+    scale: int  # 1, 2, 4 or 8: the side of the latents divided by the side of the maps' grid
+    heads: int | None = None  # only the heads 0 … heads-1; None: all
 
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """Means over layers and heads: cross (B,N,77), self_ (B,N,N), N = h·w pixels of the grid (h,w)."""
+    """Means over layers and heads: cross (B,N,77), self_ (B,N,N). N = h·w, the pixels of the grid (h,w)."""
 
     cross: Tensor
     self_: Tensor
@@ -27,7 +27,7 @@ class Maps:
 
 
 class LayerMean(Tap):
-    """Sums cross and self maps over the layers as they pass; `maps` divides by their number."""
+    """Adds up the cross and self maps of the layers; `maps` divides by the number of layers."""
 
     def __init__(self, spec: MapSpec):
         self.spec = spec
@@ -48,9 +48,9 @@ class LayerMean(Tap):
 
 
 def map_spec(sd: StableDiffusion, z: Tensor, resolution: int | None = None, heads: int | None = None) -> MapSpec:
-    """The maps whose grid is `resolution` wide; None: a quarter of the latents' side, as in SuppressEOT's code.
+    """The maps whose grid is `resolution` wide. None: a quarter of the latents' side, as in SuppressEOT's code.
 
-    UserError if the UNet has no such maps, or fewer heads than asked for.
+    UserError if the UNet has no such maps, or fewer than `heads` heads.
     """
     if heads is not None and heads > sd.config.unet.heads:
         raise UserError(f"heads = {heads}; the UNet has {sd.config.unet.heads}")
@@ -58,13 +58,13 @@ def map_spec(sd: StableDiffusion, z: Tensor, resolution: int | None = None, head
     fitting = [scale for scale, side in sides.items() if (scale == 4 if resolution is None else side == resolution)]
     if not fitting:
         raise UserError(
-            f"resolution = {resolution}: no attention maps of that side; at this size there are "
+            f"resolution = {resolution}: no attention maps of that side; at this picture size the sides are "
             f"{', '.join(str(side) for side in sides.values())}"
         )
     return MapSpec(fitting[0], heads)
 
 
 def map_grid(z: Tensor, scale: int) -> tuple[int, int]:
-    """(h,w) of the maps at a scale: the latents' sides divided by it, rounded up."""
+    """(h,w) of the maps at a scale: the sides of the latents z divided by the scale, rounded up."""
     h, w = z.shape[-2:]
     return -(-h // scale), -(-w // scale)

@@ -1,7 +1,7 @@
-"""Edits of single rows of the context: functions ctx -> ctx, ctx (77,D) or (B,77,D), each sample by itself.
+"""Edits of some rows of the context: functions ctx -> ctx, with ctx (77,D) or (B,77,D), each sample by itself.
 
-`rows` are positions of tokens, as `find_rows` and `eot_rows` give them; the other rows, shape and dtype are kept. The
-simple edits are those that the authors of SuppressEOT compare with theirs (Li et al., ICLR 2024).
+`rows` are token positions, as `find_rows` and `eot_rows` give them. The other rows, the shape and the dtype are kept.
+The simple edits are those with which the authors of SuppressEOT compare theirs (Li et al., ICLR 2024).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from minisd import UserError
 from minisd.base.arguments import number, shown
 
-Rows = Iterable[int] | Tensor  # positions of tokens: a list, a tuple, a range, numpy's or PyTorch's integers
+Rows = Iterable[int] | Tensor  # token positions: a list, a tuple, a range, integers of numpy or PyTorch
 
 
 def change_rows(ctx: Tensor, rows: Rows, f: Callable[[Tensor], Tensor]) -> Tensor:
-    """ctx (77,D) or (B,77,D) with f(χ) in place of its rows χ. Returns ctx's shape and dtype."""
+    """ctx (77,D) or (B,77,D) with its rows χ replaced by f(χ). Returns ctx's shape and dtype."""
     at, chi = take_rows(ctx, rows)
     return ctx.index_copy(-2, at, f(chi).to(ctx))
 
@@ -27,7 +27,7 @@ def change_rows(ctx: Tensor, rows: Rows, f: Callable[[Tensor], Tensor]) -> Tenso
 def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     """(positions (k,), χ (…,k,D) in float64): the rows in ascending order, each once.
 
-    UserError for positions outside the context, none at all, or what is no position, as in a mask.
+    UserError if there are no rows, or if a row is outside the context or is not a whole number (as in a mask).
     """
     if not (isinstance(ctx, Tensor) and ctx.dim() in (2, 3) and ctx.is_floating_point()):
         raise UserError(f"ctx = {shown(ctx)}; expected embeddings (77,D) or (B,77,D), such as sd.encode_text gives")
@@ -35,40 +35,40 @@ def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
     if not positions or not all(0 <= row < ctx.shape[-2] for row in positions):
         raise UserError(f"rows {rows!r}; expected positions from 0 to {ctx.shape[-2] - 1}, at least one")
     at = torch.tensor(sorted(set(positions)), device=ctx.device)
-    # Apple's GPUs have no float64: there the few rows are worked out on the CPU
+    # Apple's GPUs have no float64, so that the few rows are computed on the CPU
     device = torch.device("cpu") if ctx.device.type == "mps" else ctx.device
     return at, ctx.index_select(-2, at).to(device).double()
 
 
 def _whole_numbers(rows: Rows) -> list[int]:
-    """The rows as Python's integers; empty where one is none."""
+    """The rows as Python's integers; empty if one of them is not a whole number."""
     try:
         values = rows.tolist() if isinstance(rows, Tensor) else rows
         return [] if any(isinstance(v, bool) for v in values) else [operator.index(v) for v in values]
-    except (TypeError, RuntimeError):  # the latter of a tensor without numbers, on "meta"
+    except (TypeError, RuntimeError):  # RuntimeError: a tensor on the device "meta" has no numbers
         return []
 
 
 def attenuate(ctx: Tensor, rows: Rows, factor: float = 0.1) -> Tensor:
-    """χ̂ = factor · χ, all singular values alike: other words suffer as well (appendix D, Fig. 20).
+    """χ̂ = factor · χ. All singular values shrink alike, so that other words suffer too (appendix D, Fig. 20).
 
-    UserError for a negative factor and where the result overflows ctx's dtype.
+    UserError if the factor is negative, or if the result overflows ctx's dtype.
     """
     factor = number("factor", factor)
     return check_range(change_rows(ctx, rows, lambda chi: chi * factor), f"factor = {factor!r}")
 
 
 def zero(ctx: Tensor, rows: Rows) -> Tensor:
-    """The rows are zeros. Target or [EOT] alone do not remove the target, both do (section 3.2, Fig. 2a)."""
+    """The rows become 0. Zeroing only the target or only [EOT] does not remove it, both do (section 3.2, Fig. 2a)."""
     return change_rows(ctx, rows, torch.zeros_like)
 
 
 def mpe(ctx: Tensor, target: Rows, eot: Rows, zero_target: bool = False) -> Tensor:
     """Mean of the padding embedding: ĉ_i = c_i - mean_j Ψ_j for i in target and [EOT] (appendix D, Table 6, Fig. 22).
 
-    This is our reading. The paper says no more than that it takes the mean of the [EOT] rows, instead of the large
-    singular vectors, for the semantic component; that the component is then subtracted, and from which rows, is not
-    in it. zero_target: zeros for the target's rows, the table's "MPE + zeroing embedding".
+    This is our reading. The paper only says that it takes the mean of the [EOT] rows as the semantic component, instead
+    of the large singular vectors. It does not say that the component is then subtracted, nor from which rows.
+    zero_target: the target's rows become 0; this is the table's "MPE + zeroing embedding".
     """
     mean = take_rows(ctx, eot)[1].mean(dim=-2, keepdim=True)  # (…,1,D)
     without = change_rows(ctx, (*target, *eot), lambda chi: chi - mean)
@@ -76,7 +76,7 @@ def mpe(ctx: Tensor, target: Rows, eot: Rows, zero_target: bool = False) -> Tens
 
 
 def check_range(ctx: Tensor, constants: str) -> Tensor:
-    """ctx; UserError if a number in it overflowed."""
+    """Returns ctx; UserError if a number in it overflowed. constants: what to name in the error."""
     if not torch.isfinite(ctx).all():
-        raise UserError(f"{constants}: beyond the range of {ctx.dtype}; expected something smaller")
+        raise UserError(f"{constants}: the result is beyond the range of {ctx.dtype}; expected a smaller number")
     return ctx

@@ -1,9 +1,9 @@
-"""Changes of a cross attention, from which many methods are made: other keys and values, more of both, another output.
+"""Changes of a cross attention that many methods use: other keys or values, more of both, or another output.
 
     Z = softmax(Q K^T / √d) V,   K = W_K c,   V = W_V c
 
-A context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D) for all of them. To change some
-samples of a batch only, use `minisd.Part`.
+The context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D), one for all of them. To change
+only some samples of a batch, use `minisd.Part`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from minisd.attention import Attention
 
 
 class CrossTap(Tap):
-    """A tap at cross attention. where: at which of these sites; None: at all."""
+    """A tap at cross attention. where: picks some of these sites; None: all."""
 
     def __init__(self, where: Callable[[Site], bool] | None = None):
         self.where = where
@@ -29,7 +29,7 @@ class CrossTap(Tap):
 
 
 class KContext(CrossTap):
-    """Keys of another context c': K' = W_K c'."""
+    """Replaces the keys by those of another context c': K' = W_K c'."""
 
     def __init__(self, ctx: Tensor, where: Callable[[Site], bool] | None = None):
         super().__init__(where)
@@ -40,7 +40,7 @@ class KContext(CrossTap):
 
 
 class VContext(CrossTap):
-    """Values of another context c': V' = W_V c'."""
+    """Replaces the values by those of another context c': V' = W_V c'."""
 
     def __init__(self, ctx: Tensor, where: Callable[[Site], bool] | None = None):
         super().__init__(where)
@@ -51,9 +51,10 @@ class VContext(CrossTap):
 
 
 class Append(CrossTap):
-    """Keys and values of two more contexts (B,L,D), behind those of the prompt; bias (B,77+L) is added to all logits.
+    """Appends keys and values of two more contexts (B,L,D) to those of the prompt.
 
-    Samples that need fewer than L rows have -∞ as the bias of the rest. Other taps see the maps of the first 77 keys.
+    bias (B,77+L) is added to the logits. If a sample needs fewer than L rows, the bias of the others is -∞. Other taps
+    see only the maps of the prompt's 77 keys.
     """
 
     def __init__(self, keys: Tensor, values: Tensor, bias: Tensor, where: Callable[[Site], bool] | None = None):
@@ -67,7 +68,7 @@ class Append(CrossTap):
 
 
 class Output(CrossTap):
-    """Another output: Z' = f(site, Q, Z, attn), with Q and Z (B,H,N,d)."""
+    """Replaces the output Z by f(site, Q, Z, attn); Q and Z are (B,H,N,d)."""
 
     def __init__(
         self, f: Callable[[Site, Tensor, Tensor, Attention], Tensor], where: Callable[[Site], bool] | None = None
@@ -80,7 +81,10 @@ class Output(CrossTap):
 
 
 def _project(ctx: Tensor, layer: nn.Module, old: Tensor, attn: Attention) -> Tensor:
-    """ctx (B,L,D) or (1,L,D) by W_K or W_V -> (B,H,L,d), for `old` (B,H,L',d)."""
+    """The keys or values (B,H,L,d) of ctx (B,L,D) or (1,L,D). layer: W_K or W_V; old (B,H,L',d): what they replace."""
     if ctx.dim() != 3 or len(ctx) not in (1, len(old)):
-        raise UserError(f"a context of shape {tuple(ctx.shape)} for {len(old)} samples; expected one for each, or one")
+        raise UserError(
+            f"a context of shape {tuple(ctx.shape)} for {len(old)} samples; expected one context per sample, "
+            "or one for all"
+        )
     return attn.split_heads(layer(ctx.to(old.dtype))).expand(len(old), -1, -1, -1)

@@ -1,4 +1,4 @@
-"""Other weights for the UNet: a few tensors out of a file, everything else shared with the model."""
+"""Other weights for the UNet: a few tensors come from a file, all others are shared with the model."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from minisd.loading.weight_files import WEIGHT_DTYPES, SafetensorsFile
 
 
 def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
-    """The tensors of a .safetensors file that replace parameters of the UNet, in its dtype and on its device.
+    """Reads the tensors of a .safetensors file that replace parameters of the UNet, in its dtype and on its device.
 
     Their names are those of the UNet's state dict ("mid_block.attentions.0.transformer_blocks.0.attn2.to_v.weight").
-    UserError for a file that is missing, empty or damaged, and for names and shapes that the UNet does not have.
+    UserError if the file is missing, empty or damaged, and for names and shapes that the UNet does not have.
     """
     file = Path(path)
     if not file.is_file():
@@ -30,7 +30,7 @@ def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
         wrong = [name for name in found.shapes if name not in own]
         if wrong or not found.shapes:
             known = "a UNet's state dict, such as " + next(name for name in own if "attn2.to_k" in name)
-            raise UserError(f"{file} holds {_listed(wrong) or 'no tensors'}; expected names of {known}")
+            raise UserError(f"{file} has {_listed(wrong) or 'no tensors'}; expected names of {known}")
         for name, header in found.shapes.items():
             if header.shape != tuple(own[name].shape) or header.dtype not in WEIGHT_DTYPES:
                 have = f"{header.dtype} {header.shape}"
@@ -41,12 +41,12 @@ def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
         raise UserError(str(error)) from None
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise UserError(f"{file} has infinite values or NaN in {_listed(broken)}; train it again in float32")
+        raise UserError(f"{file} has infinite values or NaN in {_listed(broken)}; train the weights again in float32")
     return tensors
 
 
 def with_weights(unet: UNet, tensors: Mapping[str, Tensor]) -> UNet:
-    """A UNet with `tensors` in place of the parameters of these names. All other parameters are those of `unet`."""
+    """A UNet in which `tensors` replace the parameters of these names. All other parameters are shared with `unet`."""
     other = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
     for name, tensor in tensors.items():
         module, _, leaf = name.rpartition(".")

@@ -1,4 +1,4 @@
-"""The methods, one file each, and their names on the command line. A method's file is imported when it is used."""
+"""The methods, one file each, and their names on the command line. A method's file is imported at its first use."""
 
 from typing import TYPE_CHECKING
 

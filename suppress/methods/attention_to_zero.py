@@ -2,7 +2,7 @@
 
     M̂_i = 0 for i in T,   M̂_i = M_i otherwise;   nothing is renormalised
 
-The text embeddings stay, so [EOT] still carries the target: in the paper's pictures it is drawn all the same.
+The text embeddings do not change, so [EOT] still carries the target: in the paper's pictures it is still drawn.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AttentionToZero(Method):
-    """No settings beyond those of every method."""
+    """It has only the settings that every method has."""
 
     def edit(self, run: Run) -> Edit:
         return AttentionToZeroEdit(run)

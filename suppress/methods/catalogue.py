@@ -1,7 +1,7 @@
-"""The methods' names and what each does, without PyTorch: `suppress methods` answers at once.
+"""The names of the methods and what each does. It does not import PyTorch, so that `suppress methods` is quick.
 
-The file of a method is imported when somebody asks for its class (`Entry.kind`, `Entry.make`). `register` adds a
-user's own method.
+The file of a method is imported when its class is needed (`Entry.kind`, `Entry.make`). `register` adds a user's own
+method.
 """
 
 from __future__ import annotations
@@ -24,18 +24,19 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Entry:
-    """A method by its name."""
+    """What belongs to a name of a method."""
 
-    # "file.Class" in this folder, or "file.Class.preset": a class method that makes an instance; or a registered class
+    # "file.Class" in this folder; or "file.Class.preset", a class method that makes an instance; or a registered class
     factory: str | type[Method]
     about: str
-    preset: bool = False  # published settings as a whole: what a checkpoint brings for all methods does not change them
-    own: bool = False  # this project's own: its settings are published nowhere else
-    bound: Mapping[str, Any] = field(default_factory=dict)  # settings that make it what its name says
-    takes: str = ""  # the one field that the whole text behind "name:" sets, as in "delta:PATH"
+    preset: bool = False  # it keeps its published settings: the "all" settings of a checkpoint do not change them
+    own: bool = False  # a method of this project, whose settings are published nowhere else
+    bound: Mapping[str, Any] = field(default_factory=dict)  # fixed settings, which belong to the name
+    takes: str = ""  # the field that the text after "name:" sets, as in "delta:PATH"
 
     @property
     def kind(self) -> type[Method]:
+        """The class of the method."""
         if not isinstance(self.factory, str):
             return self.factory
         file, name = self.factory.split(".")[:2]
@@ -48,72 +49,67 @@ class Entry:
 
     @property
     def origin(self) -> str:
-        """Where its settings come from, if no checkpoint brings others."""
+        """Where its settings come from, if the checkpoint has no measured ones."""
         if not isinstance(self.factory, str):
             return "the method's own"
         return "chosen by this project" if self.own else "published"
 
     @property
     def settings(self) -> list[str]:
-        """The fields that can be set: all but those that are bound."""
+        """The fields that can be set: all except the bound ones."""
         return [f.name for f in fields(self.kind) if f.name not in self.bound]
 
 
 def register(name: str, method: type[Method], about: str = "") -> None:
-    """Adds a method of your own under a name: `suppress.run(method=…)`, --method, --sheet and `suppress eval` know it.
+    """Adds your own method under a name. `suppress.run(method=…)`, --method, --sheet and `suppress eval` then know it.
 
-    method: a subclass of `suppress.Method`, a frozen dataclass. If it has a `start` of its own, a checkpoint's measured
-    start does not replace it. about: one line for the list of methods; default: the first line of its docstring. A name
-    that you registered may be registered again, as a notebook's cell does when it runs twice.
-    UserError for a name of this project's methods, for signs other than a-z, 0-9 and "-", and for what is no method.
+    method: a subclass of `suppress.Method`, a frozen dataclass. If it defines `start`, a checkpoint's measured start
+    does not replace it. about: one line for the list of methods; default: the first line of the docstring.
+    You may register a name again, as happens if a notebook's cell runs twice.
+    UserError if the name belongs to a method of this project, if it has characters other than a-z, 0-9 and "-", or if
+    `method` is not a method.
     """
     from ..protocol import Method
 
     if not (isinstance(name, str) and _NAME.fullmatch(name)):
         raise UserError(f"name = {shown(name)}; expected small letters, digits and '-', such as 'my-method'")
     if name in METHODS and isinstance(METHODS[name].factory, str):
-        raise UserError(f"there is a method {name!r} already; give yours another name")
+        raise UserError(f"the name {name!r} belongs to a method of this project; give yours another name")
     if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
-        raise UserError(f"method = {shown(method)}; expected a subclass of suppress.Method, the class and no instance")
+        raise UserError(f"method = {shown(method)}; expected a subclass of suppress.Method, not an instance")
     about = about or (method.__doc__ or name).strip().splitlines()[0]
     METHODS[name] = Entry(method, about, preset="start" in vars(method).get("__annotations__", {}))
 
 
 @dataclass(frozen=True)
 class Published:
-    """What a variant (suppress/methods/variant.py) does, where it stands in the paper, and its constant, if any."""
+    """What a variant (suppress/methods/variant.py) does, and its constant if it has one."""
 
     about: str
-    source: str
-    constant: str = ""  # what `about` calls it; none: there is none
-    published: int | float | None = None  # its value; an int where only whole numbers will do
+    constant: str = ""  # its name in `about`; empty: there is no constant
+    published: int | float | None = None  # its published value; an int if it must be a whole number
 
 
+# The functions in suppress/edits/spectrum.py and suppress/edits/rows.py name the section of the paper.
 PUBLISHED: dict[str, Published] = {
-    "swr": Published(
-        "soft weighting of target and [EOT], σ e^(-γσ): what the method uses", "section 3.3, eq. 2", "γ", 1.0
-    ),
-    "top-k": Published("their K largest singular values become 0", "section 3.3, Fig. 4; appendix D, Fig. 14", "K", 2),
+    "swr": Published("soft weighting of target and [EOT], σ e^(-γσ): what the method uses", "γ", 1.0),
+    "top-k": Published("their K largest singular values become 0", "K", 2),
     "bottom-k": Published(
-        "their K smallest singular values become 0: the target stays, the counter-check of top-k",
-        "section 3.3, Fig. 4",
-        "K",
-        70,
+        "their K smallest singular values become 0: the target stays, the counter-check of top-k", "K", 70
     ),
-    "attenuate": Published("target and [EOT] times a factor", "appendix D, Fig. 20", "the factor", 0.1),
-    "zero-target": Published("the target becomes 0, [EOT] still carries it", "section 3.2, Fig. 2a"),
-    "zero-eot": Published("[EOT] becomes 0, the target stays", "section 3.2, Fig. 2a"),
-    "zero": Published("target and [EOT] become 0", "section 3.2, Fig. 2a"),
+    "attenuate": Published("target and [EOT] times a factor", "the factor", 0.1),
+    "zero-target": Published("the target becomes 0, [EOT] still carries it"),
+    "zero-eot": Published("[EOT] becomes 0, the target stays"),
+    "zero": Published("target and [EOT] become 0"),
     "wnnm": Published(
         "soft thresholds C √n / σ on the singular values of [EOT], smaller for larger ones: the target stays",
-        "section 3.2, Fig. 2b; constant: Gu et al. 2014",
         "C",
         2 * 2**0.5,
     ),
-    "rank-cut": Published("[EOT] as a matrix of rank K: nearly the same picture", "section 3.2, Fig. 2b", "K", 9),
-    "mpe": Published("target and [EOT] less the mean of [EOT] (our reading)", "appendix D, Table 6, Fig. 22"),
-    "mpe-zero": Published("mpe, and the target becomes 0 (our reading)", "appendix D, Table 6"),
-    "strengthen": Published("β e^(.001 σ) σ: more of the target", "appendix F, Figs. 29-31", "β", 1.2),
+    "rank-cut": Published("[EOT] as a matrix of rank K: nearly the same picture", "K", 9),
+    "mpe": Published("target and [EOT] less the mean of [EOT] (our reading)"),
+    "mpe-zero": Published("mpe, and the target becomes 0 (our reading)"),
+    "strengthen": Published("β e^(.001 σ) σ: more of the target", "β", 1.2),
 }
 
 METHODS: dict[str, Entry] = {
@@ -130,7 +126,7 @@ METHODS: dict[str, Entry] = {
     ),
     "unread": Entry(
         "unread.Unread",
-        "the text encoder run again with the target hidden from every word; SWR where it is the last",
+        "the text encoder run again with the target hidden from every word; SWR if no word follows the target",
         own=True,
     ),
     "negative-prompt": Entry(
@@ -157,7 +153,7 @@ METHODS: dict[str, Entry] = {
 
 
 def describe_methods() -> list[str]:
-    """A line a method: name, what it does, and the constant that it has."""
+    """One line per method: its name, what it does, and its constant if it has one."""
     width = max(map(len, METHODS))
     return [f"{name:<{width}}  {entry.about}{_constant(name)}" for name, entry in METHODS.items()]
 

@@ -1,10 +1,10 @@
-"""Other weights for the edited branch, out of a file: the carrier of every method that fine-tunes or rewrites the UNet.
+"""Other weights for the edited branch, from a file. Every method that fine-tunes or rewrites the UNet can use it.
 
-    ẑ <- DDIM(ẑ, eps(ẑ, t, c; θ + Δθ))
+    ẑ <- DDIM(ẑ, eps(ẑ, t, c; θ'))
 
-The file holds the tensors that differ, as a whole and not as differences: names of the UNet's state dict, in a
-.safetensors file. ESD (Gandikota et al. 2023) and concept ablation (Kumari et al. 2023), for example, change the cross
-attention alone. The original branch keeps the model's own weights.
+The file is a .safetensors file. It holds the tensors in which θ' differs from the model's weights θ: their new values,
+not differences, under their names in the UNet's state dict. For example, ESD (Gandikota et al. 2023) and concept
+ablation (Kumari et al. 2023) change only the cross attention. The original branch keeps θ.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Delta(Method):
+    """Settings."""
+
     start: int | float = 0  # fine-tuned weights are used in all steps
     path: str = ""  # the .safetensors file
 

@@ -2,8 +2,8 @@
 
     ĉ_j = (1 - a) c_j + a ∅_j     for j in the rows of target and [EOT],     ĉ_j = c_j otherwise
 
-To make your own: copy this file, change the equation, register it under a name, and run it on both engines; its test
-is tests/suppress/methods/test_example.py.
+To make your own method: copy this file, change the equation, register it under a name, and run it on both engines. Its
+test is tests/suppress/methods/test_example.py.
 
     suppress.register("my-fade", Fade, "target and [EOT] fade towards the empty prompt")
     suppress.run(sd, "a man without glasses", "glasses", method="my-fade:amount=0.8")
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fade(Method):
-    amount: float = 1.0  # a: 0 changes nothing, 1 replaces the rows; this example's own
+    """The rows of target and [EOT] fade towards those of the empty prompt."""
+
+    amount: float = 1.0  # a: 0 changes nothing, 1 replaces the rows; chosen for this example
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Methods whose whole edit is another context, the same at every step."""
+"""Methods that only change the context, in the same way at every step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FixedContext(Edit):
-    """The edited branch is drawn with ĉ (B,77,D)."""
+    """The edited branch is drawn with the context ĉ (B,77,D)."""
 
     def __init__(self, run: Run, ctx: Tensor):
         super().__init__(run)
@@ -29,7 +29,7 @@ class FixedContext(Edit):
 
 @dataclass(frozen=True)
 class Rewrite(Method):
-    """A control, not a method: from R on the prompt is another one, written by hand, e.g. without the phrase."""
+    """A control for comparisons: from step R on, the prompt is another text, e.g. one without the phrase."""
 
     text: str = ""
 

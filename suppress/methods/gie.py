@@ -1,16 +1,17 @@
-"""GIE: "Growth Inhibitors for Erasure" (Algorithm 1): the concept's own attention, turned against it.
+"""GIE: "Growth Inhibitors for Erasure" (Algorithm 1): the attention to the concept is added with a negative weight.
 
-At every cross attention of the edited branch, with Q its own queries and c* the encoding of a concept by itself,
+At every cross attention of the edited branch, Q are its own queries, and c* is the encoding of the concept alone:
 
     M* = softmax(Q K(c*)^T / √d)               over the concept prompt's 77 tokens, eq. 6
     I  = w M*[:, s+1 … e-1]                    the columns of its words, between [SOT] and the first [EOT], eq. 7
-    M <- M with the columns I before [EOT],    V <- V with the rows V(c*)[s+1 … e-1] at the same place, eq. 8
+    M <- M with the columns I before [EOT],    V <- V with the rows V(c*)[s+1 … e-1] at the same position, eq. 8
 
-and nothing is renormalised. The output M V is a sum over columns, whose order does not matter, so that inserting them
-is adding to it:   Z <- Z + w M*[:, s+1 … e-1] V(c*)[s+1 … e-1].
+and nothing is renormalised. The output M V is a sum over columns, and their order does not matter. So inserting the
+columns means adding to the output:   Z <- Z + w M*[:, s+1 … e-1] V(c*)[s+1 … e-1].
 
-Each target is a concept, and all of them are inserted. (The paper leaves out one of two that mean the same; its
-threshold is not published.) Its adapter, a small network that chooses w for each picture, is replaced by a fixed w.
+Each target is a concept, and all of them are inserted. (If two concepts mean the same, the paper inserts only one; its
+threshold for this is not published.) The paper's adapter, a small network that chooses w for each picture, is replaced
+by a fixed w.
 """
 
 from __future__ import annotations
@@ -41,8 +42,8 @@ class GIE(Method):
     """Settings."""
 
     start: int | float = 0  # all steps, as in Algorithm 1; the released code stops after 80 % of them
-    # w. The paper's fixed scales are -5 and -10, of which -10 damages pictures; its adapter was taught -1 to -15.
-    # 0 inserts nothing; 1, the paper's "without suppression", adds the concept once
+    # w. The paper's fixed scales are -5 and -10; -10 damages pictures. Its adapter was trained on -1 to -15.
+    # 0 inserts nothing. 1 adds the concept once; the paper calls this "without suppression"
     scale: float = -5.0
 
     def __post_init__(self) -> None:
@@ -57,12 +58,13 @@ class GIEEdit(Edit):
     def __init__(self, settings: GIE, run: Run):
         super().__init__(run)
         self.scale, self.most = settings.scale, max(len(prompt.targets) for prompt in run.prompts)
-        self.concepts = run.per_prompt(self._concepts).unbind(1)  # a (B,77,D) for each of the `most` targets
-        self.weights = run.per_prompt(self._weights).to(run.ctx.device).unbind(1)  # w in the words' columns, (B,77)
+        self.concepts = run.per_prompt(self._concepts).unbind(1)  # `most` contexts (B,77,D)
+        # `most` rows (B,77): w in the columns of the concept's words, 0 elsewhere
+        self.weights = run.per_prompt(self._weights).to(run.ctx.device).unbind(1)
         self.tap = Part(Output(self._inhibit), slice(run.batch, None))
 
     def _targets(self, prompt: Prompt) -> list[str]:
-        """The prompt's targets, filled up to the number of the batch; those that fill up get no weight."""
+        """The prompt's targets, then empty ones up to the largest number in the batch. Empty targets get no weight."""
         return [*prompt.targets, *[""] * (self.most - len(prompt.targets))]
 
     def _concepts(self, prompt: Prompt) -> Tensor:
@@ -75,7 +77,7 @@ class GIEEdit(Edit):
         return weights
 
     def _inhibit(self, site: Site, q: Tensor, out: Tensor, attn: Attention) -> Tensor:
-        """Z (B,H,N,d) and the inhibitors' part of the sum."""
+        """Z (B,H,N,d) with the inserted columns added."""
         for ctx, weights in zip(self.concepts, self.weights, strict=True):
             k, v = attn.split_heads(attn.to_k(ctx)), attn.split_heads(attn.to_v(ctx))
             inhibitor = weights[:, None, None] * attention_maps(q, k)  # (B,H,N,77), 0 outside the concept's words

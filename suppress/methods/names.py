@@ -1,6 +1,6 @@
-"""Methods by name: "suppress-eot", "official:iterations=5,start=0.1", "zero". What `--method` and `--sheet` take.
+"""Methods by name, as `--method` and `--sheet` take them: "suppress-eot", "official:iterations=5,start=0.1", "zero".
 
-A text that has a comma, or another method with settings, stands in double quotes, as JSON writes it:
+A value is put in double quotes, as in JSON, if it has a comma or is another method with settings:
 `negative-prompt:text="glasses, hat",to="unread:start=3"`.
 """
 
@@ -21,22 +21,22 @@ from .catalogue import DEFAULT, METHODS
 if TYPE_CHECKING:
     from ..protocol import Method
 
-_PART = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')  # up to the next comma that stands in no quotes
+_PAIR = re.compile(r'(?:"(?:[^"\\]|\\.)*"|[^,"])+')  # the text up to the next comma outside quotes
 _PLAIN = re.compile(r'[^,;"\s](?:[^,;"]*[^,;"\s])?')  # a text that needs no quotes
 
 
 def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: Any) -> Method:
     """ "name" or "name:field=value,field=value" -> settings.
 
-    defaults: what a checkpoint brings (its defaults.json), settings by the name of a method; under "all" those of
-    every method that is not a preset (`Entry.preset`), over which the method's own win. `given` wins over both, the
-    spec over all. UserError for unknown names, fields and values.
+    defaults: the content of a checkpoint's defaults.json, which has settings by the name of a method. Its entry "all"
+    is for every method that is not a preset (`Entry.preset`).
+    Later ones win: "all", the method's entry, `given`, `spec`. UserError for unknown names, fields and values.
     """
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     if name not in METHODS:
-        raise UserError(f"method {name!r}; there is {', '.join(METHODS)}")
+        raise UserError(f"method {name!r} is unknown; expected one of {', '.join(METHODS)}")
     entry = METHODS[name]
     known = entry.settings
     values = _defaults(defaults or {}, name) | given | read_settings(spec, entry)
@@ -66,24 +66,24 @@ def read_settings(spec: str, entry: Named) -> dict[str, Any]:
     values = {}
     for field, text in _pairs(spec, rest, entry):
         if field not in known:
-            part = f"{field}={text}"
-            raise UserError(f"{part!r} in {spec!r}; expected field=value with a field of {name}: {', '.join(known)}")
+            pair = f"{field}={text}"
+            raise UserError(f"{pair!r} in {spec!r}; expected field=value with a field of {name}: {', '.join(known)}")
         values[field] = _value(field, text, kinds[field])
     return values
 
 
 def method_spec(name: str, settings: Method, base: Method) -> str:
-    """The reverse of `parse_method`: the name, with every setting in which `settings` differs from `base`."""
+    """The reverse of `parse_method`: the name, and each setting in which `settings` differs from `base`."""
     pairs = {field: getattr(settings, field) for field in METHODS[name].settings}
     changed = [f"{field}={value_text(value)}" for field, value in pairs.items() if value != getattr(base, field)]
     return f"{name}:{','.join(changed)}" if changed else name
 
 
 def value_text(value: Any) -> str:
-    """A setting as a spec has it."""
+    """The value of a setting, as it is written in a spec."""
     if isinstance(value, str | int | float | None):
         text = str(value)
-        # a quoted ";" would end a method in a list of several
+        # in a list of methods, even a ";" in quotes would end the method
         return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False).replace(";", "\\u003b")
     for name, entry in METHODS.items():
         if type(value) is entry.kind and all(getattr(value, k) == v for k, v in entry.bound.items()):
@@ -92,23 +92,26 @@ def value_text(value: Any) -> str:
 
 
 def _pairs(spec: str, rest: str, entry: Named) -> list[tuple[str, str]]:
-    """(field, text) of "field=value,field=value". A text that begins with no field is that of `entry.takes`."""
+    """(field, text) pairs of "field=value,field=value".
+
+    If the text does not begin with a field, all of it is the value of `entry.takes`.
+    """
     if entry.takes and rest and rest.partition("=")[0] not in entry.settings:
         return [(entry.takes, rest)]
-    parts = _PART.findall(rest)
-    if ",".join(parts) != rest.strip(","):
+    found = _PAIR.findall(rest)
+    if ",".join(found) != rest.strip(","):
         raise UserError(f"{rest!r} in {spec!r}: a double quote is not closed, or two commas follow each other")
     pairs = []
-    for part in parts:
-        field, equals, text = (s.strip() for s in part.partition("="))
+    for pair in found:
+        field, equals, text = (s.strip() for s in pair.partition("="))
         if not equals:
-            raise UserError(f"{part!r} in {spec!r}; expected field=value")
+            raise UserError(f"{pair!r} in {spec!r}; expected field=value")
         pairs.append((field, text))
     return pairs
 
 
 def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A checkpoint's settings of a method."""
+    """The settings of a method in a checkpoint's defaults."""
     values: dict[str, Any] = {}
     for key in (name,) if METHODS[name].preset else ("all", name):
         found = defaults.get(key, {})
@@ -119,7 +122,10 @@ def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _value(field: str, text: str, kind: Any) -> Any:
-    """text as the field's type: the first of int, float, str and a method that reads it; "none" if None may be."""
+    """The text as a value of the field's type `kind`.
+
+    int, float, str and a method are tried in this order. "none" is None, if the type allows it.
+    """
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     if types.NoneType in options and text.lower() == "none":
         return None
@@ -133,7 +139,7 @@ def _value(field: str, text: str, kind: Any) -> Any:
         try:
             text = json.loads(text)
         except ValueError:
-            raise UserError(f"{field} = {text}; expected a text in double quotes as JSON has it") from None
+            raise UserError(f"{field} = {text}; expected a text in double quotes, as in JSON") from None
     if str in options or typing.get_origin(kind) is typing.Literal:
         return text
     if not {int, float} & set(options):

@@ -1,11 +1,11 @@
-"""Negative prompt: what the picture should not show takes the place of the empty prompt in classifier-free guidance.
+"""Negative prompt: in classifier-free guidance, the unwanted text n replaces the empty prompt.
 
     ε̂ = ε_n + w (ε_c - ε_n)          instead of          ε_∅ + w (ε_c - ε_∅)
 
-n is the unwanted text. The trick comes from the users of Stable Diffusion (2022) and has no paper; Ban et al. (ECCV
-2024, "Understanding the Impact of Negative Prompts") study it: a negative prompt acts only after the positive one has
-drawn the thing, so a late start keeps more of the picture. It can be added to any other method, whose edit of the
-contexts, taps and weights stays as it is.
+The users of Stable Diffusion found it (2022); there is no paper. Ban et al. (ECCV 2024, "Understanding the Impact of
+Negative Prompts") study it: a negative prompt acts only after the positive prompt has drawn the thing, so a late start
+keeps more of the picture. It can be added to any other method; the other contexts, the taps and the weights of that
+method stay as they are.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NegativePrompt(Method):
-    start: int | float = 0  # all steps, as it is commonly used; for removal Ban et al. begin about step 10 of 50
-    text: str = ""  # what the picture should not show; empty: the targets, joined by ", "
-    to: Method | None = None  # the method that it is added to, with these steps, this guidance and this start
+    """Settings."""
+
+    start: int | float = 0  # all steps, as is common; to remove things, Ban et al. begin at about step 10 of 50
+    text: str = ""  # n, what the picture should not show; empty: the targets, joined by ", "
+    to: Method | None = None  # add it to this method, which then gets these `steps`, `guidance` and `start`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -52,12 +54,12 @@ class NegativePrompt(Method):
 
 
 class WithNegative(Wrapped):
-    """Another edit, with n (B,77,D) for ∅."""
+    """Another edit, in which n (B,77,D) replaces ∅."""
 
     def __init__(self, edit: Edit, negative: Tensor):
         super().__init__(edit)
         self.negative = negative
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
-        found = super().inputs(i, same, original, maps)
-        return replace(found, contexts=(self.negative, *found.contexts[1:]))
+        inputs = super().inputs(i, same, original, maps)
+        return replace(inputs, contexts=(self.negative, *inputs.contexts[1:]))

@@ -1,18 +1,18 @@
 """SLD: "Safe Latent Diffusion" (Schramowski et al., CVPR 2023): guidance away from a concept, where the noise shows it.
 
-    S = what the UNet predicts for the unwanted words;  ν_0 = 0;  for step i:
-        μ = min(1, |s_S (c - S)|)  where  c - S < λ,  else 0      element by element, eq. 6
+    S = the UNet's prediction for the unwanted words;  ν_0 = 0;  for step i:
+        μ = min(1, |s_S (c - S)|)  if  c - S < λ,  else 0         element by element, eq. 6
         γ = μ (S - ∅) + s_m ν                                     eq. 4 and 7
-        ν <- β_m ν + (1 - β_m) γ                                  momentum, eq. 8; in the warm-up too
+        ν <- β_m ν + (1 - β_m) γ                                  momentum, eq. 8; also in the warm-up
         ε = ∅ + w (c - ∅ - γ)   if i >= δ,   ∅ + w (c - ∅)   before   eq. 3; δ: the warm-up
 
-(∅, c, S: noise predictions.) Elements in which the prompt's prediction is already far above the concept's are left
-alone; the others are pushed away. The cost is one more context for the UNet in each step. At c - S = λ, unless λ is 0,
-μ jumps between 1 and 0: two runs that round differently may differ in single elements.
+∅, c and S are noise predictions. An element does not change if the prompt's prediction is already far above the
+concept's; the others are pushed away from the concept. Each step costs one more context in the UNet. Unless λ is 0, μ
+jumps at c - S = λ, so that two runs that round differently may differ in single elements.
 
-The published δ belong to 50 steps. They are step numbers here too: a run of fewer steps has a longer warm-up in
-proportion, and a run of δ steps or fewer is all warm-up. The paper's concept is a list of unsafe things, separated
-by commas; here the words to remove take its place.
+The published δ belong to 50 steps. They are step numbers here too: in a run of fewer steps the warm-up is a larger
+fraction, and a run of at most δ steps is only warm-up. The paper's concept is a list of unsafe things, separated by
+commas; here it is the words to remove.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ class Constants(NamedTuple):
     decay: float  # β_m
 
 
-# the paper's table of configurations, repeated in the model card of stable-diffusion-safe. diffusers' SafetyConfig has
-# the same numbers, but for s_S of "weak": 20 there. β_m of "weak" is not given, as its momentum has no weight.
+# From the paper's table of configurations, which the model card of stable-diffusion-safe repeats. diffusers'
+# SafetyConfig has the same numbers, except that s_S of "weak" is 20. β_m of "weak" is not published; it has no effect,
+# because s_m is 0.
 PUBLISHED = {
     "weak": Constants(15, 200.0, 0.0, 0.0, 0.0),
     "medium": Constants(10, 1000.0, 0.01, 0.3, 0.4),
@@ -54,16 +55,16 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class SLD(Method):
-    """A published set of constants; each can be set by itself, None standing for the set's own."""
+    """A published set of constants. Each constant can also be set by itself; None keeps that of the set."""
 
-    start: int | float = 0  # the warm-up is the method's own start
+    start: int | float = 0  # all steps; the guidance begins after the warm-up
     strength: Literal["weak", "medium", "strong", "max"] = "medium"  # the default of the authors' code
-    concept: str = ""  # what to keep away from; empty: the prompt's targets, joined by ", "
+    concept: str = ""  # the unwanted words; empty: the prompt's targets, joined by ", "
     warm_up: int | None = None  # δ
     scale: int | float | None = None  # s_S; 0: no guidance
     threshold: int | float | None = None  # λ
     momentum: int | float | None = None  # s_m
-    decay: int | float | None = None  # β_m, how much of the old momentum stays
+    decay: int | float | None = None  # β_m, the weight of the old momentum
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,7 +87,9 @@ class SLD(Method):
 
     def remark(self, prompt: Prompt) -> str:
         warm_up = self.constants.warm_up
-        return f"it does nothing: the warm-up takes {warm_up} of {self.steps} steps" if warm_up >= self.steps else ""
+        if warm_up < self.steps:
+            return ""
+        return f"it changes nothing: the warm-up takes {warm_up} steps, and there are only {self.steps}"
 
     def edit(self, run: Run) -> Edit:
         return SLDEdit(self, run)

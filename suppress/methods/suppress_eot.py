@@ -7,7 +7,7 @@
             ĉ_i <- ĉ_i - η_i ∇ L(maps of UNet(z_t, t, c), maps of UNet(ẑ_t, t, ĉ_i))
         ẑ <- DDIM(ẑ, eps(ẑ, t, ĉ_i))               suppress/loop.py
 
-The context is reset to SWR(c) at every step; nothing that ITO finds is carried on.
+Every step begins with SWR(c) again; the result of ITO is not kept for the next step.
 """
 
 from __future__ import annotations
@@ -31,38 +31,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SuppressEOT(Method):
-    """The method's settings. The default is what measured best on the drawn world: SWR alone, R as published.
+    """The settings. The default was best in measurements on the drawn world: only SWR, with the published R.
 
-    `official()` is the authors' code, `paper()` the text; both run ITO.
+    `official()` has the settings of the authors' code, `paper()` those of the paper's text. Both run ITO.
     """
 
     gamma: float = 1.0  # γ of σ̂ = σ e^(-γσ); section 3.3, eq. 2 has 1
-    iterations: int = 0  # gradient steps of ITO at each step; 10 in Algorithm 1 and the code, 0 is SWR alone
-    stop: int | float = 0.4  # the end of the ITO range: a step number, or a share; 20 of 50 in the code
+    iterations: int = 0  # gradient steps of ITO at each step; 10 in Algorithm 1 and the code; 0: only SWR
+    # the first step after ITO: a step number, or a fraction of the steps below 1; 20 of 50 in the code
+    stop: int | float = 0.4
     loss: Literal["cosine", "l2", "value"] = "cosine"  # cosine: from the code; l2: eq. 3-4; value: appendix D
     lambda_pl: float = 1.0  # λ_pl, words to keep, cross maps; section 3.4
     lambda_nl: float = 0.5  # λ_nl, the target, cross maps; section 3.4
     lambda_self_pl: float = 1.0  # words to keep, self maps; from the code
     lambda_self_nl: float = 0.5  # the target, self maps; from the code
-    step_size: float = 20.0  # η = step_size · √f_i; from the code (5 for real pictures)
-    decay: float = 0.1  # f runs from 1 to this, linearly over the steps; from the code
-    # side of the query grid whose maps are read; None: a quarter of the latents', as in the code (16 for SD at 512²)
+    step_size: float = 20.0  # η_i = step_size · √f_i; from the code (5 for real pictures)
+    decay: float = 0.1  # f falls linearly over the steps, from 1 to this; from the code
+    # ITO reads the maps whose grid has this side; None: a quarter of the latents' side, as in the code (16 for SD at
+    # 512²)
     resolution: int | None = None
-    heads: int | None = None  # how many heads, from the first, are read; None: all. The code has read half since 2024
-    maps_of: Literal["original", "edited"] = "original"  # whose latents make the reference maps; from the code
-    after: Literal["swr", "original"] = "swr"  # the context after `stop`: SWR(c), from the code, or c, appendix A
+    heads: int | None = None  # ITO reads the heads 0 … heads-1; None: all. The code has read half of them since 2024
+    maps_of: Literal["original", "edited"] = "original"  # the latents that give the reference maps; from the code
+    after: Literal["swr", "original"] = "swr"  # the context from `stop` on: SWR(c) (code) or c (appendix A)
 
     @classmethod
     def official(cls, **changes: Any) -> SuppressEOT:
-        """The authors' code: R = .2, ITO in steps 10-19 × 10, cosine loss with self terms, heads 0-3."""
+        """The authors' code: R = .2, 10 iterations of ITO in steps 10-19, cosine loss with self terms, heads 0-3."""
         return cls(**({"iterations": 10, "start": 0.2, "heads": 4} | changes))
 
     @classmethod
     def paper(cls, **changes: Any) -> SuppressEOT:
-        """The text: squared L2 on cross maps, ITO × 10 in steps 0 to 20 of 50, then the unchanged model (appendix A).
+        """The paper's text: squared L2 on cross maps, 10 iterations of ITO in each of the first 20 of 50 steps.
 
-        Both maps of the loss are taken on the edited latents (section 3.4). The text gives no number of steps,
-        guidance, step size, resolution, layers or heads: those are the code's. `after="swr"` is the other reading.
+        After these steps, the model draws with the unedited prompt (appendix A).
+        Both maps of the loss come from the edited latents (section 3.4). The text does not give the number of steps,
+        guidance, step size, resolution, layers or heads; these are from the code. `after="swr"` is another reading.
         """
         text: dict[str, Any] = {"iterations": 10, "start": 0, "stop": 0.4, "loss": "l2", "after": "original"}
         text |= {"lambda_self_pl": 0.0, "lambda_self_nl": 0.0, "maps_of": "edited"}
@@ -92,7 +95,7 @@ class SuppressEOT(Method):
         return step_number("stop", self.stop, self.steps)
 
     def step_length(self, i: int) -> float:
-        """η_i = step_size · √f_i, f = 1 … decay; the value loss has a scale of its own: there η_i = √f_i."""
+        """η_i = step_size · √f_i, where f falls from 1 to `decay`. The value loss is already scaled: η_i = √f_i."""
         f = 1 + (self.decay - 1) * i / (self.steps - 1) if self.steps > 1 else 1.0
         return f**0.5 * (1.0 if self.loss == "value" else self.step_size)
 
@@ -103,7 +106,7 @@ class SuppressEOT(Method):
     def remark(self, prompt: Prompt) -> str:
         parts = [f"γ = {self.gamma:g}"]
         if self.iterations and self.start_step >= self.ito_end:
-            parts.append(f"no ITO, which ends before step {self.ito_end}")
+            parts.append(f"no ITO, because it would end before step {self.ito_end}")
         elif self.iterations:
             parts.append(f"ITO × {self.iterations} before step {self.ito_end}")
         return ", ".join(parts)
@@ -139,10 +142,10 @@ class SuppressEOTEdit(Edit):
     def _descend_on_maps(self, i: int, same: Inputs, maps: Maps | None) -> Tensor:
         settings, run = self.settings, self.run
         assert self.maps is not None
-        if maps is None:  # the text's form: the reference maps are those of the edited latents with the prompt
+        if maps is None:  # as in the paper's text: the reference maps come from the edited latents and the prompt
             maps = run.read_maps(i, same.z, run.ctx, self.maps)
         loss = AttentionLoss(self.maps, self.keep, self.drop, settings.weights, settings.loss)
-        # float32 whatever the weights are: half a step of gradient would round away
+        # always float32: in half precision, small gradient steps would be lost in rounding
         return run.descend(i, same.z, self.swr.float(), loss, maps, settings.iterations, settings.step_length(i))
 
     def _descend_on_values(self, i: int) -> Tensor:

@@ -1,26 +1,25 @@
 """Unread: the text encoder is run again, and no word may read the target.
 
-SWR leaves alone the rows of words that follow the target, and they carry it: the text encoder is causal, every later
-word has read the target. So read the prompt again with the target's tokens T hidden from all attention inside the
-encoder, layer by layer (j, k: positions; the causal mask stays),
+SWR does not change the words that follow the target. But they carry it too: the text encoder is causal, so every later
+word has read the target. Unread encodes the prompt again, and hides the target's rows T from the attention in every
+layer of the encoder (j, k: rows; the causal mask stays),
 
     a_jk = softmax_k(q_j · k_k / √d)  over  k <= j, k ∉ T,        ĉ_j = 0 for j ∈ T,
 
-and draw with ĉ from step R on. Rows before the target are the original's to the bit; later words and [EOT] keep
-their positions and what they say of each other, and hold nothing of the target, by construction and not by an
-estimate. One pass of the text encoder; no pass of the UNet beyond those of SWR.
+and draws with ĉ from step R on. The rows before the target are equal to the original's in every bit. Later words and
+[EOT] keep their positions and what they say about each other, and contain nothing of the target: nothing has to be
+estimated. The cost is one pass of the text encoder, and no more UNet passes than SWR.
 
-Up to the step `shared_until` the edited branch looks where the original looks: the cross maps of the kept tokens (all
-but T) are copied from the original branch of the same batch, as Prompt-to-Prompt does (Hertz et al. 2022), which keeps
-the layout.
+Before the step `shared_until`, the cross maps of all rows except T are copied from the original branch of the same
+batch, as Prompt-to-Prompt does (Hertz et al. 2022). This keeps the layout.
 
-Where no word follows the target, only [EOT] carries it, and hiding it is the same as deleting the phrase: what the
-training pictures show unasked (glasses on some men) comes back at its own rate. There SWR, which damps [EOT], is used
-instead; it leaves less than that rate.
+If no word follows the target, only [EOT] carries it, and hiding the target would be the same as deleting the phrase.
+The thing would then appear as often as in training pictures whose text does not mention it (some men wear glasses). So
+SWR, which damps [EOT], is used instead; with it the thing appears less often.
 
-Where it fails: a negation or an adjective that belongs to the target stays in the prompt ("without", "red" of "red
-scarf") unless it is named as well; inside a list that base rate remains; and a word that implies the target
-("bespectacled") is another word.
+It fails in three cases. A negation or an adjective that belongs to the target stays in the prompt ("without", "red" of
+"red scarf") unless it is named as well. In a list, the thing can still appear at the rate just described. A word that
+implies the target ("bespectacled") is another word and stays.
 """
 
 from __future__ import annotations
@@ -45,9 +44,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Unread(Method):
-    """Settings; the method is this project's own, its values measured on the drawn world."""
+    """Settings. This project made the method and measured the values on the drawn world."""
 
-    # cross maps are the original's before this step: a step number, or below 1 a share of the steps
+    # before this step, the cross maps are the original's: a step number, or a fraction of the steps below 1
     shared_until: int | float = 0.8
 
     def __post_init__(self) -> None:
@@ -55,7 +54,7 @@ class Unread(Method):
         step_number("shared_until", self.shared_until, self.steps)
 
     def remark(self, prompt: Prompt) -> str:
-        return "SWR in its place, as no word follows the target" if is_last(prompt) else ""
+        return "SWR is used instead, because no word follows the target" if ends_in_target(prompt) else ""
 
     def edit(self, run: Run) -> Edit:
         return UnreadEdit(self, run)
@@ -76,7 +75,7 @@ class UnreadEdit(Edit):
 
 def unread_context(sd: StableDiffusion, prompt: Prompt) -> Tensor:
     """ĉ (1,77,D)"""
-    if is_last(prompt):
+    if ends_in_target(prompt):
         return soft_weight(prompt.ctx, (*prompt.target, *prompt.eot))
     ctx = sd.encode_text(prompt.text, hidden=prompt.target)
     ctx[:, list(prompt.target)] = 0
@@ -84,21 +83,23 @@ def unread_context(sd: StableDiffusion, prompt: Prompt) -> Tensor:
 
 
 def kept_rows(prompt: Prompt) -> Tensor:
-    """(1,77) bool: the tokens whose maps are shared; none if SWR takes Unread's place."""
-    kept = torch.full((1, prompt.ctx.shape[1]), not is_last(prompt))
+    """(1,77) bool: the rows whose maps are shared; none if SWR is used instead."""
+    kept = torch.full((1, prompt.ctx.shape[1]), not ends_in_target(prompt))
     kept[:, list(prompt.target)] = False
     return kept
 
 
-def is_last(prompt: Prompt) -> bool:
-    """Whether nothing follows the (first) target but targets and punctuation."""
+def ends_in_target(prompt: Prompt) -> bool:
+    """Whether only targets and punctuation follow the first row of the target."""
     rest = prompt.words[prompt.target[0] :]
     return all(i in prompt.target or not word.isalnum() for i, word in enumerate(rest, prompt.target[0]))
 
 
 class ShareMaps(Tap):
-    """In a batch [original × B, edited × B] the edited samples' cross maps become the original's, in the columns of the
-    tokens that `kept` (B,77) marks."""
+    """Copies cross maps from the original to the edited samples of a batch [original × B, edited × B].
+
+    kept (B,77) bool: the columns that are copied.
+    """
 
     def __init__(self, kept: Tensor):
         self.kept = kept[:, None, None]  # (B,1,1,77)

@@ -1,7 +1,7 @@
-"""The variants that the authors of SuppressEOT compare with soft weighting, as methods: a fixed edit of the context.
+"""The variants with which the authors of SuppressEOT compare soft weighting, as methods. Each edits the context.
 
-Li et al., ICLR 2024, arrive at soft weighting by way of these, and find in each what it lacks. The equations stand in
-suppress/edits/spectrum.py and suppress/edits/rows.py; χ are the rows of target and [EOT], Ψ those of [EOT] alone.
+Li et al. (ICLR 2024) show what each of them lacks, and so arrive at soft weighting. The equations and their sections
+are in suppress/edits/spectrum.py and suppress/edits/rows.py. χ are the rows of target and [EOT], Ψ only those of [EOT].
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ Change = Callable[[Tensor, Rows, Rows, Any], Tensor]  # (ctx, rows of the target
 
 @dataclass(frozen=True)
 class ContextEdit(Published):
-    """A way to edit the context: what is published of it, and what it does."""
+    """A variant with the function that edits the context."""
 
     change: Change = field(kw_only=True)
 
     def edit(self, ctx: Tensor, target: Rows, eot: Rows, constant: float | None = None) -> Tensor:
-        """`VARIANTS["top-k"].edit(ctx, target, eot)`, or with another constant than the published one."""
+        """The edited context. constant: replaces the published one."""
         return self.change(ctx, target, eot, self.published if constant is None else constant)
 
 
@@ -58,7 +58,7 @@ VARIANTS = {name: ContextEdit(**vars(words), change=_CHANGES[name]) for name, wo
 
 @dataclass(frozen=True)
 class Variant(Method):
-    """One of `VARIANTS`, applied once and used from R on."""
+    """One of `VARIANTS`. The context is edited once and used from step R on."""
 
     name: str = "zero"
     value: int | float | None = None  # the variant's constant, e.g. K of top-k; None: the published one
@@ -70,7 +70,7 @@ class Variant(Method):
         if self.value is None:
             return
         if not VARIANTS[self.name].constant:
-            raise UserError(f"value = {shown(self.value)}; {self.name} has no constant, leave the value away")
+            raise UserError(f"value = {shown(self.value)}; {self.name} has no constant, so leave out the value")
         check: Callable[..., float] = whole_number if isinstance(VARIANTS[self.name].published, int) else number
         object.__setattr__(self, "value", check("value", self.value, 0))
 
@@ -83,5 +83,5 @@ class Variant(Method):
         try:
             return variant.edit(prompt.ctx, prompt.target, prompt.eot, self.value)
         except UserError as error:  # e.g. bottom-k's K on a long prompt
-            hint = f"; {self.name}:value=… gives another {variant.constant}" if variant.constant else ""
+            hint = f"; {self.name}:value=… sets another {variant.constant}" if variant.constant else ""
             raise UserError(f"{error}{hint}") from None

@@ -1,5 +1,5 @@
-"""Where a job begins: noise.py for pictures that are drawn, the other files for pictures that exist.
+"""The ways in which a job can begin. Each file makes a `Start` (suppress/protocol.py).
 
-An inversion finds the noise from which the model draws a given picture. Each inversion gives a `Start`
-(suppress/protocol.py), on which every method runs. catalogue.py has their names, invert.py is the way in.
+noise.py is for pictures that are drawn. The other files are inversions, for pictures that exist: an inversion finds
+the noise from which the model draws a given picture. catalogue.py has their names, invert.py has `suppress.invert`.
 """

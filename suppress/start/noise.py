@@ -1,4 +1,4 @@
-"""A picture that is drawn: the job begins with noise, and ∅ is the empty prompt at every step."""
+"""The start of a picture that is drawn: noise, and the empty prompt as ∅ at every step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Arguments of `suppress`: whatever is given works as what it is, or is refused by a UserError that names it."""
+"""Arguments of `suppress`: every value either works, or raises a UserError that names it."""
 
 import copy
 import json
@@ -39,9 +39,9 @@ def test_settings_are_kept_as_pythons_numbers():
     )
     assert given == SuppressEOT(steps=4, guidance=2.5, start=0.25, gamma=1.5, heads=2)
     assert json.loads(json.dumps(asdict(given)))["guidance"] == 2.5 and hash(given) == hash(replace(given))
-    assert type(given.steps) is int and given.first == 1
+    assert type(given.steps) is int and given.start_step == 1
     assert parse_method("top-k", value=np.int64(3)) == Variant(name="top-k", value=3)
-    assert Plan(micro=np.int64(2), sdpa=np.False_) == Plan(micro=2, sdpa=False)
+    assert Plan(ito_samples=np.int64(2), sdpa=np.False_) == Plan(ito_samples=2, sdpa=False)
 
 
 def test_numbers_of_all_kinds_draw_the_same_picture(sd):
@@ -73,7 +73,7 @@ def test_soft_weight_takes_any_number(sd, gamma):
         ({"remove": True}, "remove = True; expected a word"),
         ({"remove": [1]}, r"remove = \[1\]; expected a word"),
         ({"method": 1}, "method = 1; expected the name of a method"),
-        ({"method": ""}, "method ''; there is suppress-eot"),
+        ({"method": ""}, "method '' is unknown; expected one of suppress-eot"),
         ({"method": 0}, "method = 0"),
         ({"settings": "x"}, "settings = 'x'; expected an instance such as"),
         ({"settings": SuppressEOT}, "settings = <class .*; expected an instance such as"),
@@ -99,7 +99,7 @@ def test_run_names_what_it_cannot_use(sd, arguments, message):
         (lambda sd: suppress.run_batch(sd, [Job(PROMPT, "glasses", True)]), "seed True"),
         (lambda sd: Fast("tiny"), "sd = 'tiny'"),
         (lambda sd: Fast(sd, "fast"), "plan = 'fast'; expected a suppress.Plan"),
-        (lambda sd: Plan(micro="x"), "micro = 'x'"),
+        (lambda sd: Plan(ito_samples="x"), "ito_samples = 'x'"),
         (lambda sd: Plan(compile=3), "compile = 3; expected a backend of torch.compile, one of .*inductor"),
         (lambda sd: Plan(compile="warp"), "compile = 'warp'; expected a backend of torch.compile, one of .*eager"),
         (lambda sd: Plan(graph="no"), "graph = 'no'; expected True or False"),
@@ -124,7 +124,7 @@ def test_backends_of_torch_compile_pass(sd):
     def own(graph, inputs):
         return graph.forward
 
-    for backend in ("inductor", "eager", "aot_eager", "eager_debug", own, None):  # the fourth is of the long list alone
+    for backend in ("inductor", "eager", "aot_eager", "eager_debug", own, None):  # only the long list has the fourth
         assert Plan(compile=backend).compile is backend
 
 
@@ -132,8 +132,8 @@ def test_backends_of_torch_compile_pass(sd):
 
 
 def test_results_and_prompts_compare_and_hash(sd):
-    first, second = (suppress.run(sd, PROMPT, settings=SHORT) for _ in range(2))
-    assert first == first and first != second and len({first, second, first}) == 2
+    result, other = (suppress.run(sd, PROMPT, settings=SHORT) for _ in range(2))
+    assert result == result and result != other and len({result, other, result}) == 2
     prompts = [suppress.job.encode(sd, PROMPT) for _ in range(2)]
     assert prompts[0] != prompts[1] and len(set(prompts)) == 2
 
@@ -175,7 +175,7 @@ KINDS = [SuppressEOT, Unread, Variant, Rewrite]
 
 
 def accepted(call):
-    """What it returns, or None where a UserError of some use is raised; other errors are this test's."""
+    """What the call returns, or None if it raises a UserError with a message. Other errors fail the test."""
     try:
         return call()
     except UserError as error:
@@ -190,8 +190,8 @@ def test_any_setting_is_a_number_to_work_with_or_refused(setting, value):
     method = accepted(lambda: kind(**{name: value}))
     if method is not None:
         assert json.dumps(asdict(method), allow_nan=False)
-        torch.ones(1) * method.guidance * getattr(method, "gamma", 1)  # no number that PyTorch cannot multiply with
-        assert 0 <= method.first <= method.steps
+        torch.ones(1) * method.guidance * getattr(method, "gamma", 1)  # PyTorch can multiply with these numbers
+        assert 0 <= method.start_step <= method.steps
 
 
 @given(st.sampled_from([field.name for field in fields(Plan) if field.name != "compile"]), anything)

@@ -1,4 +1,4 @@
-"""Methods from outside the package, on both engines: each part of the protocol, alone and all together."""
+"""Methods that are defined outside the package, on both engines: each part of the protocol alone, and all together."""
 
 from dataclasses import dataclass, replace
 
@@ -19,7 +19,7 @@ LIST, LAST = "a man with a beard wearing glasses and a hat", "a man without glas
 
 
 class AppendColumns(Tap):
-    """GIE's form: keys and values of another context behind the prompt's own, weakened after the softmax."""
+    """As in GIE: appends keys and values of another context, and multiplies their maps by `weight`."""
 
     def __init__(self, ctx, weight):
         self.ctx, self.weight = ctx, weight
@@ -37,7 +37,7 @@ class AppendColumns(Tap):
 
 @dataclass(frozen=True)
 class Everything(Method):
-    """Each part of the protocol, if its name is in `parts`."""
+    """Uses those parts of the protocol whose names are in `parts`."""
 
     parts: tuple[str, ...] = ()
 
@@ -65,9 +65,9 @@ class EverythingEdit(Edit):
         run = self.run
         uncond, ctx = same.contexts
         contexts = [self.other if "uncond" in self.parts else uncond, self.ctx if "context" in self.parts else ctx]
-        if maps is not None:  # the rows that are looked at most keep the prompt's context
-            looked = maps.cross.mean(dim=1) > maps.cross.mean()
-            contexts[1] = torch.where(looked[..., None], ctx, 0.5 * contexts[1])
+        if maps is not None:  # the rows with large maps keep the prompt's context
+            large = maps.cross.mean(dim=1) > maps.cross.mean()
+            contexts[1] = torch.where(large[..., None], ctx, 0.5 * contexts[1])
         if "third" in self.parts:
             contexts.append(self.other)
         tap = tap_uncond = None
@@ -94,7 +94,7 @@ PARTS = ["context", "uncond", "third", "tap", "tap_uncond", "step", "weights", "
 
 @pytest.mark.parametrize("parts", [*[(part,) for part in PARTS], tuple(PARTS)], ids=lambda p: "+".join(p))
 def test_both_engines_draw_the_same(sd, parts):
-    """A batch of two prompts, of which one ends in its target; the original is nobody's business."""
+    """The batch has two prompts; one ends in its target. No part may change the original branch."""
     settings = Everything(steps=4, start=1, parts=parts)
     jobs = [suppress.Job(LIST, "glasses", 2), suppress.Job(LAST, "glasses", 2)]
     runs = {e: suppress.run_batch(sd, jobs, settings=settings, engine=e, maps=True) for e in ("reference", "fast")}
@@ -124,7 +124,7 @@ def test_every_plan_draws_all_parts(sd, plan):
 
 @dataclass(frozen=True)
 class HalfWay(suppress.SuppressEOT):
-    """A subclass of a method of the package, with an edit of its own."""
+    """A subclass of a method of the package that changes its edit."""
 
     def edit(self, run):
         edit = super().edit(run)
@@ -133,7 +133,7 @@ class HalfWay(suppress.SuppressEOT):
 
 
 @pytest.mark.parametrize("iterations", [0, 1])
-def test_a_subclass_is_asked_and_not_its_class(sd, iterations):
+def test_engines_use_the_edit_of_a_subclass(sd, iterations):
     settings = HalfWay(steps=4, start=1, stop=3, iterations=iterations)
     want, got = (suppress.run(sd, LIST, "glasses", seed=2, settings=settings, engine=e) for e in ("reference", "fast"))
     assert (got.latents - want.latents).abs().max() < 1e-3
@@ -143,7 +143,7 @@ def test_a_subclass_is_asked_and_not_its_class(sd, iterations):
 
 @dataclass(frozen=True)
 class Darken:
-    """A loss of somebody's own: less is looked at the target. It has no fused form in the engine."""
+    """A user's own loss, which makes the target's maps smaller. The engine has no fused form of it."""
 
     maps: object
     rows: tuple
@@ -177,7 +177,7 @@ class OwnLossEdit(Edit):
 
 
 class GradientToLatents(Edit):
-    """What Attend-and-Excite and MagicRemover need: the gradient of a read map with respect to z."""
+    """Attend-and-Excite and MagicRemover need this: the gradient of a map with respect to z."""
 
     def inputs(self, i, same, original, maps):
         spec = map_spec(self.run.sd, same.z)
@@ -207,7 +207,7 @@ def test_inner_loops(sd, settings):
         assert (got.latents - got.original_latents).abs().max() > 0.05
 
 
-def test_what_an_unfinished_method_is_told(sd):
+def test_an_unfinished_method_gets_a_clear_error(sd):
     with pytest.raises(NotImplementedError, match=r"Method\.edit"):
         suppress.run(sd, LAST, "glasses", settings=Method(steps=2))
     z = sd.noise([0], 128, 128)

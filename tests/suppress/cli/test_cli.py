@@ -194,7 +194,7 @@ def test_settings_reach_the_method(capsys):
         (["a man without glasses", "--method", "suppress-eot:gamma=inf"], "gamma = inf; expected a finite number"),
         (["a man without glasses", "--out", "no/where.png"], "there is no folder"),
         (["a man without glasses", "--device", "nonsense"], "device 'nonsense'"),
-        (["a man without glasses", "--method", "magic"], "method 'magic'; there is suppress-eot"),
+        (["a man without glasses", "--method", "magic"], "method 'magic' is unknown; expected one of suppress-eot"),
         (["a man without glasses", "--method", "unread:gamma=1"], "with a field of unread"),
         (["a man without glasses", "--method", "suppress-eot:heads=many"], "heads = 'many'"),
         (["a man without glasses", "--method", "unread", "--gamma", "1"], "unread has no setting gamma"),

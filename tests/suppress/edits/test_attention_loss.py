@@ -1,4 +1,4 @@
-"""The losses: the vectorised form against the loops, and what the terms mean."""
+"""The attention loss: the fused form equals the loops, and each term does what it should."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from suppress.edits.ito import DROP_THRESHOLD, AttentionLoss, LossWeights, distance, mask
 from suppress.edits.maps import Maps, MapSpec
-from suppress.engine.ito import attention_loss, find_words, masks, set_target
+from suppress.engine.ito import attention_loss, find_words, masks, prepare_reference
 
 pytestmark = pytest.mark.quick
 
@@ -22,7 +22,7 @@ def random_maps(seed: int, samples: int = 2, side: int = 4) -> Maps:
 
 
 def loss_of(keep, drop, weights: LossWeights, form: str, samples: int = 2) -> AttentionLoss:
-    """keep, drop: the words of every sample, or a list for each."""
+    """keep, drop: the rows of all samples, or one list per sample."""
     if not keep or isinstance(keep[0], int):
         keep, drop = [keep] * samples, [drop] * samples
     return AttentionLoss(MapSpec(4), tuple(map(tuple, keep)), tuple(map(tuple, drop)), weights, form)
@@ -31,14 +31,14 @@ def loss_of(keep, drop, weights: LossWeights, form: str, samples: int = 2) -> At
 def fused(ref: Maps, new: Maps, keep, drop, weights: LossWeights, form: str) -> torch.Tensor:
     """`attention_loss`, one value per sample."""
     words = find_words(loss_of(keep, drop, weights, form, len(ref.cross)), torch.device("cpu"))
-    return attention_loss(set_target(words, ref, form), new.cross, new.self_, form)
+    return attention_loss(prepare_reference(words, ref, form), new.cross, new.self_, form)
 
 
 @pytest.mark.parametrize("form", ["cosine", "l2"])
 @pytest.mark.parametrize("weights", [LossWeights(1, 0.5, 1, 0.5), LossWeights(1, 0.5, 0, 0), LossWeights(0.3, 0, 2, 1)])
 @given(st.integers(0, 2**31))
 @settings(max_examples=10, deadline=None)
-def test_vectorised_equals_the_loops(form, weights, seed):
+def test_the_fused_form_equals_the_loops(form, weights, seed):
     ref, new = random_maps(seed), random_maps(seed + 1)
     keep, drop = [1, 2, 4], [3]
     want = loss_of(keep, drop, weights, form)(ref, new)
@@ -48,8 +48,8 @@ def test_vectorised_equals_the_loops(form, weights, seed):
 
 
 @pytest.mark.parametrize("form", ["cosine", "l2"])
-def test_samples_with_words_of_their_own(form):
-    """Different words, and different numbers of them, in one batch: each sample's loss is that of the sample alone."""
+def test_samples_with_different_words(form):
+    """Samples of one batch have other words, and other numbers of words; each has the same loss as alone."""
     ref, new, weights = random_maps(3, samples=3), random_maps(4, samples=3), LossWeights(1, 0.5, 1, 0.5)
     keep, drop = [[1, 2, 4], [5], []], [[3], [1, 2], [4]]
     got = fused(ref, new, keep, drop, weights, form)
@@ -71,14 +71,14 @@ def test_gradients_are_equal_and_samples_do_not_mix(form):
         leaf = new.cross.clone().requires_grad_()
         gradients.append(torch.autograd.grad(loss(Maps(leaf, new.self_, new.grid)), leaf)[0])
     assert torch.allclose(*gradients, rtol=1e-6, atol=1e-9)
-    first = Maps(ref.cross[:1], ref.self_[:1], ref.grid)
+    ref_alone = Maps(ref.cross[:1], ref.self_[:1], ref.grid)
     alone = new.cross[:1].clone().requires_grad_()
-    loss = fused(first, Maps(alone, new.self_[:1], new.grid), [1, 2], [3], weights, form)
+    loss = fused(ref_alone, Maps(alone, new.self_[:1], new.grid), [1, 2], [3], weights, form)
     assert torch.allclose(torch.autograd.grad(loss.sum(), alone)[0], gradients[1][:1], atol=1e-12)
 
 
 def test_signs():
-    """Kept words are pulled back to the reference, the target is pushed away."""
+    """The loss pulls the maps of kept words to the reference maps, and pushes those of the target away from them."""
     ref, new = random_maps(0, samples=1), random_maps(1, samples=1)
     assert fused(ref, new, [1], [], LossWeights(1, 0.5, 0, 0), "l2") > 0
     assert fused(ref, new, [], [1], LossWeights(1, 0.5, 0, 0), "l2") < 0
@@ -94,7 +94,7 @@ def test_distances():
 
 @given(st.integers(0, 2**31), st.sampled_from([(4, 4), (3, 5)]))
 @settings(max_examples=20, deadline=None)
-def test_masks_equal_the_reference(seed, grid):
+def test_fused_masks_equal_the_loops(seed, grid):
     n = grid[0] * grid[1]
     cross = torch.rand(1, n, WORDS, generator=torch.Generator().manual_seed(seed))
     thresholds = torch.tensor([0.95, 0.85, 0.95, 0.85, 0.5, 0.99])

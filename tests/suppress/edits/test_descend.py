@@ -23,7 +23,7 @@ def test_a_scaled_loss_makes_the_same_steps(scale):
 
 
 def test_float16_keeps_gradients_that_would_underflow():
-    """On the way back a gradient of 1e-8 passes a tensor in half precision, whose least number is 6e-8."""
+    """In the backward pass, a gradient of 1e-8 goes through a float16 tensor, whose smallest number is 6e-8."""
     start = torch.ones(1, 77, 4)
 
     def loss(ctx):

@@ -1,4 +1,4 @@
-"""Which sites' maps ITO reads, on which grid, and the value loss's scale."""
+"""The sites whose maps ITO reads, the grid of these maps, and the scale of the value loss."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.quick
 
 @pytest.fixture(scope="module")
 def everywhere(sd):
-    """A small UNet of random weights with attention at every scale: the middle block is not alone at its own."""
+    """A small UNet of random weights with attention at every scale, so that the middle block shares its scale."""
     torch.manual_seed(0)
     config = replace(sd.config.unet, channels=(32, 32, 64, 64), attention=(True, True, True, True))
     unet = UNet(config).eval().requires_grad_(False)
@@ -28,11 +28,12 @@ def test_the_middle_block_is_left_out(sd, everywhere):
     assert wanted == ["down"] * 4 + ["up"] * 6
     z = torch.zeros(1, 4, 16, 16)
     assert map_spec(everywhere, z, 2) == MapSpec(8)
-    with pytest.raises(minisd.UserError, match="resolution = 2"):  # of the embedded model only the middle block
+    # in the embedded model, only the middle block has maps of this side
+    with pytest.raises(minisd.UserError, match="resolution = 2"):
         map_spec(sd, z, 2)
 
 
-def test_the_mean_is_over_layers_and_the_first_heads(sd):
+def test_the_mean_is_over_layers_and_the_chosen_heads(sd):
     z, ctx = sd.noise([0], 128, 128), sd.encode_text("a man without glasses")
     record = minisd.Record(lambda site: site.scale == 4 and site.place != "mid")
     sd.unet(z, 501, ctx, tap=record)
@@ -48,16 +49,16 @@ def test_the_mean_is_over_layers_and_the_first_heads(sd):
 def test_a_grid_is_height_by_width(sd):
     z = torch.zeros(1, 4, 16, 24)
     assert [map_grid(z, scale) for scale in (1, 2, 4)] == [(16, 24), (8, 12), (4, 6)]
-    assert map_grid(torch.zeros(1, 4, 9, 17), 4) == (3, 5)  # rounded up, as the UNet's own halvings are
+    assert map_grid(torch.zeros(1, 4, 9, 17), 4) == (3, 5)  # rounded up, as in the UNet
     assert map_spec(sd, z, 12) == MapSpec(2) and map_spec(sd, z, None) == MapSpec(4)
-    with pytest.raises(minisd.UserError, match="24, 12, 6"):  # the width is told
+    with pytest.raises(minisd.UserError, match="24, 12, 6"):  # the error lists the widths
         map_spec(sd, z, 8)
 
 
 @pytest.mark.parametrize("scale", [4, 8])
-def test_a_step_of_one_undoes_what_the_values_show_most(everywhere, scale):
-    """The value loss is divided by the curvature along the direction that the layers amplify most: there a gradient
-    step of 1 is Newton's, and lands on the reference."""
+def test_along_the_largest_curvature_a_step_of_one_is_newtons(everywhere, scale):
+    """The value loss is divided by its largest curvature, so along that direction a gradient step of 1 lands on the
+    untouched context."""
     sites = [s.name for s in everywhere.unet.sites if s.kind == "cross" and s.scale == scale and s.place != "mid"]
     layers = [m.to_v.weight for m in everywhere.unet.modules() if isinstance(m, Attention) and m.site.name in sites]
     assert len(layers) == 5
@@ -69,4 +70,4 @@ def test_a_step_of_one_undoes_what_the_values_show_most(everywhere, scale):
     assert loss(moved).item() == pytest.approx(0.5, rel=1e-4)
     assert (descend(moved, loss, 1, 1.0) - ref).abs().max() < 1e-4
     moved[0, 3] += directions[0]
-    assert loss(moved).item() == pytest.approx(0.5 - 0.25, rel=1e-4)  # the target is pushed away, by half as much
+    assert loss(moved).item() == pytest.approx(0.5 - 0.25, rel=1e-4)  # λ_nl = .5, with a minus

@@ -1,4 +1,4 @@
-"""Soft-weighted regularisation: against another decomposition, and its properties."""
+"""Soft-weighted regularisation: comparison with another decomposition, and properties."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.quick
 
 
 def by_eigenvectors(chi: np.ndarray, gamma: float) -> np.ndarray:
-    """SWR without an SVD: χ f(χᵀχ) with f(λ) = e^(-γ√λ), by the eigenvectors of the Gram matrix of the rows."""
+    """SWR without an SVD: f(χχᵀ) χ with f(λ) = e^(-γ√λ), from the eigenvectors of the Gram matrix χχᵀ."""
     values, vectors = np.linalg.eigh(chi @ chi.T)
     return (vectors * np.exp(-gamma * np.sqrt(values.clip(min=0)))) @ vectors.T @ chi
 
@@ -29,7 +29,7 @@ def test_equals_the_gram_form_on_a_real_context(sd, gamma):
 
 
 def test_published_rule_on_known_singular_values():
-    # two orthogonal rows of length 2 and 0.5: σ e^(-σ)
+    # two orthogonal rows of length 2 and 0.5, which become σ e^(-σ)
     ctx = torch.zeros(3, 4)
     ctx[1, 0], ctx[2, 1] = 2.0, 0.5
     got = suppress.soft_weight(ctx, [1, 2])

@@ -1,4 +1,4 @@
-"""Taps for other keys, other values and another output, against the plain UNet and the formula."""
+"""The taps that replace keys, values or the output are compared with the plain UNet and with the formula."""
 
 import pytest
 import torch
@@ -75,7 +75,7 @@ def test_the_output_is_what_the_function_makes_of_it(sd, attn, inputs):
 def test_where(sd, other):
     at_all = [site for site in sd.unet.sites if KContext(other).wants(site)]
     assert at_all == [site for site in sd.unet.sites if site.kind == "cross"]
-    coarse = VContext(other, where=select(scale=4))  # a predicate may match self attention: these have no context
+    coarse = VContext(other, where=select(scale=4))  # this predicate matches self attention too, which has no context
     assert [s for s in sd.unet.sites if coarse.wants(s)] == [s for s in at_all if s.scale == 4]
 
 
@@ -88,5 +88,5 @@ def test_half_precision(inputs, other):
 
 def test_a_context_for_other_samples_is_refused(sd, inputs, other):
     for tap in (KContext(torch.cat([other, other])), VContext(other[0])):
-        with pytest.raises(UserError, match="for 2 samples; expected one for each, or one"):
+        with pytest.raises(UserError, match="for 2 samples; expected one context per sample, or one for all"):
             sd.unet(*inputs, tap=tap)

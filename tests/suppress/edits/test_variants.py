@@ -1,4 +1,4 @@
-"""The authors' other ways to edit the text embeddings: against numpy, their properties, and the maps of the UNet."""
+"""The other edits of SuppressEOT's authors: comparison with numpy, properties, and their effect on the UNet's maps."""
 
 import math
 
@@ -31,7 +31,7 @@ def singular(ctx, rows):
     return torch.linalg.svdvals(ctx[list(rows)].double())
 
 
-# 10 rows of 6 numbers: with 7 rows or more there are fewer singular values than rows
+# 10 rows of 6 numbers; 7 rows or more have fewer singular values than rows
 contexts = st.integers(0, 2**31).map(
     lambda seed: torch.randn(10, 6, generator=torch.Generator().manual_seed(seed)).double() * 3
 )
@@ -105,7 +105,7 @@ def test_every_variant_keeps_shape_dtype_and_its_input(real, name):
     got = VARIANTS[name].edit(batch, TARGET, EOT)
     assert got.shape == batch.shape and got.dtype == torch.bfloat16 and torch.isfinite(got).all()
     assert torch.equal(batch, before) and torch.equal(got[:, :4], batch[:, :4])
-    assert VARIANTS[name].about and VARIANTS[name].source
+    assert VARIANTS[name].about
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -168,7 +168,7 @@ def test_wnnm_shrinks_large_values_less_and_more_with_c(ctx, rows, a, b):
     assert (high <= low + 1e-9).all() and (low <= before + 1e-9).all()
     kept = low > 1e-9
     assert ((before - low)[kept].diff() >= -1e-9).all()
-    # what is left of a value is what its own square leaves: σ² - C√n, over σ
+    # σ - C√n / σ = (σ² - C√n) / σ
     left = (before**2 - min(a, b) * math.sqrt(len(rows))) / before
     torch.testing.assert_close(low, left.clamp(min=0), rtol=0, atol=1e-6)
 
@@ -182,7 +182,7 @@ def test_strengthen_multiplies_each_value_and_the_largest_most(ctx, rows, beta, 
 
 
 @given(contexts, row_sets)
-def test_mpe_leaves_no_mean_and_ignores_what_all_rows_share(ctx, rows):
+def test_mpe_leaves_no_mean_and_ignores_an_equal_shift_of_all_rows(ctx, rows):
     target, eot = rows[:1], rows[1:]
     got = mpe(ctx, target, eot)
     assert got[eot].mean(dim=0).abs().max() < 1e-10
@@ -195,7 +195,7 @@ def test_mpe_leaves_no_mean_and_ignores_what_all_rows_share(ctx, rows):
 @given(contexts, row_sets)
 def test_other_rows_stay(ctx, rows):
     others = [i for i in range(10) if i not in rows]
-    for name in VARIANTS.keys() - {"bottom-k", "rank-cut"}:  # these want more singular values than 10 rows have
+    for name in VARIANTS.keys() - {"bottom-k", "rank-cut"}:  # their K is larger than the number of rows here
         got = VARIANTS[name].edit(ctx, rows[:1], rows[1:])
         assert torch.equal(got[others], ctx[others]), name
 
@@ -205,7 +205,7 @@ def test_other_rows_stay(ctx, rows):
 
 @pytest.fixture(scope="module")
 def branches(sd):
-    """(z, t, ctx) of [uncond, uncond, c, c], as two branches of one seed are predicted; the last is to be edited."""
+    """(z, t, ctx) of the batch [∅, ∅, c, c] of two branches with one seed. The last sample is the edited one."""
     z = sd.noise([3], 128, 128).expand(4, -1, -1, -1)
     return z, 701, sd.encode_text(["", "", PROMPT, PROMPT])
 
@@ -214,14 +214,14 @@ EDITED = slice(3, None)
 
 
 def zero_map(target, at):
-    """attn2zero's tap for the samples `at`."""
+    """The tap of attn2zero for the samples `at`."""
     weights = torch.ones(77)
     weights[list(target)] = 0
     return Part(Reweight(weights), at)
 
 
 class Shake(Tap):
-    """Other values at the target's positions of the edited sample."""
+    """Changes the values of the target's rows in the edited sample."""
 
     def wants(self, site):
         return site.kind == "cross"
@@ -251,9 +251,9 @@ def test_other_samples_do_not_notice(sd, branches):
         assert torch.equal(after.maps[site.name][:3], before.maps[site.name][:3])
         if site.kind == "cross":
             assert after.maps[site.name][3, ..., 4].abs().max() == 0
-    first = next(site.name for site in sd.unet.sites if site.kind == "cross")
+    first_site = next(site.name for site in sd.unet.sites if site.kind == "cross")
     others = [i for i in range(77) if i not in TARGET]  # nothing is renormalised
-    assert torch.equal(after.maps[first][3][..., others], before.maps[first][3][..., others])
+    assert torch.equal(after.maps[first_site][3][..., others], before.maps[first_site][3][..., others])
 
 
 @torch.no_grad()
@@ -300,9 +300,7 @@ def test_bad_rank(edit, k):
 
 def test_bottom_70_of_a_long_prompt_says_how_many_values_there_are(sd):
     prompt = encode(sd, "a man with a beard wearing glasses and a hat in a blue shirt", ["hat"])
-    with pytest.raises(
-        UserError, match=r"K = 70; these rows have 63 singular values.*; bottom-k:value=… gives another"
-    ):
+    with pytest.raises(UserError, match=r"K = 70; these rows have 63 singular values.*; bottom-k:value=… sets another"):
         parse_method("bottom-k").context(prompt)
     assert torch.linalg.matrix_rank(parse_method("bottom-k:value=60").context(prompt)[0, [10, *prompt.eot]]) == 3
 

@@ -1,4 +1,4 @@
-"""The catalogue of methods, and specs of methods written and read."""
+"""The catalogue of methods, and the texts ("name:field=value") that stand for a method and its settings."""
 
 import pytest
 from hypothesis import given
@@ -27,11 +27,11 @@ def test_variants_have_the_words_of_the_catalogue():
     assert VARIANTS["top-k"].published == 2 and VARIANTS["top-k"].constant == "K"
 
 
-shares = st.floats(0, 1, exclude_max=True) | st.integers(0, 3)
+steps_or_fractions = st.floats(0, 1, exclude_max=True) | st.integers(0, 3)
 changes = {
-    "start": shares,
-    "stop": shares,
-    "shared_until": shares,
+    "start": steps_or_fractions,
+    "stop": steps_or_fractions,
+    "shared_until": steps_or_fractions,
     "gamma": st.floats(0, 1e6),
     "iterations": st.integers(0, 20),
     "loss": st.sampled_from(["cosine", "l2", "value"]),
@@ -39,7 +39,9 @@ changes = {
     "value": st.none() | st.integers(0, 70),
     "text": st.text(st.characters(codec="utf-8"), max_size=9),
     "path": st.text(st.characters(codec="utf-8"), max_size=9),
-    "to": st.none() | st.builds(suppress.Unread, shared_until=shares) | st.just(parse_method("top-k:value=3")),
+    "to": st.none()
+    | st.builds(suppress.Unread, shared_until=steps_or_fractions)
+    | st.just(parse_method("top-k:value=3")),
 }
 
 

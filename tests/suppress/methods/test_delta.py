@@ -1,4 +1,4 @@
-"""Other weights from a file: what is replaced, on both engines, and files that do not fit."""
+"""Other weights from a file: which weights are replaced, the same picture on both engines, and unusable files."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ NAME = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
 
 @pytest.fixture
 def delta(sd, tmp_path):
-    """A file with one tensor: the values at one site, half as large."""
+    """A file with one tensor: W_V of one site, times one half."""
     path = tmp_path / "half, or less.safetensors"
     save_file({NAME: 0.5 * sd.unet.get_parameter(NAME)}, path)
     return path
@@ -28,10 +28,10 @@ def test_only_the_named_tensor_is_new(sd, delta):
     other = with_weights(sd.unet, read_delta(delta, sd.unet))
     for name, p in other.named_parameters():
         assert p is sd.unet.get_parameter(name) if name != NAME else torch.equal(p, 0.5 * own[name])
-    assert all(torch.equal(p, own[name]) for name, p in sd.unet.named_parameters())  # the model's are as they were
+    assert all(torch.equal(p, own[name]) for name, p in sd.unet.named_parameters())  # the model did not change
 
 
-def test_both_engines_draw_the_edited_branch_with_it(sd, delta):
+def test_both_engines_draw_the_edited_branch_with_the_new_weights(sd, delta):
     settings = parse_method(f"delta:{delta}", steps=4)
     runs = [suppress.run(sd, LIST, "glasses", seed=[2, 1], settings=settings, engine=e) for e in ("reference", "fast")]
     assert (runs[0].latents - runs[1].latents).abs().max() < 1e-3
@@ -42,7 +42,7 @@ def test_both_engines_draw_the_edited_branch_with_it(sd, delta):
     assert (runs[1].latents[:1] - want).abs().max() < 1e-3 < (want - runs[1].original_latents[:1]).abs().max()
 
 
-def test_the_models_own_weights_are_the_identity(sd, tmp_path):
+def test_a_file_with_the_models_own_weights_changes_nothing(sd, tmp_path):
     save_file({NAME: sd.unet.get_parameter(NAME).clone()}, tmp_path / "same.safetensors")
     result = suppress.run(sd, LIST, "glasses", settings=parse_method(f"delta:{tmp_path / 'same.safetensors'}", steps=3))
     assert (result.latents - result.original_latents).abs().max() < 1e-4

@@ -1,4 +1,4 @@
-"""The example to copy: what its equation says, and that both engines draw it."""
+"""The example method: its equation, and the same picture on both engines. Copy this file with the method."""
 
 import pytest
 import torch
@@ -25,7 +25,7 @@ def test_both_engines_draw_the_same(sd):
 
 
 def test_the_rows_are_those_of_the_empty_prompt(sd):
-    """With amount 1 the picture is that of the context put together by hand."""
+    """With amount 1, the picture is that of a context that the test makes by hand."""
     prompt = encode(sd, PROMPT, ["glasses"])
     ctx = prompt.ctx.clone()
     ctx[:, [*prompt.target, *prompt.eot]] = prompt.uncond[:, [*prompt.target, *prompt.eot]]

@@ -1,4 +1,4 @@
-"""GIE: the sum is the paper's insertion of columns, 0 is the original; the same on both engines and in any batch."""
+"""GIE: it equals the paper's insertion of columns, and scale 0 gives the original, on both engines and in any batch."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
 LIST = "a man with a beard wearing glasses and a hat"
-SETTINGS = GIE(steps=4, guidance=2)  # a low one, under which rounding stays rounding
+SETTINGS = GIE(steps=4, guidance=2)  # a low guidance, so that rounding errors stay small
 JOBS = [
     suppress.Job("a man without glasses", "glasses", 5, 64, 64),
     suppress.Job(LIST, ("glasses", "a hat"), 1, 64, 64),
@@ -20,7 +20,7 @@ JOBS = [
 
 
 def test_the_sum_is_the_insertion_of_columns_before_eot(sd):
-    """Two samples with other targets, and other numbers of them; the original's samples are left alone."""
+    """The two samples have different targets and numbers of targets. The original's samples do not change."""
     prompts = [encode(sd, LIST, ["glasses", "a hat"]), encode(sd, "a man without glasses", "glasses")]
     edit = GIE(scale=-3).edit(Run(sd, prompts, from_noise(prompts, sd.noise([0, 1], 64, 64)), GIE()))
     attn = sd.unet.mid_block.attentions[0].transformer_blocks[0].attn2

@@ -1,4 +1,4 @@
-"""Methods by name: constants and settings in the name, a checkpoint's settings, and what is refused."""
+"""Methods by name: constants and settings in the name, settings of a checkpoint, and errors."""
 
 import math
 
@@ -45,7 +45,7 @@ def test_bad_constants(name, value):
         parse_method(name, value=value)
 
 
-def test_a_constant_where_there_is_none_or_of_another_kind():
+def test_a_constant_that_the_variant_does_not_have_or_of_a_wrong_kind():
     with pytest.raises(UserError, match=r"value = 2; zero has no constant"):
         parse_method("zero:value=2")
     with pytest.raises(UserError, match=r"value = 1.5; expected a whole number"):

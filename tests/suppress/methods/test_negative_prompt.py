@@ -1,4 +1,4 @@
-"""The negative prompt: ∅ replaced, alone and added to other methods."""
+"""The negative prompt replaces ∅, alone and added to other methods."""
 
 import pytest
 import torch
@@ -50,7 +50,7 @@ def test_the_text_is_the_users_or_the_targets(sd):
 def test_names(sd):
     settings = parse_method('negative-prompt:text="glasses, hat",to="unread:shared_until=3"', steps=20, start=2)
     assert settings == NegativePrompt(20, start=2, text="glasses, hat", to=suppress.Unread(shared_until=3))
-    assert settings.to.steps == 20 and settings.to.start == 2  # the added method's are those of the whole
+    assert settings.to.steps == 20 and settings.to.start == 2  # the other method gets the same steps and start
     assert parse_method("negative-prompt:to=zero").to == parse_method("zero", start=0)
     assert settings.remark(encode(sd, LAST)) and not settings.remark(encode(sd, LIST, "glasses"))
     for bad, message in (

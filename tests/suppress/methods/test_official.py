@@ -1,6 +1,7 @@
-"""`SuppressEOT.official()` against an implementation of its own on diffusers' UNet: tests/goldens/make_suppress_eot.py.
+"""`SuppressEOT.official()` equals an independent implementation on diffusers' UNet: tests/goldens/make_suppress_eot.py.
 
-`long` is compared for three iterations only: its descent overshoots, and rounding grows tenfold an iteration later.
+The case `long` is compared for only three iterations: its descent overshoots, and one iteration later the rounding
+errors are ten times larger.
 """
 
 import json
@@ -51,7 +52,7 @@ def test_contexts(sd, golden, name):
 
 @pytest.mark.parametrize("case", ["half", "all", "long"])
 def test_first_step_of_ito(sd, golden, case):
-    """Maps, masks, the loss at each iteration and the context after it, at step 10 (t = 781)."""
+    """At step 10 (t = 781): maps, masks, and at each iteration the loss and the new context."""
     heads = golden["cases"][case]["heads"]
     prompt, z, t = prompt_of(sd, golden, case), golden[f"{case}.start"], 781
     spec = MapSpec(4, heads)
@@ -91,7 +92,7 @@ def test_masks_of_random_maps(golden, side):
     "case", ["brief", *(pytest.param(name, marks=pytest.mark.slow) for name in ("swr", "half", "all", "long2"))]
 )
 def test_final_latents(sd, golden, case, engine):
-    """Within 2e-3 of the latents' standard deviation after all steps: 10 of the brief case, 50 of the others."""
+    """After all steps (10 in the case `brief`, 50 in the others), the error is below 2e-3 standard deviations."""
     setting = golden["cases"][case]
     method = suppress.SuppressEOT.official(
         steps=setting["steps"],
@@ -105,7 +106,7 @@ def test_final_latents(sd, golden, case, engine):
     *_, (original, edited) = runner.two_branches(prompts, from_noise(prompts, z), method)
     for got, want in ((original, golden[f"{case}.original"]), (edited, golden[f"{case}.edited"])):
         assert (got - want).abs().max() < 2e-3 * want.std()
-    if case != "swr":  # ITO does something: the golden is not the one without it
+    if case != "swr":  # the golden's edited branch is not just its original
         assert (golden[f"{case}.edited"] - golden[f"{case}.original"]).abs().max() > 0.1
 
 

@@ -1,4 +1,4 @@
-"""A method of a user's own under a name: every command knows it."""
+"""After a user has registered a method, every command knows its name."""
 
 from dataclasses import dataclass
 
@@ -48,7 +48,7 @@ def test_what_cannot_be_registered():
     for name in ("My Fade", "", "a:b", None, "fade="):
         with pytest.raises(UserError, match="name = "):
             suppress.register(name, Fade)
-    with pytest.raises(UserError, match="there is a method 'unread' already"):
+    with pytest.raises(UserError, match="the name 'unread' belongs to a method of this project"):
         suppress.register("unread", Fade)
     for method in (Fade(), object, "Fade"):
         with pytest.raises(UserError, match=r"expected a subclass of suppress\.Method"):

@@ -1,4 +1,4 @@
-"""SLD: its recursion by hand, its identity, its published constants; the same on both engines and in any batch."""
+"""SLD: its equations by hand, settings that change nothing, published constants, both engines, any batch."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
 LIST = "a man with a beard wearing glasses and a hat"
-# a low guidance, under which rounding stays rounding; at λ = 0 alone μ has no jump, which a rounding can cross
+# a low guidance, so that rounding errors stay small, and λ = 0, because for every other λ μ has a jump
 SETTINGS = SLD(steps=4, warm_up=1, guidance=2, threshold=0)
 JOBS = [
     suppress.Job("a man without glasses", "glasses", 5, 64, 64),
@@ -59,9 +59,9 @@ def test_without_guidance_it_is_the_original(sd, settings):
     assert (result.latents - result.original_latents).abs().max() < 1e-4
 
 
-def test_a_warm_up_longer_than_the_run_is_said(sd):
+def test_the_remark_tells_of_a_warm_up_as_long_as_the_run(sd):
     prompt = encode(sd, LIST, "glasses")
-    assert "10 of 8 steps" in SLD(steps=8).remark(prompt)
+    assert "10 steps, and there are only 8" in SLD(steps=8).remark(prompt)
     assert SLD(steps=50).remark(prompt) == ""
 
 

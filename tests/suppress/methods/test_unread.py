@@ -1,4 +1,4 @@
-"""Unread: later words hold nothing of the target, and the original's layout is shared."""
+"""Unread: later words contain nothing of the target, and the cross maps are the original's."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 import minisd
 import suppress
 from suppress.loop import Run
-from suppress.methods.unread import ShareMaps, is_last, unread_context
+from suppress.methods.unread import ShareMaps, ends_in_target, unread_context
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
@@ -14,13 +14,13 @@ PROMPT = "a man with a beard wearing glasses and a hat in a blue shirt"
 
 
 def test_hidden_words_leave_no_trace(sd):
-    """Whatever stands at the hidden position, every other row is the same to the last bit."""
+    """Another word at the hidden row leaves every other row equal in every bit."""
     ctx = sd.encode_text(PROMPT, hidden=(7,))
     other = sd.encode_text(PROMPT.replace("glasses", "earrings"), hidden=(7,))
     rest = [i for i in range(77) if i != 7]
     assert torch.equal(ctx[:, rest], other[:, rest])
     open_ = sd.encode_text(PROMPT)
-    assert torch.equal(ctx[:, :7], open_[:, :7])  # causal: rows before it never knew
+    assert torch.equal(ctx[:, :7], open_[:, :7])  # the encoder is causal: earlier rows do not see the word
     assert (ctx[:, 8:] - open_[:, 8:]).norm(dim=-1).min() > 0.05 * open_[:, 8:].norm(dim=-1).min()
     assert not torch.equal(open_[:, 8:], sd.encode_text(PROMPT.replace("glasses", "earrings"))[:, 8:])
 
@@ -47,12 +47,12 @@ def test_last_word_is_left_to_swr(sd):
     assert torch.equal(unread_context(sd, prompt), suppress.soft_weight(prompt.ctx, [4, *range(5, 77)]))
     assert tap_at(sd, suppress.Unread(), prompt, 10) is None
     assert tap_at(sd, suppress.Unread(), encode(sd, PROMPT, ["glasses"]), 10) is not None
-    assert not is_last(encode(sd, "a hat, a man in a hat", ["hat"]))
-    assert is_last(encode(sd, "a man in a red hat", ["hat", "red"]))
+    assert not ends_in_target(encode(sd, "a hat, a man in a hat", ["hat"]))
+    assert ends_in_target(encode(sd, "a man in a red hat", ["hat", "red"]))
 
 
 def tap_at(sd, settings, prompt, step):
-    """The tap that the method shows the UNet at a step."""
+    """The tap that the method gives the UNet at a step."""
     run = Run(sd, [prompt], from_noise([prompt], sd.noise([0], 128, 128)), settings)
     original = run.original(step, run.start.z)
     return settings.edit(run).inputs(step, original, original, None).tap
@@ -70,7 +70,7 @@ def test_maps_are_shared_but_for_the_target():
 
 @pytest.mark.parametrize("prompt", ["a man without glasses.", "a man without glasses , ,"])
 def test_punctuation_is_no_word(sd, prompt):
-    assert is_last(encode(sd, prompt, ["glasses"]))
+    assert ends_in_target(encode(sd, prompt, ["glasses"]))
 
 
 def test_sharing_leaves_the_original_branch_alone(sd):

@@ -1,4 +1,4 @@
-"""Flipped values: each form against a few lines of tensors; the same on both engines and in any batch."""
+"""Flipped values: each form equals a few lines of tensor code, on both engines and in any batch."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
 LIST = "a man with a beard wearing glasses and a hat"
-FORMS = {  # a low guidance, under which rounding stays rounding
+FORMS = {  # a low guidance, so that rounding errors stay small
     "appended": ValueFlip(steps=4, guidance=2),
     "appended, as in the code": ValueFlip(steps=4, guidance=2, scale=-1.5, pads="kept"),
     "vsf": ValueFlip.vsf(steps=4, guidance=2, word="kept"),
@@ -27,7 +27,7 @@ JOBS = [
 
 
 def attended(sd, settings):
-    """(prompts, queries, output before W_out of the two edited samples (2,H,N,d), attn) at the middle block."""
+    """(prompts, queries, outputs before W_out, attn) of the two edited samples (2,H,N,d) at the middle block."""
     prompts = [encode(sd, LIST, ["glasses", "a hat"]), encode(sd, "a man without glasses", "glasses")]
     run = Run(sd, prompts, from_noise(prompts, sd.noise([0, 1], 64, 64)), settings)
     original = run.original(0, run.start.z)
@@ -38,7 +38,7 @@ def attended(sd, settings):
     q, k, v = (attn.split_heads(layer(rows)) for layer, rows in ((attn.to_q, x), (attn.to_k, ctx), (attn.to_v, ctx)))
     out = inputs.tap.attend(attn.site, q, k, v, attn)
     plain = (q @ k.mT / q.shape[-1] ** 0.5).softmax(dim=-1) @ v
-    torch.testing.assert_close(out[:2], plain[:2], rtol=0, atol=1e-5)  # the original is left alone
+    torch.testing.assert_close(out[:2], plain[:2], rtol=0, atol=1e-5)  # the original does not change
     return prompts, q[2:], out[2:], attn
 
 
@@ -77,7 +77,7 @@ def test_negpip_weighs_the_words_and_flips_all_rows(sd):
 def test_the_codes_77_rows_flip_the_words_alone(sd):
     prompts, q, out, attn = attended(sd, ValueFlip(pads="kept", word="kept"))
     negative = sd.encode_text("glasses")[0]
-    negative[3:] = negative[-1]  # [SOT], the word, its [EOT], and the last pad again and again
+    negative[3:] = negative[-1]  # [SOT], the word, its [EOT]; all other rows are the last padding row
     signs = torch.ones(77, 1)
     signs[1] = -1
     keys, values = torch.cat([prompts[1].ctx[0], negative]), torch.cat([prompts[1].ctx[0], signs * negative])
@@ -130,7 +130,7 @@ def test_any_batch_on_both_engines_is_each_job_alone(sd, form):
         assert (alone.latents - alone.original_latents).abs().max() > 0.1
 
 
-def test_the_phrase_is_cut_where_it_is_meant(sd):
+def test_only_the_named_place_of_a_phrase_is_cut(sd):
     prompt = encode(sd, "a hat, and a man in a hat with red glasses", ["hat:2", "red glasses"])
     assert without_targets(prompt) == "a hat, and a man in a with"
 
