@@ -25,6 +25,11 @@ def test_an_import_brings_in_no_torch(module):
     assert not heavy & set(loaded)
 
 
+def test_the_names_of_methods_and_inversions_bring_in_no_torch():
+    loaded = python("import sys, suppress; [*suppress.METHODS, *suppress.INVERSIONS]; print(*sys.modules)").split()
+    assert "suppress.start.catalogue" in loaded and not {"torch", "numpy"} & set(loaded)
+
+
 @pytest.mark.parametrize("command", ["", "analyse", "eval", "methods"])
 def test_help_brings_in_no_torch(command):
     code = f"""
