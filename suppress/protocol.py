@@ -97,7 +97,7 @@ class Edit:
         self.run = run
 
     def reads_maps(self, i: int) -> bool:
-        """Whether `inputs` needs the original's maps at step i."""
+        """Whether `inputs` needs the original's maps at step i. An engine may ask more than once, and a step early."""
         return False
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:

@@ -68,6 +68,7 @@ class FastRun(Run):
                 z = plain.step(i, z, plain.combine(i, eps))
                 eps_hat, ahead = self._edited_and_ahead(i, original, edited, z, at_work)
             else:
+                ahead = None  # if reads_maps changed its mind, what was computed ahead belongs to no later step
                 if at_work.maps is not None and at_work.reads_maps(i):
                     maps = self.read_maps(i, z, self.ctx, at_work.maps)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
@@ -184,12 +185,12 @@ class FastRun(Run):
         self, i: int, branches: Mapping[str, Inputs], maps: MapSpec, ahead: bool = False
     ) -> tuple[Noise, Maps]:
         """The same, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
-        t = self.times[i : i + 2, None].expand(-1, self.batch).reshape(-1) if ahead else self.times[i]
         read = list(branches).index(ORIGINAL), 1
         noise: Blocks = {}
         found: list[Tensor] = []
         for layout in self._layouts(branches):
             z, ctx, latents = self._tensors(branches, layout)
+            t = torch.cat([self.times[i + b].expand(self.batch) for b in layout.branches]) if ahead else self.times[i]
             tap = self._tap(branches, layout)
             if read in layout.blocks:
                 eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(read))
