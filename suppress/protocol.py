@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from minisd import Tap, UNet, UserError
-from minisd.base.arguments import number, plain, step_number, whole_number
+from minisd.base.arguments import number, plain, shown, step_number, whole_number
+from minisd.config import CONTEXT
 
 from .edits.maps import Maps, MapSpec
 from .prompt import Prompt
@@ -55,6 +56,10 @@ class Inputs:
     def __post_init__(self) -> None:
         if len(self.contexts) < 2:
             raise UserError(f"Inputs with {len(self.contexts)} context(s); expected (∅, c), or more")
+        for ctx in self.contexts:  # all contexts of a step may be one batch
+            if not isinstance(ctx, Tensor) or ctx.dim() != 3 or ctx.shape[:2] != (len(self.z), CONTEXT):
+                found = tuple(ctx.shape) if isinstance(ctx, Tensor) else shown(ctx)
+                raise UserError(f"Inputs with a context {found}; expected shape ({len(self.z)},{CONTEXT},D)")
 
 
 @dataclass(frozen=True)

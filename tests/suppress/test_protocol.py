@@ -255,6 +255,10 @@ def test_an_unfinished_method_gets_a_clear_error(sd):
     z = sd.noise([0], 128, 128)
     with pytest.raises(minisd.UserError, match=r"Inputs with 1 context\(s\); expected \(∅, c\)"):
         Inputs(z, (z,))
+    ctx = sd.encode_text([LAST, LIST])
+    for context in (ctx, None, torch.cat([ctx[:1]] * 2, dim=1)):  # of two samples; none; more tokens
+        with pytest.raises(minisd.UserError, match=r"Inputs with a context .*; expected shape \(1,77,D\)"):
+            Inputs(z, (ctx[:1], context))
 
 
 def test_no_engine_asks_for_the_class_of_a_method():
