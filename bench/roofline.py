@@ -12,7 +12,7 @@ from minisd import StableDiffusion
 from suppress import Plan
 from suppress.edits.maps import map_spec
 from suppress.engine.packed import PackedLinear, can_pack
-from suppress.engine.passes import last_site, read
+from suppress.engine.passes import last_site, read_maps
 
 from .ladder import BARE
 from .scenario import Scenario
@@ -58,12 +58,12 @@ def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tup
 
     with torch.no_grad():
         full_pass = _counted(lambda: sd.unet(z, 501, ctx))
-        forward = _counted(lambda: read(sd.unet, z, t, ctx, maps, last, fused=True))
+        forward = _counted(lambda: read_maps(sd.unet, z, t, ctx, maps, last, fused=True))
 
     leaf = ctx.requires_grad_()
 
     def forward_and_backward() -> None:
-        cross, self_ = read(sd.unet, z, t, leaf, maps, last, fused=True)
+        cross, self_ = read_maps(sd.unet, z, t, leaf, maps, last, fused=True)
         (cross.square().sum() + self_.square().sum()).backward()
 
     backward = _counted(forward_and_backward) - forward

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from minisd.base.lazy import attributes
 
 if TYPE_CHECKING:
+    from . import world
     from .edits.spectrum import soft_weight
     from .engine import Fast, Plan, Reference
     from .job import Job, Result, default_settings, run, run_batch
@@ -46,4 +47,5 @@ __all__ = [
     "run",
     "run_batch",
     "soft_weight",
+    "world",
 ]

@@ -1,4 +1,4 @@
-"""How the loop of two branches is executed: as the reference has it, or fast. Never what it computes."""
+"""The engines execute the loop of two branches. They differ in how they compute it, never in what they compute."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A function of tensors as a CUDA graph: recorded once, then replayed on new contents without Python and launches."""
+"""A function of tensors as a CUDA graph. It is recorded once, then replayed on new inputs without running Python."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-WARM_UPS = 2  # libraries make their handles and workspaces in the first calls, which a recording must not contain
+WARM_UPS = 2  # in the first calls, libraries make handles and workspaces, which must not be recorded
 
 
 class Captured:
-    """f on buffers that stay where they are. Inputs are copied into them, outputs are copied out.
+    """Calls f on buffers with fixed addresses. Inputs are copied into the buffers, and outputs are copied out.
 
-    f: tensors -> a tensor or a tuple of them, no synchronisation inside. All calls must have the shapes of the first.
-    On the CPU f runs as it is, on the same buffers.
+    f: tensors -> a tensor or a tuple of tensors. It must not synchronise. All calls must have the same shapes. On the
+    CPU, f runs without a graph, on the same buffers.
     """
 
     def __init__(self, f: Callable[..., Any], pool: Any = None):
@@ -37,12 +37,12 @@ class Captured:
         return self.output.clone() if isinstance(self.output, Tensor) else tuple(x.clone() for x in self.output)
 
     def _record(self) -> None:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
+        side_stream = torch.cuda.Stream()
+        side_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side_stream):
             for _ in range(WARM_UPS):
                 self.f(*self.buffers)
-        torch.cuda.current_stream().wait_stream(aside)
+        torch.cuda.current_stream().wait_stream(side_stream)
         self.graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self.graph, pool=self.pool):
             self.output = self.f(*self.buffers)

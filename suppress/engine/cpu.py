@@ -1,4 +1,4 @@
-"""The UNet as a CPU likes it: weights packed once (packed.py), feed-forward layers in slices that stay in its cache."""
+"""A UNet that is fast on a CPU: its weights are packed once (packed.py), and its feed-forward layers run in slices."""
 
 from __future__ import annotations
 
@@ -12,20 +12,22 @@ from minisd.attention import FeedForward
 
 from .packed import PackedConv, PackedLinear, can_pack
 
-ROWS = 256  # of a slice: below, the weights are read too often; above, what is between the layers leaves the cache
+# Pixels per slice. With fewer, the weights are loaded too often; with more, the activations do not fit into the cache
+PIXELS = 256
 
 
 def for_cpu(unet: UNet, packed: bool, sliced: bool) -> UNet:
-    """A UNet that computes the same; `unet` itself where nothing is to be changed.
+    """A UNet that computes the same as `unet`; `unet` itself if nothing is to be changed.
 
-    Its layers are its own, the parameters are shared. Packed copies of them are made when a layer first runs: later
-    changes of `unet` do not reach it, and none gets a gradient. Where weights cannot be packed (`can_pack`), they stay.
+    Its layers are new, and its parameters are those of `unet`. A layer packs a copy of its weights when it first runs:
+    later changes of `unet` have no effect, and the weights get no gradient. Weights that cannot be packed (`can_pack`)
+    stay as they are.
     """
     packed = packed and can_pack(unet.conv_in.weight)
     if not (packed or sliced):
         return unet
-    own = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
-    for module in list(own.modules()):
+    fast_unet = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
+    for module in list(fast_unet.modules()):
         for name, layer in module.named_children():
             if packed and isinstance(layer, nn.Linear):
                 setattr(module, name, PackedLinear(layer))
@@ -33,18 +35,18 @@ def for_cpu(unet: UNet, packed: bool, sliced: bool) -> UNet:
                 setattr(module, name, PackedConv(layer))
             elif sliced and isinstance(layer, FeedForward):
                 setattr(module, name, SlicedFeedForward(layer))
-    return own
+    return fast_unet
 
 
 class SlicedFeedForward(nn.Module):
-    """x (B,N,C) -> (B,N,C), ROWS pixels at a time: a slice's 8 C values between the layers are written and read while
-    they are in the cache. With a gradient all of them have to be kept, and nothing is sliced."""
+    """x (B,N,C) -> (B,N,C), PIXELS pixels at a time, so that the 8 C values per pixel between the layers stay in the
+    cache. With a gradient, all these values must be kept, so nothing is sliced."""
 
-    def __init__(self, whole: FeedForward):
+    def __init__(self, layer: FeedForward):
         super().__init__()
-        self.whole = whole
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[:-1].numel() <= ROWS or (x.requires_grad and torch.is_grad_enabled()):
-            return self.whole(x)
-        return torch.cat([self.whole(rows) for rows in x.flatten(0, -2).split(ROWS)]).view_as(x)
+        if x.shape[:-1].numel() <= PIXELS or (x.requires_grad and torch.is_grad_enabled()):
+            return self.layer(x)
+        return torch.cat([self.layer(pixels) for pixels in x.flatten(0, -2).split(PIXELS)]).view_as(x)

@@ -1,11 +1,13 @@
-"""The loop of two branches (suppress/loop.py), fast: the same pictures from fewer and shorter passes.
+"""The fast engine: the loop of two branches (suppress/loop.py) with fewer and shorter passes, for the same pictures.
 
-    step                before R            R … stop, with ITO on maps            else
-    UNet calls          [u, c] of one       iterations × (c̃ → maps → loss → ∇)    [u, u, c, ĉ]
-    (each a batch)      branch, the         [u, u, ĉ, c], the original's u and
-                        other is equal      c of the next step, its maps read
+    steps                    UNet calls in a step, one batch each
+    before R                 [∅, c] of one branch, because both are equal
+    with ITO on maps         `iterations` × (pass with ĉ → maps → loss → gradient)
+                             [∅ edited, ∅ original, ĉ, c]: the original is at the next step, and its maps are read
+    all others               [∅ original, ∅ edited, c, ĉ]
 
-u: without the prompt, c: with it, ĉ: the edited context. What each technique is, and how to do without it: `Plan`.
+∅: the context of the empty prompt, c: of the prompt, ĉ: the edited one. `Plan` explains each technique and can switch
+it off.
 """
 
 from __future__ import annotations
@@ -33,15 +35,15 @@ from .short_passes import before_text
 
 
 class Fast:
-    """An engine for one model. It keeps what was compiled and recorded: the next run of the same sizes starts at once.
+    """An engine for one model. It keeps compiled functions and recorded graphs for the next run of the same sizes.
 
         engine = suppress.Fast(sd, Plan(compile="inductor", channels_last=True, graph=True))
         suppress.run(sd, prompt, "glasses", engine=engine)
 
-    plan: the techniques; None for those that pay on the model's device without a compiler. With `channels_last` the
-    UNet's weights change their memory layout, not their values; with `packed` the engine works on a copy of them, and
-    changes that are made later do not reach it. A copy of an engine, pickled ones too, has the model and the plan; what
-    was compiled and recorded it makes anew.
+    plan: the techniques. None: those that make a single run faster on the model's device, without a compiler.
+    `channels_last` changes the memory layout of the UNet's weights, not their values. With `packed`, the engine works
+    on a copy of the weights, and later changes of the weights have no effect. A copied or unpickled engine has the
+    model and the plan; it compiles and records again.
     """
 
     def __init__(self, sd: StableDiffusion, plan: Plan | None = None):
@@ -54,25 +56,26 @@ class Fast:
         self.unet = for_cpu(sd.unet, self.plan.packed, self.plan.sliced)
         self.predict = self._compiled(passes.predict)
         self.predict_with_maps = self._compiled(passes.predict_with_maps)
-        self.read = self._compiled(passes.read)
+        self.read_maps = self._compiled(passes.read_maps)
         self.map_loss = self._compiled(ito.map_loss)
         self.before_text = self._compiled(before_text)
-        # samples that went through the UNet since the engine was made, and those whose gradient was taken
+        # counters: samples that went through the UNet, and those of them with a backward pass
         self.passes = self.gradient_passes = 0
         self._decode = self._compiled(sd.vae.decode)
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"
-        self._pool = torch.cuda.graph_pool_handle() if cuda else None  # graphs run one after the other: one memory
+        # all graphs share one memory pool, because they never run at the same time
+        self._pool = torch.cuda.graph_pool_handle() if cuda else None
 
     def __reduce__(self) -> tuple[type[Fast], tuple[StableDiffusion, Plan]]:
-        return Fast, (self.sd, self.plan)  # CUDA graphs and packed weights are of this process and these addresses
+        return Fast, (self.sd, self.plan)  # CUDA graphs and packed weights cannot be copied
 
     def two_branches(
         self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (z, ẑ) after each step, (B,4,h,w) each, as the reference loop does; sample k is drawn of prompts[k].
+        """Yields (z, ẑ), (B,4,h,w) each, after each step, as the reference loop does. Sample k has prompts[k].
 
-        watch: taps that look at the maps of the original and of the edited branch.
+        watch: a tap that sees the maps of the original branch, and one that sees those of the edited branch.
         """
         run = FastRun(self, prompts, start, settings, watch)
         with torch.no_grad():
@@ -80,13 +83,14 @@ class Fast:
         return run.steps(edit)
 
     def decode(self, z: Tensor) -> Tensor:
-        """`sd.decode`, compiled where the plan compiles."""
+        """`sd.decode`, compiled if the plan compiles."""
         return self.sd.decode(z, self._decode)
 
     def call(self, name: str, f: partial, *inputs: Tensor) -> Any:
-        """f(*inputs) under a profiler's range; from a CUDA graph where the plan has them.
+        """f(*inputs) in a profiler range `name`, as a CUDA graph if the plan has graphs.
 
-        f binds all that is no tensor of the run. A graph is made for each f and shapes, and kept.
+        f has everything bound that does not change between calls. There is one graph for each f with its bound
+        arguments and each set of shapes; it is kept.
         """
         with torch.profiler.record_function(f"suppress: {name}"):
             if not self.plan.graph:

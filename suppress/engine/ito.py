@@ -1,7 +1,8 @@
-"""Inference-time optimisation, fast: the loss of suppress/edits/ito.py in a few tensor operations, and its iterations.
+"""Fast inference-time optimisation: the loss of suppress/edits/ito.py in a few tensor operations, and its iterations.
 
-All samples of a batch are optimised at once, by passes that start behind what they have in common and end at the last
-layer whose maps the loss reads. `iterate` is one function of tensors: all iterations of a step can be one CUDA graph.
+All samples of a batch are optimised at once. The passes of a step begin after the part that they have in common, and
+end at the last layer whose maps the loss reads. `iterate` is one function of tensors, so that all iterations of a step
+can be one CUDA graph.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from minisd import UNet
 
 from ..edits.ito import DROP_THRESHOLD, KEEP_THRESHOLD, MASK_UP, AttentionLoss, descend, gradient_scale, loss_dtype
 from ..edits.maps import Maps, MapSpec
-from .passes import read
+from .passes import read_maps
 from .short_passes import Prefix
 
 # ---------------------------------------------------------------------- the fused loss
 
 
 class Words(NamedTuple):
-    """The words of each sample with their λ and thresholds; samples with fewer words are filled up at weight 0."""
+    """The words of each sample, with their λ and thresholds. If a sample has fewer than K, the others have weight 0."""
 
     rows: Tensor  # (B,K) int64
     at_cross: Tensor  # (B,K), ±λ
@@ -32,8 +33,8 @@ class Words(NamedTuple):
     thresholds: Tensor  # (B,K), of the mask
 
 
-class Target(NamedTuple):
-    """What a step's maps are compared with: all of the loss that depends on the reference alone."""
+class ReferenceMaps(NamedTuple):
+    """The reference maps of a step, prepared for the loss: everything in it that depends only on them."""
 
     cross: Tensor  # (B,N,K), columns of length 1 for the cosine
     self_: Tensor  # (B,N,N), likewise
@@ -43,7 +44,7 @@ class Target(NamedTuple):
 
 
 def find_words(loss: AttentionLoss, device: torch.device) -> Words:
-    """The loss's words as tensors. Made once per job: tensors that are made from lists wait for a GPU."""
+    """The words of a loss as tensors. Call it once per job, because making a GPU tensor from a list synchronises."""
     weights, table = loss.weights, []
     most = max(len(keep) + len(drop) for keep, drop in zip(loss.keep, loss.drop, strict=True))
     for keep, drop in zip(loss.keep, loss.drop, strict=True):
@@ -55,33 +56,33 @@ def find_words(loss: AttentionLoss, device: torch.device) -> Words:
     return Words(columns[..., 0].long(), *columns[..., 1:].unbind(-1))
 
 
-def set_target(words: Words, reference: Maps, form: str) -> Target:
-    """The reference's maps as `attention_loss` wants them."""
+def prepare_reference(words: Words, reference: Maps, form: str) -> ReferenceMaps:
+    """The reference maps, as `attention_loss` takes them."""
     cross = _columns(reference.cross, words.rows)
     masked = masks(cross, reference.grid, words.thresholds).to(words.at_self)
     at_self = torch.einsum("bk,bkn->bn", words.at_self, masked)
-    return Target(_scaled(cross, form), _scaled(reference.self_, form), words.rows, words.at_cross, at_self)
+    return ReferenceMaps(_scaled(cross, form), _scaled(reference.self_, form), words.rows, words.at_cross, at_self)
 
 
 def masks(cross: Tensor, grid: tuple[int, int], thresholds: Tensor) -> Tensor:
-    """M for all words at once: cross (B,N,K), thresholds (B,K) or (K,) -> bool (B,K,N)."""
+    """M of all words: cross (B,N,K), thresholds (B,K) or (K,) -> bool (B,K,N)."""
     maps = cross.transpose(1, 2).unflatten(2, grid)  # (B,K,h,w)
     large = F.interpolate(maps, scale_factor=MASK_UP, mode="bilinear")
     binary = large >= thresholds.to(large)[..., None, None] * large.amax(dim=(2, 3), keepdim=True)
     return (F.interpolate(binary.to(cross.dtype), size=grid, mode="bilinear") > 0).flatten(2)
 
 
-def attention_loss(target: Target, cross: Tensor, self_: Tensor, form: str) -> Tensor:
+def attention_loss(reference: ReferenceMaps, cross: Tensor, self_: Tensor, form: str) -> Tensor:
     """L of suppress/edits/ito.py, one value per sample: (B,). cross (B,N,77), self_ (B,N,N).
 
-    Σ_i λ_i Σ_{j∈M_i} d(S_j, Ŝ_j) = Σ_j (Σ_i λ_i [j∈M_i]) d(S_j, Ŝ_j): one distance per column, however many words.
+    Σ_i λ_i Σ_{j∈M_i} d(S_j, Ŝ_j) = Σ_j (Σ_i λ_i [j∈M_i]) d(S_j, Ŝ_j): one distance per column for all words together.
     The cosine is written 1 - cos(a,b) = ½ |a/|a| - b/|b||², which loses no digits if a and b are nearly equal.
     """
-    half = 0.5 if form == "cosine" else 1.0
-    cross = _scaled(_columns(cross, target.rows), form)
-    d_cross = half * (target.cross - cross).square().sum(dim=1)  # (B,K)
-    d_self = half * (target.self_ - _scaled(self_, form)).square().sum(dim=1)  # (B,N)
-    return (target.at_cross * d_cross).sum(dim=1) + (target.at_self * d_self).sum(dim=1)
+    factor = 0.5 if form == "cosine" else 1.0
+    cross = _scaled(_columns(cross, reference.rows), form)
+    d_cross = factor * (reference.cross - cross).square().sum(dim=1)  # (B,K)
+    d_self = factor * (reference.self_ - _scaled(self_, form)).square().sum(dim=1)  # (B,N)
+    return (reference.at_cross * d_cross).sum(dim=1) + (reference.at_self * d_self).sum(dim=1)
 
 
 def _columns(cross: Tensor, rows: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ def _columns(cross: Tensor, rows: Tensor) -> Tensor:
 
 
 def _scaled(maps: Tensor, form: str) -> Tensor:
-    """The columns of (B,N,K), of length 1 for the cosine, in the precision of the loss."""
+    """maps (B,N,K) in the precision of the loss; for the cosine, with columns of length 1."""
     maps = maps.to(loss_dtype(maps.device))
     return maps / maps.norm(dim=1, keepdim=True) if form == "cosine" else maps
 
@@ -102,8 +103,8 @@ class Reading(NamedTuple):
     """How the passes of an optimisation read their maps."""
 
     maps: MapSpec
-    last: str | None  # the site after which a pass ends; None: whole passes
-    fused: bool  # fused attention at the other sites
+    end_site: str | None  # the site after which a pass ends; None: passes are complete
+    fused: bool  # whether the other sites use fused attention
 
 
 def map_loss(
@@ -111,14 +112,14 @@ def map_loss(
     ctx: Tensor,
     z: Tensor,
     t: Tensor,
-    target: Target,
+    reference: ReferenceMaps,
     reading: Reading,
     form: str,
     prefix: Prefix | None,
 ) -> Tensor:
-    """The loss of a pass with ctx, summed over samples: a scalar. Each sample's gradient is its own."""
-    cross, self_ = read(unet, z, t, ctx, *reading, prefix=prefix)
-    return attention_loss(target, cross, self_, form).sum()
+    """The loss of a pass with ctx, summed over samples: a scalar. A sample's gradient does not depend on the others."""
+    cross, self_ = read_maps(unet, z, t, ctx, *reading, prefix=prefix)
+    return attention_loss(reference, cross, self_, form).sum()
 
 
 def iterate(
@@ -132,13 +133,13 @@ def iterate(
     z: Tensor,
     t: Tensor,
     eta: Tensor,
-    *target: Tensor,
+    *reference: Tensor,
 ) -> Tensor:
-    """All iterations of one step, from ctx (B,77,D) on.
+    """All iterations of one step, beginning with ctx (B,77,D). reference: the fields of `ReferenceMaps`.
 
-    loss, before_text: `map_loss` and short_passes' function, or what a compiler made of them; before_text None: every
-    pass begins at the latents.
+    loss, before_text: `map_loss` and `short_passes.before_text`, or compiled forms of them. before_text None: every
+    pass begins with the latents.
     """
     prefix = before_text(unet, z, t) if before_text is not None else None
-    words, scale = Target(*target), gradient_scale(unet.conv_in.weight.dtype)
-    return descend(ctx, lambda c: loss(unet, c, z, t, words, reading, form, prefix), iterations, eta, scale)
+    maps, scale = ReferenceMaps(*reference), gradient_scale(unet.conv_in.weight.dtype)
+    return descend(ctx, lambda c: loss(unet, c, z, t, maps, reading, form, prefix), iterations, eta, scale)

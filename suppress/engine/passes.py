@@ -1,6 +1,6 @@
-"""The UNet passes of the loop as functions of tensors, which a compiler can take whole and a CUDA graph can record.
+"""The UNet passes of the loop, as functions of tensors that can be compiled and recorded as CUDA graphs.
 
-Shapes: n latents z; m contexts, each of which belongs to one of the latents.
+Shapes: there are n latents z and m contexts; each context belongs to one of the latents.
 """
 
 from __future__ import annotations
@@ -14,15 +14,16 @@ from .short_passes import Prefix, before_text, expand, finish, has_prefix, read_
 
 
 def predict(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, fused: bool) -> Tensor:
-    """eps (m,4,h,w) of z (n,4,h,w) at t () or (n,), under ctx (m,77,D). latents (m,): which of z each context is for.
+    """eps (m,4,h,w) of z (n,4,h,w) at t () or (n,) with ctx (m,77,D).
 
-    What does not depend on the text is computed once per latent. fused: fused attention if no tap looks.
+    latents (m,): the index in z for each context. The part that does not depend on the text is computed once per
+    latent. fused: use fused attention at the sites that the tap does not want.
     """
-    shown = explicit(tap, fused)
-    if has_prefix(unet, shown):
+    used_tap = explicit(tap, fused)
+    if has_prefix(unet, used_tap):
         prefix = expand(before_text(unet, z, t), latents)
-        return finish(unet, prefix, ctx, tap=shown).to(z.dtype)
-    return unet(z[latents], t if t.dim() == 0 else t[latents], ctx, tap=shown)
+        return finish(unet, prefix, ctx, tap=used_tap).to(z.dtype)
+    return unet(z[latents], t if t.dim() == 0 else t[latents], ctx, tap=used_tap)
 
 
 def predict_with_maps(
@@ -36,7 +37,7 @@ def predict_with_maps(
     maps: MapSpec,
     at: tuple[int, int],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`predict`, and the maps of the samples at[0] … at[1] - 1: (eps (m,4,h,w), cross (B,N,77), self (B,N,N))."""
+    """`predict`, and the maps of its samples at[0] … at[1]-1: (eps (m,4,h,w), cross (B,N,77), self (B,N,N))."""
     means = LayerMean(maps)
     reader: Tap = Part(means, slice(*at))
     eps = predict(unet, z, t, ctx, latents, reader if tap is None else compose(reader, tap), fused)
@@ -44,34 +45,35 @@ def predict_with_maps(
     return eps, found.cross, found.self_
 
 
-def read(
+def read_maps(
     unet: UNet,
     z: Tensor,
     t: Tensor,
     ctx: Tensor,
     maps: MapSpec,
-    last: str | None,
+    end_site: str | None,
     fused: bool,
     prefix: Prefix | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The maps of a pass of z (B,4,h,w) with ctx (B,77,D): cross (B,N,77), self (B,N,N).
 
-    last: the site after which the pass may end; None: a whole pass. prefix: what z and t have made of it before.
+    end_site: the site after which the pass may end; None: the pass is complete. prefix: that of z and t, if it was
+    computed before.
     """
     means = LayerMean(maps)
-    shown = explicit(means, fused)
-    if not has_prefix(unet, shown):
-        unet(z, t, ctx, tap=shown)
-    elif last is None:
-        finish(unet, prefix or before_text(unet, z, t), ctx, tap=shown)
+    used_tap = explicit(means, fused)
+    if not has_prefix(unet, used_tap):
+        unet(z, t, ctx, tap=used_tap)
+    elif end_site is None:
+        finish(unet, prefix or before_text(unet, z, t), ctx, tap=used_tap)
     else:
-        read_until(unet, prefix or before_text(unet, z, t), ctx, means, last)
+        read_until(unet, prefix or before_text(unet, z, t), ctx, means, end_site)
     found = means.maps(map_grid(z, maps.scale))
     return found.cross, found.self_
 
 
 def explicit(tap: Tap | None, fused: bool) -> Tap | None:
-    """The tap; without fused attention, one that has every site compute its maps besides."""
+    """The tap itself if `fused`; otherwise a tap that also makes every site compute its maps."""
     return tap if fused else compose(Tap(), *[tap] if tap is not None else [])
 
 

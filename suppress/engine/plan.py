@@ -1,4 +1,4 @@
-"""Which techniques the fast loop uses. Each changes how the loop runs, none what it computes, beyond rounding.
+"""The techniques of the fast loop. They change how the loop runs, but not what it computes, except for rounding.
 
 `python -m bench` adds them one by one and measures each.
 """
@@ -23,34 +23,35 @@ if TYPE_CHECKING:
     from ..protocol import Method, Start
 
 ENGINES = ("reference", "fast", "compiled")
-# backends that every PyTorch has; the list of all takes seconds to import
+# backends that every PyTorch has; asking PyTorch for all of them takes seconds
 BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The first eight are for every machine; the rest suits one kind of hardware or another.
+    """Which techniques an engine uses. The first eight help on every machine; the others suit some hardware.
 
-    All off, it is the reference's passes with the losses in tensor operations instead of loops. Half precision is none
-    of them: the dtype is the user's choice when the model is loaded.
+    With all techniques off, the passes are those of the reference loop, and the losses are tensor operations instead of
+    loops. Half precision is not a technique here: the user chooses the dtype when loading the model.
     """
 
-    sdpa: bool = True  # fused attention at every site whose maps nobody reads
-    early_exit: bool = True  # ITO's passes, forward and so backward, end at the last layer whose maps the loss reads
-    prefix_once: bool = True  # the text-independent part of ITO's passes: once a step
-    one_branch: bool = True  # before step R the branches are equal: one of them is drawn
-    shared_maps: bool = True  # the reference maps come out of the original branch's own pass
-    ahead: bool = True  # with shared maps, the original runs a step ahead in ITO: one batch with the suppressed
-    one_batch: bool = True  # with and without the prompt, original and suppressed: one UNet call
-    gram: bool = True  # SWR once a run, on the Gram matrix (suppress/engine/gram.py), and not an SVD every step
-    packed: bool = False  # a CPU's float32 weights arranged once for its vectors, in copies of their own (packed.py)
-    sliced: bool = False  # feed-forward layers a slice of the pixels at a time, which stays in a CPU's cache (cpu.py)
-    channels_last: bool = False  # memory layout of the UNet's weights: tensor cores want it, once compiled
-    graph: bool = False  # UNet calls, and all iterations of a step's ITO, as CUDA graphs: no Python, no launches
-    compile: str | Callable[..., Any] | None = (
-        None  # torch.compile's backend, e.g. "inductor", or a function that is one
-    )
-    ito_samples: int | None = None  # samples in ITO at once; None: what fits into the GPU's free memory, 4 on a CPU
+    sdpa: bool = True  # fused attention at every site whose maps are not read
+    early_exit: bool = True  # ITO's passes, forward and backward, leave out the layers after the last maps of the loss
+    prefix_once: bool = True  # the part of ITO's passes that does not depend on the text is computed once per step
+    one_branch: bool = True  # before step R the branches are equal, so only one is drawn
+    shared_maps: bool = True  # the reference maps come from the original branch's own pass
+    # with shared_maps, in ITO, the original runs one step ahead and is in one batch with the edited branch
+    ahead: bool = True
+    one_batch: bool = True  # one UNet call for the passes with and without the prompt, of both branches
+    gram: bool = True  # SWR of all prompts at once, on the Gram matrix (suppress/engine/gram.py) instead of by SVD
+    packed: bool = False  # float32 weights on a CPU are copied once into the layout of its vectors (packed.py)
+    sliced: bool = False  # feed-forward layers run on slices of the pixels, which stay in a CPU's cache (cpu.py)
+    channels_last: bool = False  # the memory layout of the UNet's weights that tensor cores need, if compiled
+    graph: bool = False  # UNet calls, and all iterations of a step's ITO, are CUDA graphs: no Python, no launches
+    # the backend of torch.compile: its name, e.g. "inductor", or a function
+    compile: str | Callable[..., Any] | None = None
+    # how many samples ITO takes at once; None: as many as fit into the GPU's free memory, 4 on a CPU
+    ito_samples: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -62,13 +63,11 @@ class Plan:
             whole_number("ito_samples", self.ito_samples, 1)
         check_backend(self.compile)
         if self.packed and self.compile:
-            raise UserError(
-                "packed=True, compile=…: expected one of them, as torch.compile arranges the weights itself"
-            )
+            raise UserError("packed=True, compile=…: expected one of them, because torch.compile packs the weights too")
 
 
 def check_backend(backend: Any) -> None:
-    """UserError, with those that there are, for what torch.compile could not use; its own comes minutes later."""
+    """UserError, with the list of backends, if torch.compile cannot use it. PyTorch's own error comes minutes later."""
     if backend is None or callable(backend) or (isinstance(backend, str) and backend in BACKENDS):
         return
     import torch
@@ -79,17 +78,17 @@ def check_backend(backend: Any) -> None:
 
 
 def fast_plan(device: torch.device) -> Plan:
-    """What pays for a single run, without a compiler."""
+    """The techniques that make a single run faster, without a compiler."""
     return Plan(graph=device.type == "cuda", packed=device.type == "cpu", sliced=device.type == "cpu")
 
 
 def compiled_plan(device: torch.device) -> Plan:
-    """Everything: for many runs of one size, as the first waits a minute or more for the compiler."""
+    """For many runs of one size. The first run waits a minute or more for the compiler."""
     return Plan(graph=device.type == "cuda", channels_last=True, compile="inductor")
 
 
 class Engine(Protocol):
-    """What `Fast` and `Reference` have in common."""
+    """The interface of `Fast` and `Reference`."""
 
     sd: StableDiffusion
 
@@ -101,7 +100,7 @@ class Engine(Protocol):
 
 
 def find_engine(sd: StableDiffusion, engine: str | Engine | None) -> Engine:
-    """An engine by its name, None standing for "fast"; an engine of this model stays what it is."""
+    """The engine of this name; None means "fast". An engine that was made for this model is returned unchanged."""
     from minisd.pipeline import check_model
 
     from .fast import Fast

@@ -1,4 +1,4 @@
-"""The reference engine: the loop of suppress/loop.py as it stands. Slow, and the measure of all others."""
+"""The reference engine runs the loop of suppress/loop.py as it is. It is slow; all others are compared with it."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..protocol import Method, Start
 class Reference:
     """The plain loop for one model.
 
-    maps_everywhere: attention is explicit at every site, as the controllers of the authors' code have it. It is the
-    baseline of the bench, and changes nothing but the time.
+    maps_everywhere: every attention site computes its maps, as in the authors' code. This is the baseline of the bench;
+    it changes only the time.
     """
 
     def __init__(self, sd: StableDiffusion, maps_everywhere: bool = False):
@@ -29,9 +29,9 @@ class Reference:
     def two_branches(
         self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (z, ẑ) after each step, (B,4,h,w) each; sample k is drawn of prompts[k].
+        """Yields (z, ẑ), (B,4,h,w) each, after each step. Sample k has prompts[k].
 
-        watch: taps that look at the maps of the original and of the edited branch.
+        watch: a tap that sees the maps of the original branch, and one that sees those of the edited branch.
         """
         run = (RunWithMaps if self.maps_everywhere else Run)(self.sd, prompts, start, settings, watch)
         with torch.no_grad():
@@ -43,7 +43,7 @@ class Reference:
 
 
 class RunWithMaps(Run):
-    """Every attention site computes its maps, whether a tap looks at them or not."""
+    """Every attention site computes its maps, even if no tap wants them."""
 
     def _shown(self, tap: Tap | None) -> Tap:
         return compose(Tap(), *([] if tap is None else [tap]))

@@ -1,4 +1,4 @@
-"""One batch in the fast loop: `Run`'s primitives and its loop from fewer and shorter passes."""
+"""One batch in the fast engine: the loop and the primitives of `Run`, with fewer and shorter passes."""
 
 from __future__ import annotations
 
@@ -26,14 +26,15 @@ from .short_passes import has_prefix
 if TYPE_CHECKING:
     from .fast import Fast
 
-# the branches of a UNet call; BOTH: before R, when the two are one; UNSEEN: shown to a tap, its noise is not used
-ORIGINAL, EDITED, BOTH, UNSEEN = "original", "edited", "both", "unseen"
-Noise = dict[str, tuple[Tensor, ...]]  # one prediction (B,4,h,w) per context, by branch
-Blocks = dict[tuple[int, int], Tensor]  # the same by (branch, context)
+# Names of the branches of a UNet call. BOTH: the one branch before R, where the two are equal. UNUSED: the original's
+# samples, if only a tap needs them and not their noise
+ORIGINAL, EDITED, BOTH, UNUSED = "original", "edited", "both", "unused"
+Noise = dict[str, tuple[Tensor, ...]]  # for each branch, one prediction (B,4,h,w) per context
+Blocks = dict[tuple[int, int], Tensor]  # the same predictions by (branch, context)
 
 
 class FastRun(Run):
-    """Tensors that are made of Python's numbers are made here, once: making them waits for a GPU."""
+    """`Run` for the fast engine. Tensors of Python numbers are made once and kept, because making them synchronises."""
 
     def __init__(
         self, engine: Fast, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
@@ -43,20 +44,21 @@ class FastRun(Run):
         self.times = torch.tensor(self.schedule.t, device=start.z.device)
         self._latents: dict[Layout, Tensor] = {}
         self._words: dict[AttentionLoss, ito.Words] = {}
-        self._at_once = self.plan.ito_samples
+        self._ito_samples = self.plan.ito_samples  # None: not yet known
 
     # ------------------------------------------------------------------ the loop
 
     @torch.no_grad()
     def steps(self, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (z, ẑ) after each step: `two_branches` (suppress/loop.py), and nothing in it is computed twice."""
+        """Yields (z, ẑ) after each step, like `two_branches` (suppress/loop.py), but computes nothing twice."""
         z = z_hat = self.start.z
         plain = Edit(self)
-        ahead: tuple[tuple[Tensor, ...], Maps] | None = None  # the original's noise and maps, if step i - 1 found them
+        # the original's noise and maps of step i, if they were computed in step i - 1
+        ahead: tuple[tuple[Tensor, ...], Maps] | None = None
         for i in range(len(self.schedule)):
-            original, begun = self.original(i, z), i >= self.settings.start_step
-            at_work = edit if begun else plain
-            if not begun and self.plan.one_branch:
+            original, has_begun = self.original(i, z), i >= self.settings.start_step
+            at_work = edit if has_begun else plain
+            if not has_begun and self.plan.one_branch:
                 eps = self._predict(i, {BOTH: original})[BOTH]
                 z = z_hat = plain.step(i, z, plain.combine(i, eps))
                 yield z, z_hat
@@ -78,15 +80,18 @@ class FastRun(Run):
             yield z, z_hat
 
     def _shares_maps(self, edit: Edit, i: int) -> bool:
-        """Whether step i's maps come out of the original's own pass."""
+        """Whether the maps of step i come from the original's own pass."""
         return self.plan.shared_maps and i < len(self.schedule) and edit.maps is not None and edit.reads_maps(i)
 
     def _edited_and_ahead(
         self, i: int, original: Inputs, edited: Inputs, z_next: Tensor, edit: Edit
     ) -> tuple[tuple[Tensor, ...], tuple[tuple[Tensor, ...], Maps] | None]:
-        """The edited branch's noise at step i, and in the same batch the original's at step i + 1 with its maps."""
-        apart = edit.unet is not None or edited.tap is not None or edited.tap_uncond is not None
-        if apart or not self.plan.ahead or not self._shares_maps(edit, i + 1):
+        """The edited branch's noise at step i, and from the same batch the original's noise and maps at step i + 1.
+
+        They cannot be one batch if the edited branch has other weights, or a tap, which must see both at one step.
+        """
+        separate = edit.unet is not None or edited.tap is not None or edited.tap_uncond is not None
+        if separate or not self.plan.ahead or not self._shares_maps(edit, i + 1):
             return self._edited_alone(i, original, edited, edit.unet), None
         branches = {EDITED: edited, ORIGINAL: self.original(i + 1, z_next)}
         assert edit.maps is not None
@@ -94,9 +99,10 @@ class FastRun(Run):
         return noise[EDITED], (noise[ORIGINAL], maps)
 
     def _edited_alone(self, i: int, original: Inputs, edited: Inputs, unet: UNet | None) -> tuple[Tensor, ...]:
-        """The edited branch's noise. A tap of its inputs sees the original's samples beside it."""
-        seen = {UNSEEN: original} if edited.tap is not None or edited.tap_uncond is not None else {}
-        return self._predict(i, seen | {EDITED: edited}, unet)[EDITED]
+        """The edited branch's noise. If it has a tap, its batch contains the original's samples too."""
+        has_tap = edited.tap is not None or edited.tap_uncond is not None
+        branches = {UNUSED: original, EDITED: edited} if has_tap else {EDITED: edited}
+        return self._predict(i, branches, unet)[EDITED]
 
     def _original_with_maps(self, i: int, original: Inputs, edit: Edit) -> tuple[tuple[Tensor, ...], Maps]:
         assert edit.maps is not None
@@ -117,33 +123,33 @@ class FastRun(Run):
     def read_maps(self, i: int, z: Tensor, ctx: Tensor, maps: MapSpec) -> Maps:
         self._count(len(ctx), gradient=torch.is_grad_enabled())
         reading = self._reading(maps)
-        if torch.is_grad_enabled():  # a method's own inner loop: its tensors carry gradients, which no graph records
-            cross, self_ = passes.read(self.unet, z, self.times[i], ctx, *reading)
+        if torch.is_grad_enabled():  # in a method's own inner loop; a CUDA graph would not record its gradients
+            cross, self_ = passes.read_maps(self.unet, z, self.times[i], ctx, *reading)
         else:
-            f = partial(self.engine.read, self.unet, **reading._asdict())
+            f = partial(self.engine.read_maps, self.unet, **reading._asdict())
             cross, self_ = self.engine.call("read maps", f, z, self.times[i], ctx)
         return Maps(cross, self_, map_grid(z, maps.scale))
 
     def descend(
         self, i: int, z: Tensor, ctx: Tensor, loss: MapLoss, reference: Maps, iterations: int, eta: float
     ) -> Tensor:
-        if not isinstance(loss, AttentionLoss):  # a loss that has no fused form here
+        if not isinstance(loss, AttentionLoss):  # only this loss has a fused form
             return super().descend(i, z, ctx, loss, reference, iterations, eta)
         self._count(iterations * len(z), gradient=True)
         if loss not in self._words:
             self._words[loss] = ito.find_words(loss, z.device)
-        target = ito.set_target(self._words[loss], reference, loss.form)
+        prepared = ito.prepare_reference(self._words[loss], reference, loss.form)
         reading = self._reading(loss.maps)
         before_text = self.engine.before_text if self.plan.prefix_once and self._has_prefix(loss.maps) else None
         f = partial(ito.iterate, self.engine.map_loss, before_text, self.unet, reading, loss.form, iterations)
-        step = torch.full((), eta, device=z.device)
-        self._at_once = self._at_once or self._samples_at_once(i, z, ctx, target, reading, loss.form)
-        done = []
-        for k in range(0, len(z), self._at_once):
-            some = slice(k, k + self._at_once)
-            inputs = ctx[some], z[some], self.times[i], step, *(x[some] for x in target)
-            done.append(self.engine.call("ito", f, *inputs))
-        return torch.cat(done)
+        step_length = torch.full((), eta, device=z.device)
+        self._ito_samples = self._ito_samples or self._samples_at_once(i, z, ctx, prepared, reading, loss.form)
+        new = []
+        for k in range(0, len(z), self._ito_samples):
+            some = slice(k, k + self._ito_samples)
+            inputs = ctx[some], z[some], self.times[i], step_length, *(x[some] for x in prepared)
+            new.append(self.engine.call("ito", f, *inputs))
+        return torch.cat(new)
 
     def soft_weight(self, gamma: float) -> Tensor:
         if not self.plan.gram:
@@ -152,20 +158,20 @@ class FastRun(Run):
         return soft_weight_gram(self.ctx, torch.tensor(rows, device=self.ctx.device), gamma)
 
     def _reading(self, maps: MapSpec) -> ito.Reading:
-        last = passes.last_site(self.unet, maps) if self.plan.early_exit else None
-        return ito.Reading(maps, last, self.plan.sdpa)
+        end_site = passes.last_site(self.unet, maps) if self.plan.early_exit else None
+        return ito.Reading(maps, end_site, self.plan.sdpa)
 
     def _has_prefix(self, maps: MapSpec) -> bool:
         return has_prefix(self.unet, passes.explicit(LayerMean(maps), self.plan.sdpa))
 
     def _samples_at_once(
-        self, i: int, z: Tensor, ctx: Tensor, target: ito.Target, reading: ito.Reading, form: str
+        self, i: int, z: Tensor, ctx: Tensor, reference: ito.ReferenceMaps, reading: ito.Reading, form: str
     ) -> int:
-        """As many samples as fit into the memory, counting the activations that backward keeps of one."""
+        """As many samples as fit into the memory, counting the activations that the backward pass needs of each."""
 
         def bytes_each() -> int:
             leaf = ctx[:1].detach().requires_grad_()
-            one = ito.Target(*(x[:1] for x in target))
+            one = ito.ReferenceMaps(*(x[:1] for x in reference))
             loss = partial(ito.map_loss, self.unet, leaf, z[:1], self.times[i], one, reading, form, None)
             return saved_bytes(loss, self.unet.parameters())
 
@@ -174,7 +180,7 @@ class FastRun(Run):
     # ------------------------------------------------------------------ UNet calls
 
     def _predict(self, i: int, branches: Mapping[str, Inputs], unet: UNet | None = None) -> Noise:
-        """The noise of the branches at step i, each with all its contexts."""
+        """The noise of the branches at step i, for all their contexts."""
         noise: Blocks = {}
         for layout in self._layouts(branches):
             z, ctx, latents = self._tensors(branches, layout)
@@ -184,16 +190,16 @@ class FastRun(Run):
     def _predict_with_maps(
         self, i: int, branches: Mapping[str, Inputs], maps: MapSpec, ahead: bool = False
     ) -> tuple[Noise, Maps]:
-        """The same, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
-        read = list(branches).index(ORIGINAL), 1
+        """`_predict`, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
+        map_block = list(branches).index(ORIGINAL), 1
         noise: Blocks = {}
         found: list[Tensor] = []
         for layout in self._layouts(branches):
             z, ctx, latents = self._tensors(branches, layout)
             t = torch.cat([self.times[i + b].expand(self.batch) for b in layout.branches]) if ahead else self.times[i]
             tap = self._tap(branches, layout)
-            if read in layout.blocks:
-                eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(read))
+            if map_block in layout.blocks:
+                eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(map_block))
             else:
                 eps = self._call(z, t, ctx, latents, tap)
             noise |= layout.split(eps)
@@ -206,7 +212,7 @@ class FastRun(Run):
         if tap is None and unet is None:
             f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
             return self.engine.call("predict", f, z, t, ctx, latents)
-        # a tap has a memory of its own, other weights live for one batch: neither compiled nor recorded
+        # not compiled or recorded: a tap has state, and a UNet with other weights exists only for one batch
         return passes.predict(unet or self.unet, z, t, ctx, latents, tap, self.plan.sdpa)
 
     def _call_with_maps(
@@ -221,19 +227,19 @@ class FastRun(Run):
 
     def _layouts(self, branches: Mapping[str, Inputs]) -> list[Layout]:
         """The UNet calls: one for all contexts, or one per context."""
-        whole = Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
-        return [whole] if self.plan.one_batch else whole.by_context()
+        one_batch = Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
+        return [one_batch] if self.plan.one_batch else one_batch.by_context()
 
     def _tensors(self, branches: Mapping[str, Inputs], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """(z (n,4,h,w), ctx (m,77,D), latents (m,)) of a UNet call."""
-        shown = list(branches.values())
+        inputs = list(branches.values())
         if layout not in self._latents:
             self._latents[layout] = layout.latents(self.times.device)
-        z = torch.cat([shown[b].z for b in layout.branches])
-        return z, torch.cat([shown[b].contexts[j] for b, j in layout.blocks]), self._latents[layout]
+        z = torch.cat([inputs[b].z for b in layout.branches])
+        return z, torch.cat([inputs[b].contexts[j] for b, j in layout.blocks]), self._latents[layout]
 
     def _tap(self, branches: Mapping[str, Inputs], layout: Layout) -> Tap | None:
-        """The method's taps where they see both branches, and the watching ones behind them."""
+        """The method's taps, each for all samples with its context, followed by the watching taps."""
         taps: list[Tap] = []
         edited = branches.get(EDITED)
         for j, tap in enumerate((edited.tap_uncond, edited.tap) if edited else ()):
@@ -251,7 +257,7 @@ class FastRun(Run):
         return compose(*taps) if taps else None
 
     def _count(self, samples: int, gradient: bool = False) -> None:
-        """Samples that go through the UNet, told by the engine."""
+        """Adds to the engine's counters of samples that went through the UNet."""
         self.engine.passes += samples
         self.engine.gradient_passes += samples if gradient else 0
 

@@ -1,9 +1,9 @@
-"""Parts of a UNet pass: the beginning, which no text changes, once for many contexts; and passes that end early.
+"""Parts of a UNet pass: the beginning, which does not depend on the text, and passes that continue or end early.
 
     before_text(z, t) ── expand ── finish(ctx)      = unet(z, t, ctx)
                                 └─ read_until(ctx)    the same up to one attention site
 
-Everything here runs on the modules of the plain UNet (minisd/unet.py), which knows nothing of it.
+Everything here runs on the modules of the plain UNet (minisd/unet.py), which has no code for it.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ class Prefix(NamedTuple):
     """The part of a UNet pass that does not depend on the text: equal for every context at this z and t."""
 
     emb: Tensor  # the timestep's embedding, (1,E) or (U,E) for U latents
-    skip: Tensor  # conv_in's output (U,C,h,w), which is the first skip too
-    features: Tensor  # the first residual block's output (U,C,h,w)
-    tokens: Tensor  # the first transformer's, after its self attention (U,hw,C)
+    skip: Tensor  # the output of conv_in (U,C,h,w), which is also the first skip
+    features: Tensor  # the output of the first residual block (U,C,h,w)
+    tokens: Tensor  # in the first transformer, after its self attention (U,hw,C)
     dtype: torch.dtype  # of the latents, and so of the predicted noise
 
 
 def has_prefix(unet: UNet, tap: Tap | None) -> bool:
-    """Whether a pass with this tap may go on from a prefix.
+    """Whether a pass with this tap can continue from a prefix.
 
-    The UNet's first block must attend, and the tap must not want the first site: that self attention lies in the
-    prefix, where no tap sees it.
+    The UNet's first block must have attention, and the tap must not want the first site: this self attention is a part
+    of the prefix, where no tap can see it.
     """
     return unet.config.attention[0] and (tap is None or not tap.wants(unet.sites[0]))
 
@@ -43,7 +43,7 @@ def has_prefix(unet: UNet, tap: Tap | None) -> bool:
 def before_text(unet: UNet, z: Tensor, t: int | Tensor) -> Prefix:
     """The prefix of latents z (U,4,h,w) at t, an int or a tensor, () or (U,). UserError if the UNet has none."""
     if not has_prefix(unet, None):
-        raise UserError("the first block of this UNet does not attend, so that its passes have no common prefix")
+        raise UserError("the first block of this UNet has no attention, so that its passes have no common prefix")
     emb, skip = unet.embed(t), unet.conv_in(z.to(unet.conv_in.weight.dtype))
     _, resnet, transformer = _layers(unet)[0]
     assert isinstance(transformer, SpatialTransformer)
@@ -51,63 +51,63 @@ def before_text(unet: UNet, z: Tensor, t: int | Tensor) -> Prefix:
     return Prefix(emb, skip, features, _self_attention(transformer, features, None), z.dtype)
 
 
-def expand(prefix: Prefix, rows: Tensor) -> Prefix:
-    """The prefix of U latents for m contexts; rows (m,), int64: which latent each context belongs to."""
-    emb = prefix.emb if len(prefix.emb) == 1 else prefix.emb[rows]
-    return Prefix(emb, prefix.skip[rows], prefix.features[rows], prefix.tokens[rows], prefix.dtype)
+def expand(prefix: Prefix, latents: Tensor) -> Prefix:
+    """The prefix of U latents, repeated for m contexts. latents (m,), int64: the index of each context's latent."""
+    emb = prefix.emb if len(prefix.emb) == 1 else prefix.emb[latents]
+    return Prefix(emb, prefix.skip[latents], prefix.features[latents], prefix.tokens[latents], prefix.dtype)
 
 
 def finish(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap | None = None) -> Tensor:
-    """The rest of the pass under ctx (U,77,D): eps (U,4,h,w), equal to `unet(z, t, ctx, tap)`.
+    """The rest of the pass with ctx (U,77,D): eps (U,4,h,w), equal to `unet(z, t, ctx, tap)`.
 
-    UserError if the tap wants the first site (`has_prefix`), or none of the others.
+    UserError if the tap wants the first site (`has_prefix`), or if it wants none of the others.
     """
     x = _walk(unet, prefix, ctx, tap, None)
     return unet.conv_out(F.silu(unet.conv_norm_out(x))).to(prefix.dtype)
 
 
-def read_until(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap, last: str) -> None:
-    """As `finish`, but the pass ends after the attention site named `last`: by then the tap has what it wanted."""
-    _walk(unet, prefix, ctx, tap, unet.site(last).name)
+def read_until(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap, end_site: str) -> None:
+    """Like `finish`, but the pass ends after the attention site `end_site`. It is for a tap that reads maps."""
+    _walk(unet, prefix, ctx, tap, unet.site(end_site).name)
 
 
-def _walk(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap | None, last: str | None) -> Tensor:
-    """The features before conv_norm_out; those at the site `last` if the walk ends there."""
-    _check(unet, prefix, ctx, tap, last)
+def _walk(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap | None, end_site: str | None) -> Tensor:
+    """The features before conv_norm_out. If there is an `end_site`, the walk ends after it."""
+    _check(unet, prefix, ctx, tap, end_site)
     ctx = ctx.to(prefix.tokens.dtype)
     x, skips = prefix.features, [prefix.skip]
-    for k, (way, module, transformer) in enumerate(_layers(unet)):
-        if way == "grow":
+    for k, (stage, module, transformer) in enumerate(_layers(unet)):
+        if stage == "grow":
             x = module(x, skips[-1].shape[-2:])
-        elif way == "shrink":
+        elif stage == "shrink":
             x = module(x)
-        elif way == "up":
+        elif stage == "up":
             x = module(torch.cat([x, skips.pop()], dim=1), prefix.emb)
         elif k > 0:
             x = module(x, prefix.emb)
         if isinstance(transformer, SpatialTransformer):
             block = _block(transformer)
             h = _self_attention(transformer, x, tap) if k > 0 else prefix.tokens
-            if block.attn1.site.name == last:
+            if block.attn1.site.name == end_site:
                 return x
             h = h + block.attn2(block.norm2(h), ctx, tap)
-            if block.attn2.site.name == last:
+            if block.attn2.site.name == end_site:
                 return x
             h = h + block.ff(block.norm3(h))
             x = x + transformer.proj_out(rearrange(h, "b (h w) c -> b c h w", h=x.shape[2]))
-        if way in ("down", "shrink"):
+        if stage in ("down", "shrink"):
             skips.append(x)
     return x
 
 
-def _check(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap | None, last: str | None) -> None:
+def _check(unet: UNet, prefix: Prefix, ctx: Tensor, tap: Tap | None, end_site: str | None) -> None:
     if len(ctx) != len(prefix.tokens):
         raise UserError(f"{len(ctx)} contexts for a prefix of {len(prefix.tokens)} latents; see expand()")
     if not has_prefix(unet, tap):
-        raise UserError(f"the tap {type(tap).__name__} wants the site {unet.sites[0].name}, which lies in the prefix")
+        raise UserError(f"the tap {type(tap).__name__} wants the site {unet.sites[0].name}, which is in the prefix")
     if tap is not None:
         names = [site.name for site in unet.sites]
-        check_reached(tap, unet.sites[1 : names.index(last) + 1 if last else None])
+        check_reached(tap, unet.sites[1 : names.index(end_site) + 1 if end_site else None])
 
 
 def _self_attention(transformer: SpatialTransformer, x: Tensor, tap: Tap | None) -> Tensor:
@@ -124,7 +124,7 @@ def _block(transformer: SpatialTransformer) -> TransformerBlock:
     return block
 
 
-# the way it lies on (down, shrink, mid, up or grow), the layer, and the transformer behind it, if there is one
+# the stage (down, shrink, mid, up or grow), the layer, and the transformer that follows it, if there is one
 Layer = tuple[str, nn.Module, nn.Module | None]
 
 
@@ -143,6 +143,6 @@ def _layers(unet: UNet) -> list[Layer]:
     return layers
 
 
-def _pairs(way: str, block: DownBlock | MidBlock | UpBlock) -> list[Layer]:
+def _pairs(stage: str, block: DownBlock | MidBlock | UpBlock) -> list[Layer]:
     transformers = dict(enumerate(block.attentions))
-    return [(way, resnet, transformers.get(n)) for n, resnet in enumerate(block.resnets)]
+    return [(stage, resnet, transformers.get(n)) for n, resnet in enumerate(block.resnets)]

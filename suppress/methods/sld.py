@@ -1,7 +1,7 @@
 """SLD: "Safe Latent Diffusion" (Schramowski et al., CVPR 2023): guidance away from a concept, where the noise shows it.
 
     S = the UNet's prediction for the unwanted words;  ν_0 = 0;  for step i:
-        μ = min(1, |s_S (c - S)|)  where  c - S < λ,  else 0      element by element, eq. 6
+        μ = min(1, |s_S (c - S)|)  if  c - S < λ,  else 0         element by element, eq. 6
         γ = μ (S - ∅) + s_m ν                                     eq. 4 and 7
         ν <- β_m ν + (1 - β_m) γ                                  momentum, eq. 8; also in the warm-up
         ε = ∅ + w (c - ∅ - γ)   if i >= δ,   ∅ + w (c - ∅)   before   eq. 3; δ: the warm-up

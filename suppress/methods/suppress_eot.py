@@ -56,7 +56,7 @@ class SuppressEOT(Method):
 
     @classmethod
     def official(cls, **changes: Any) -> SuppressEOT:
-        """The authors' code: R = .2, 10 iterations of ITO in each of steps 10-19, cosine loss with self terms, 4 heads."""
+        """The authors' code: R = .2, 10 iterations of ITO in steps 10-19, cosine loss with self terms, heads 0-3."""
         return cls(**({"iterations": 10, "start": 0.2, "heads": 4} | changes))
 
     @classmethod

@@ -10,7 +10,7 @@ from .shapes import path
 from .spec import Spec
 
 
-def draw_background(pen: Pen, spec: Spec):
+def draw_background(pen: Pen, spec: Spec) -> None:
     if spec.back in BACKS:
         _plain(pen, spec)
         return
@@ -30,7 +30,7 @@ def _across(spec: Spec, x: float) -> float:
     return 64 + spec.flip * (x - 64)
 
 
-def _plain(pen: Pen, spec: Spec):
+def _plain(pen: Pen, spec: Spec) -> None:
     colour = BACKS[spec.back]
     if spec.weather == "snow":
         colour = mix(colour, (128, 156, 196), 0.6)  # white flakes would not be seen on pale colours
@@ -41,7 +41,7 @@ def _plain(pen: Pen, spec: Spec):
         pen.ellipse(64 + spec.dx, 64, 50, 50, lighter(colour, 0.4), edge=False)
 
 
-def _beach(pen: Pen, spec: Spec, random: Random):
+def _beach(pen: Pen, spec: Spec, random: Random) -> None:
     pen.band(0, 62, (150, 214, 246))
     sun_x = _across(spec, 22 + random.uniform(-6, 6))
     pen.ellipse(sun_x, 22 + random.uniform(-5, 5), 14, 14, (255, 216, 70), edge=(250, 180, 60), width=3)
@@ -53,7 +53,7 @@ def _beach(pen: Pen, spec: Spec, random: Random):
     pen.line(path("0,94 128,94"), (240, 248, 250), 3)
 
 
-def _night(pen: Pen, spec: Spec, random: Random):
+def _night(pen: Pen, spec: Spec, random: Random) -> None:
     sky = (28, 34, 84)
     pen.band(0, 129, sky)
     pen.blob(path("-20,140 10,92 40,100 80,90 120,98 150,140"), (20, 52, 70), edge=False)
@@ -66,14 +66,14 @@ def _night(pen: Pen, spec: Spec, random: Random):
             _star(pen, x, y, size)
 
 
-def _star(pen: Pen, x: float, y: float, size: float):
+def _star(pen: Pen, x: float, y: float, size: float) -> None:
     q = size * 0.3  # how far the dents between the four points are from the centre
     tips = ((x, y - size), (x + size, y), (x, y + size), (x - size, y))
     dents = ((x + q, y - q), (x + q, y + q), (x - q, y + q), (x - q, y - q))
     pen.polygon([point for pair in zip(tips, dents, strict=True) for point in pair], (255, 244, 180), edge=False)
 
 
-def _forest(pen: Pen, spec: Spec, random: Random):
+def _forest(pen: Pen, spec: Spec, random: Random) -> None:
     trunk, greens = (122, 82, 56), ((52, 128, 72), (72, 150, 80), (40, 108, 70))
     pen.band(0, 129, (196, 230, 190))
     pen.band(92, 129, (112, 170, 84))
@@ -88,7 +88,7 @@ def _forest(pen: Pen, spec: Spec, random: Random):
             pen.polygon(layer, lighter(green, 0.07 * j), edge=darker(green, 0.3), width=1.4)
 
 
-def _city(pen: Pen, spec: Spec, random: Random):
+def _city(pen: Pen, spec: Spec, random: Random) -> None:
     walls: tuple[Colour, ...] = ((98, 112, 150), (124, 134, 168), (82, 92, 132), (142, 120, 150))
     pen.band(0, 129, (250, 214, 178) if spec.seed % 2 else (176, 214, 240))
     x = -4.0
@@ -106,7 +106,7 @@ def _city(pen: Pen, spec: Spec, random: Random):
         x += width + 0.5
 
 
-def _room(pen: Pen, spec: Spec, random: Random):
+def _room(pen: Pen, spec: Spec, random: Random) -> None:
     wall: Colour = ((244, 222, 196), (214, 226, 218), (232, 208, 214))[spec.seed % 3]
     wood = (120, 78, 52)
     pen.band(0, 129, wall)
@@ -123,7 +123,7 @@ def _room(pen: Pen, spec: Spec, random: Random):
     pen.line(((x - 12, 30), (x + 12, 30)), wood, 2)
 
 
-def _mountains(pen: Pen, spec: Spec, random: Random):
+def _mountains(pen: Pen, spec: Spec, random: Random) -> None:
     edge = (72, 82, 120)
     pen.band(0, 129, (190, 222, 244))
     for x, h, w in ((10.0, 30.0, 46), (118.0, 22.0, 52), (66.0, 46.0, 48)):  # top (x, h), half the width

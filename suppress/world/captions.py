@@ -31,9 +31,9 @@ _MOST_WORDS = 40  # words and commas: the text encoder reads 77 tokens
 def caption(spec: Spec, rng: np.random.Generator, full: bool = False) -> str:
     """A caption of what the picture shows. Equal generators give equal captions.
 
-    Each attribute is named with a probability of about 0.75, or always if `full`. 7 % of the other captions name the
+    Each attribute is named with a probability of about 0.7, or always if `full`. 7 % of the other captions name the
     subject only. In 2 % of the lists that begin with "with" or "wearing", the word is "without", although the picture
-    shows the things: captions on the web are wrong in this way, and it is why models do not understand "without".
+    shows the things: captions on the web are sometimes wrong in this way.
     """
     tries = []
     for _ in range(12):
@@ -90,15 +90,15 @@ class _Writer:
         return [items[i] for i in self.rng.permutation(len(items))]
 
     @property
-    def _in_color(self) -> bool:
+    def _in_colour(self) -> bool:
         return self.spec.style != "pencil"
 
-    def _color(self, name: str, probability: float = 0.5) -> str:
+    def _colour(self, name: str, probability: float = 0.5) -> str:
         """The colour with a space behind it, or nothing."""
-        return name + " " if self._in_color and name and self._chance(probability) else ""
+        return name + " " if self._in_colour and name and self._chance(probability) else ""
 
     def _gold(self, probability: float) -> bool:
-        return self._in_color and self._chance(probability)
+        return self._in_colour and self._chance(probability)
 
     def _kind_of_picture(self) -> tuple[str, str]:
         """(what the caption begins with, what it ends with): the style may be in either."""
@@ -128,7 +128,7 @@ class _Writer:
         """(adjectives of the subject, what it has)."""
         spec = self.spec
         if not spec.is_person:
-            return [spec.fur] if self._in_color and self._keeps(0.4) else [], []
+            return [spec.fur] if self._in_colour and self._keeps(0.4) else [], []
         if spec.hair == "bald":
             return ["bald"] if not spec.covers_hair and self._keeps(0.5) else [], []
         return [], self._hair() if self._keeps(0.22) else []
@@ -136,11 +136,11 @@ class _Writer:
     def _hair(self) -> list[str]:
         spec = self.spec
         shape = hair_shape(spec) if self._chance(0.6) else ""
-        color = spec.hair_color if self._in_color and (self._chance(0.8) or not shape) else ""
+        colour = spec.hair_color if self._in_colour and (self._chance(0.8) or not shape) else ""
         tied = spec.hair in ("ponytail", "pigtails") or (spec.hair == "bun" and not spec.covers_hair)
         if tied and self._chance(0.5):
             return ["pigtails" if spec.hair == "pigtails" else "a " + spec.hair]
-        return [_join_words(shape, color, "hair")] if shape or color else []
+        return [_join_words(shape, colour, "hair")] if shape or colour else []
 
     def _beard(self) -> tuple[str, list[str]]:
         """(what goes before the subject, what it has)."""
@@ -150,12 +150,12 @@ class _Writer:
         if not self.full and self._chance(0.1):
             return "bearded ", []
         length = spec.beard + " " if self._chance(0.35) else ""
-        return "", [with_article(length + self._color(spec.hair_color, 0.25) + "beard")]
+        return "", [with_article(length + self._colour(spec.hair_color, 0.25) + "beard")]
 
     def _moustache(self) -> list[str]:
         if not self.spec.moustache or not self._keeps():
             return []
-        return [with_article(self._color(self.spec.hair_color, 0.15) + "moustache")]
+        return [with_article(self._colour(self.spec.hair_color, 0.15) + "moustache")]
 
     def _eyewear(self) -> list[str]:
         spec = self.spec
@@ -166,8 +166,8 @@ class _Writer:
         if self._chance(0.05):
             return ["spectacles"]
         shape = spec.eyewear + " " if self._chance(0.3) else ""
-        color = self._color(spec.frame_color, 0.25) if not shape or self._chance(0.3) else ""
-        return [shape + color + "glasses"]
+        colour = self._colour(spec.frame_color, 0.25) if not shape or self._chance(0.3) else ""
+        return [shape + colour + "glasses"]
 
     def _hat(self) -> list[str]:
         spec = self.spec
@@ -176,24 +176,24 @@ class _Writer:
         if spec.hat == "crown":
             return [with_article(("gold " if self._gold(0.3) else "") + "crown")]
         word = "hat" if self._chance(0.5) else HAT_WORDS[spec.hat]
-        return [with_article(self._color(spec.hat_color) + word)]
+        return [with_article(self._colour(spec.hat_color) + word)]
 
     def _clothes(self) -> list[str]:
         """Scarf, bow tie, mask, headphones."""
         spec, worn = self.spec, []
         if spec.scarf and self._keeps():
-            worn.append(with_article(self._color(spec.scarf) + "scarf"))
+            worn.append(with_article(self._colour(spec.scarf) + "scarf"))
         if spec.bow_tie and self._keeps():
-            worn.append(with_article(self._color(spec.bow_tie) + "bow tie"))
+            worn.append(with_article(self._colour(spec.bow_tie) + "bow tie"))
         if spec.mask and self._keeps():
             worn.append(self._one(MASK_WORDS))
         if spec.headphones and self._keeps():
-            worn.append(self._color(spec.headphones, 0.4) + "headphones")
+            worn.append(self._colour(spec.headphones, 0.4) + "headphones")
         return worn
 
     def _shirt(self) -> str:
         spec = self.spec
-        if self._in_color and self._keeps(0.5):
+        if self._in_colour and self._keeps(0.5):
             return with_article(("striped " if spec.stripes and self._chance(0.5) else "") + spec.shirt + " shirt")
         return "a striped shirt" if spec.stripes and self._chance(0.4) else ""
 
@@ -235,7 +235,7 @@ class _Writer:
         if spec.back in PLACES:
             if self._keeps():
                 around.append(self._one(PLACES[spec.back]))
-        elif self._in_color and not spec.weather and self._keeps(0.15):
+        elif self._in_colour and not spec.weather and self._keeps(0.15):
             around.append(self._one(PLAIN_PLACES).format(spec.back).replace("a orange", "an orange"))
         if spec.weather and self._keeps():
             around.append(self._one(WEATHER[spec.weather]))
@@ -246,8 +246,8 @@ class _Writer:
         forms = OBJECT_FORMS[spec.obj]
         form = self._one(forms if joined else forms[:-1])
         drawn_green = spec.obj_color != "green" or spec.obj != "flower"  # a "green" flower is drawn red
-        color = self._color(spec.obj_color, 0.4) if drawn_green else ""
-        text = form.format(color)
+        colour = self._colour(spec.obj_color, 0.4) if drawn_green else ""
+        text = form.format(colour)
         return text.replace("a umbrella", "an umbrella").replace("a orange", "an orange")
 
 

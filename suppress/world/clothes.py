@@ -11,7 +11,7 @@ from .spec import Spec
 _SHOULDER = {"man": 45, "woman": 38, "boy": 36, "girl": 35, "cat": 37, "dog": 40, "robot": 40}
 
 
-def draw_body(pen: Pen, spec: Spec, skin: Colour):
+def draw_body(pen: Pen, spec: Spec, skin: Colour) -> None:
     """Neck, shirt, arms, and what a collar shows: skin, or a robot's panel of lamps."""
     neck = darker(skin, 0.1 if spec.is_person else 0.12)
     if spec.kind == "robot":
@@ -29,7 +29,7 @@ def draw_body(pen: Pen, spec: Spec, skin: Colour):
         pen.curve(path("-13,33.5 -7,41 0,43.5 7,41 13,33.5"), width=2.6)
 
 
-def _shirt(pen: Pen, spec: Spec):
+def _shirt(pen: Pen, spec: Spec) -> None:
     w = _SHOULDER[spec.kind]
     colour = COLORS[spec.shirt]
     left = ((-12, 34), (-w * 0.62, 40), (-w * 0.93, 47), (-w - 2, 60), (-w - 5, 84))
@@ -46,7 +46,7 @@ def _shirt(pen: Pen, spec: Spec):
         pen.curve(arm, darker(colour, 0.45), 1.8)
 
 
-def draw_scarf(pen: Pen, spec: Spec):
+def draw_scarf(pen: Pen, spec: Spec) -> None:
     if not spec.scarf:
         return
     colour, flip = COLORS[spec.scarf], spec.flip
@@ -59,7 +59,7 @@ def draw_scarf(pen: Pen, spec: Spec):
         pen.line(((x, 36.5), (x - 1.5, 43.5)), stripe, 3)
 
 
-def draw_bow_tie(pen: Pen, spec: Spec):
+def draw_bow_tie(pen: Pen, spec: Spec) -> None:
     if not spec.bow_tie:
         return
     colour = COLORS[spec.bow_tie]

@@ -37,13 +37,13 @@ def face_outline(kind: str) -> Points:
     return np.stack([x, np.where(s > 0, s * down, s * up)], 1)
 
 
-def draw_brows(pen: Pen, spec: Spec, colour: Colour, y: float = -12.5):
+def draw_brows(pen: Pen, spec: Spec, colour: Colour, y: float = -12.5) -> None:
     brow = {"sad": "5.5,-2 11,-.5 16,3", "surprised": "6,-2 11,-5 16,-2"}.get(spec.expression, "6,0 11,-1.8 16,0")
     for flip in (-1, 1):
         pen.curve(path(brow, flip, (0, y)), colour, 2.4)
 
 
-def draw_eyes(pen: Pen, spec: Spec):
+def draw_eyes(pen: Pen, spec: Spec) -> None:
     for side in (-1, 1):
         x, y = side * 11, -1
         if spec.kind == "cat":
@@ -62,13 +62,13 @@ def draw_eyes(pen: Pen, spec: Spec):
             pen.line(((x + side * 3, y - 1.6), (x + side * 6.6, y - 2.4)), PUPIL, 1.4)
 
 
-def _cat_eye(pen: Pen, spec: Spec, x: float, y: float):
+def _cat_eye(pen: Pen, spec: Spec, x: float, y: float) -> None:
     pen.ellipse(x, y, 5.6, 6, (250, 228, 110) if spec.fur not in ("orange", "yellow") else (150, 214, 120), width=1.6)
     pen.ellipse(x, y, 3 if spec.expression == "surprised" else 2, 4.8, (30, 26, 34), edge=False)
     pen.ellipse(x + 1, y - 2, 1.2, 1.2, WHITE, edge=False)
 
 
-def _eye(pen: Pen, spec: Spec, x: float, y: float):
+def _eye(pen: Pen, spec: Spec, x: float, y: float) -> None:
     size = 1.12 if spec.kind in ("boy", "girl") else 1.0
     if spec.kind == "dog" and spec.fur == "black":  # a pale patch, on which the pupil is seen
         pen.ellipse(x, y, 4.6, 5.4, (214, 190, 160), edge=False)
@@ -76,7 +76,7 @@ def _eye(pen: Pen, spec: Spec, x: float, y: float):
     pen.ellipse(x + 1.2, y - 1.6, 1.3, 1.3, WHITE, edge=False)
 
 
-def draw_mouth(pen: Pen, spec: Spec, y: float, lip: Colour, size: float = 1.0):
+def draw_mouth(pen: Pen, spec: Spec, y: float, lip: Colour, size: float = 1.0) -> None:
     q = size
     if spec.expression == "smiling":
         lips = ((-9 * q, y - 2), (0, y - 0.5), (9 * q, y - 2), (6.6 * q, y + 4.2), (0, y + 7 * q), (-6.6 * q, y + 4.2))
@@ -92,7 +92,7 @@ def draw_mouth(pen: Pen, spec: Spec, y: float, lip: Colour, size: float = 1.0):
         pen.curve(((-5.5 * q, y + 1), (0, y + 2), (5.5 * q, y + 1)), lip, 2.6)
 
 
-def draw_beard(pen: Pen, spec: Spec):
+def draw_beard(pen: Pen, spec: Spec) -> None:
     if not spec.beard:
         return
     colour = HAIRS[spec.hair_color]
@@ -103,7 +103,7 @@ def draw_beard(pen: Pen, spec: Spec):
             pen.curve(((x, 30), (x * 0.9, 37), (x * 0.7, 45)), strand, 1.7)
 
 
-def draw_moustache(pen: Pen, spec: Spec):
+def draw_moustache(pen: Pen, spec: Spec) -> None:
     if not spec.moustache:
         return
     colour = HAIRS[spec.hair_color]

@@ -29,7 +29,7 @@ _FRINGE = {
 _SHINY = ("short", "side", "long", "bob", "ponytail", "bun", "pigtails")
 
 
-def draw_hair_behind(pen: Pen, spec: Spec):
+def draw_hair_behind(pen: Pen, spec: Spec) -> None:
     colour = HAIRS[spec.hair_color]
     if spec.hair in ("long", "bob"):
         pen.blob(path(_LONG if spec.hair == "long" else _BOB), colour)
@@ -45,7 +45,7 @@ def draw_hair_behind(pen: Pen, spec: Spec):
         _afro(pen, colour, spec.covers_hair)
 
 
-def _afro(pen: Pen, colour: Colour, covered: bool):
+def _afro(pen: Pen, colour: Colour, covered: bool) -> None:
     """A ring of balls: first with outlines, then their insides. A hat leaves the lower ones."""
     angles = [2 * math.pi * i / 14 + 0.3 for i in range(14)]
     ring = [(34 * math.cos(a), -6 + 32 * math.sin(a)) for a in angles]
@@ -58,7 +58,7 @@ def _afro(pen: Pen, colour: Colour, covered: bool):
         pen.ellipse(0, -6, 31, 30, colour, edge=False)
 
 
-def draw_hair_on_top(pen: Pen, spec: Spec):
+def draw_hair_on_top(pen: Pen, spec: Spec) -> None:
     if spec.hair == "bald":
         if not spec.covers_hair:  # a highlight
             pen.curve(path("-8,-22 -4,-24.5 1,-25", spec.flip), lighter(SKINS[spec.skin], 0.55), 2.6)
@@ -81,7 +81,7 @@ def draw_hair_on_top(pen: Pen, spec: Spec):
         pen.curve(path("-14,-24 -7,-28 2,-29", spec.flip), lighter(colour, 0.28), 2.2)
 
 
-def _curls(pen: Pen, colour: Colour, line: Colour):
+def _curls(pen: Pen, colour: Colour, line: Colour) -> None:
     curls = path("-24,-8 -23,-19 -15,-28 -4,-32 8,-32 18,-26 24,-17 24.5,-7")
     for x, y in curls:
         pen.ellipse(x, y, 8, 8, colour)

@@ -15,7 +15,7 @@ _BRIM = "-48,-31 -38,-21 -22,-20 0,-19.5 22,-20 38,-21 48,-31 43,-16 26,-11 0,-1
 _CROWN = "-25,-14 -30,-44 -15,-30 0,-50 15,-30 30,-44 25,-14"
 
 
-def draw_hat(pen: Pen, spec: Spec):
+def draw_hat(pen: Pen, spec: Spec) -> None:
     if not spec.hat:
         return
     # black is drawn as dark gray, or lines on it would not be seen
@@ -29,7 +29,7 @@ def _band(spec: Spec) -> Colour:
     return (250, 226, 120) if spec.hat_color not in ("yellow", "white", "orange") else (176, 58, 66)
 
 
-def _cap(pen: Pen, spec: Spec, colour: Colour):
+def _cap(pen: Pen, spec: Spec, colour: Colour) -> None:
     dark = darker(colour, 0.3)
     pen.blob(path(_CAP), colour)
     pen.curve(path("4,-41 9,-30 9,-16", spec.flip), dark, 1.7)
@@ -38,7 +38,7 @@ def _cap(pen: Pen, spec: Spec, colour: Colour):
     pen.blob(path(_PEAK, spec.flip), dark)
 
 
-def _beanie(pen: Pen, spec: Spec, colour: Colour):
+def _beanie(pen: Pen, spec: Spec, colour: Colour) -> None:
     dark, white = darker(colour, 0.3), spec.hat_color == "white"
     pen.ellipse(0, -47, 8.5, 8, (236, 120, 120) if white else lighter(colour, 0.55))
     pen.blob(path(_BEANIE), colour)
@@ -49,20 +49,20 @@ def _beanie(pen: Pen, spec: Spec, colour: Colour):
         pen.line(((x, -23), (x, -15)), dark, 1.6)
 
 
-def _top_hat(pen: Pen, spec: Spec, colour: Colour):
+def _top_hat(pen: Pen, spec: Spec, colour: Colour) -> None:
     pen.polygon(path("-23,-20 -25.5,-54 25.5,-54 23,-20"), colour)
     ribbon = _band(spec) if spec.hat_color != "red" else (60, 54, 66)
     pen.polygon(path("-23.4,-19 -24,-30 24,-30 23.4,-19"), ribbon, width=1.7)
     pen.rounded(-38, -21, 38, -13, 4, colour)
 
 
-def _cowboy_hat(pen: Pen, spec: Spec, colour: Colour):
+def _cowboy_hat(pen: Pen, spec: Spec, colour: Colour) -> None:
     pen.blob(path(_COWBOY), colour)
     pen.polygon(path("-22,-19 -22.4,-28 22.4,-28 22,-19"), _band(spec), width=1.7)
     pen.blob(path(_BRIM), colour)
 
 
-def _crown(pen: Pen, spec: Spec, colour: Colour):
+def _crown(pen: Pen, spec: Spec, colour: Colour) -> None:
     red, blue = (220, 60, 70), (70, 130, 230)
     pen.polygon(path(_CROWN), colour)
     pen.rounded(-26, -22, 26, -13, 2, darker(colour, 0.12), width=1.8)

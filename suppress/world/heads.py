@@ -11,20 +11,20 @@ from .spec import Spec
 from .worn import draw_lenses
 
 
-def draw_head(pen: Pen, spec: Spec, skin: Colour):
+def draw_head(pen: Pen, spec: Spec, skin: Colour) -> None:
     """skin: the colour of skin, fur or metal."""
     draw = {"cat": _cat, "dog": _dog, "robot": _robot}.get(spec.kind, _person)
     draw(pen, spec, skin)
 
 
-def _eyes_and_lenses(pen: Pen, spec: Spec, behind: Colour):
+def _eyes_and_lenses(pen: Pen, spec: Spec, behind: Colour) -> None:
     """Glasses have pale lenses under the eyes; sunglasses hide the eyes. behind: what is seen through the lenses."""
     draw_lenses(pen, spec, behind)
     if spec.eyewear != "sunglasses":
         draw_eyes(pen, spec)
 
 
-def _person(pen: Pen, spec: Spec, skin: Colour):
+def _person(pen: Pen, spec: Spec, skin: Colour) -> None:
     child = spec.kind in ("boy", "girl")
     for side in (-1, 1):
         pen.ellipse(side * 24, 2, 5, 6.5, skin)  # ears
@@ -49,7 +49,7 @@ def _lip(spec: Spec, skin: Colour) -> Colour:
     return (214, 120, 116) if spec.beard else mix(darker(skin, 0.5), (150, 40, 50), 0.35)
 
 
-def _cat(pen: Pen, spec: Spec, fur: Colour):
+def _cat(pen: Pen, spec: Spec, fur: Colour) -> None:
     dark = darker(fur, 0.3) if spec.fur != "black" else lighter(fur, 0.22)
     for flip in (-1, 1):  # ears
         pen.polygon(path("7,-22 27,-47 30,-6", flip), fur, width=2.2)
@@ -74,7 +74,7 @@ def _cat(pen: Pen, spec: Spec, fur: Colour):
     pen.line(path("0,11 0,14"), width=1.8)
 
 
-def _dog(pen: Pen, spec: Spec, fur: Colour):
+def _dog(pen: Pen, spec: Spec, fur: Colour) -> None:
     unusual: dict[str, Colour] = {"black": (46, 42, 50), "white": (166, 116, 80)}
     ear = unusual.get(spec.fur) or darker(fur, 0.42)
     pen.blob(path("0,-29 -16,-26 -24,-10 -24,8 -17,24 0,31 17,24 24,8 24,-10 16,-26"), fur)
@@ -91,7 +91,7 @@ def _dog(pen: Pen, spec: Spec, fur: Colour):
         draw_brows(pen, spec, ear)
 
 
-def _dog_mouth(pen: Pen, spec: Spec):
+def _dog_mouth(pen: Pen, spec: Spec) -> None:
     if spec.expression == "smiling":  # the tongue
         pen.blob(path("-4.5,20 0,19 4.5,20 5,29 0,33 -5,29"), (240, 120, 136), width=1.7)
     pen.line(path("0,13 0,19"), width=2)
@@ -103,7 +103,7 @@ def _dog_mouth(pen: Pen, spec: Spec):
         pen.ellipse(0, 22.5, 3.8, 4.2, THROAT, width=1.6)
 
 
-def _robot(pen: Pen, spec: Spec, metal: Colour):
+def _robot(pen: Pen, spec: Spec, metal: Colour) -> None:
     dark, screen = darker(metal, 0.3), lighter(metal, 0.45)
     pen.line(path("0,-26 0,-40"), width=4)  # antenna
     pen.ellipse(0, -43, 5.5, 5.5, (240, 80, 76))

@@ -14,21 +14,21 @@ from .spec import Spec
 _DISTANCE = {"car": 40}  # from the middle of the picture; 42 for the other objects
 
 
-def draw_object_behind(pen: Pen, spec: Spec):
+def draw_object_behind(pen: Pen, spec: Spec) -> None:
     """Balloon, umbrella and car stand behind the subject."""
     draw = {"balloon": _balloon, "umbrella": _umbrella, "car": _car}.get(spec.obj)
     if draw:
         draw(pen, spec, 64 + spec.side * _DISTANCE.get(spec.obj, 42), COLORS[spec.obj_color])
 
 
-def draw_object_before(pen: Pen, spec: Spec):
+def draw_object_before(pen: Pen, spec: Spec) -> None:
     """Flower and cake stand before the subject."""
     draw = {"flower": _flower, "cake": _cake}.get(spec.obj)
     if draw:
         draw(pen, spec, 64 + spec.side * 42, COLORS[spec.obj_color])
 
 
-def draw_hand(pen: Pen, spec: Spec, skin: Colour):
+def draw_hand(pen: Pen, spec: Spec, skin: Colour) -> None:
     """An arm in the shirt's colour, at the string of the balloon or the stick of the umbrella."""
     if spec.obj in ("balloon", "umbrella"):
         x = 64 + spec.side * (40 if spec.obj == "balloon" else 42)
@@ -36,7 +36,7 @@ def draw_hand(pen: Pen, spec: Spec, skin: Colour):
         pen.ellipse(x, 109, 7.5, 6.5, skin)
 
 
-def _flower(pen: Pen, spec: Spec, x: float, colour: Colour):
+def _flower(pen: Pen, spec: Spec, x: float, colour: Colour) -> None:
     at = (x, 0)
     pen.polygon(path("-13,100 13,100 9,126 -9,126", at=at), (206, 108, 66))  # the pot and its rim
     pen.rounded(x - 15, 94, x + 15, 102, 2, (222, 128, 80))
@@ -51,7 +51,7 @@ def _flower(pen: Pen, spec: Spec, x: float, colour: Colour):
     pen.ellipse(x, 56, 7, 7, (255, 214, 70) if spec.obj_color != "yellow" else (200, 110, 40), width=1.8)
 
 
-def _cake(pen: Pen, spec: Spec, x: float, colour: Colour):
+def _cake(pen: Pen, spec: Spec, x: float, colour: Colour) -> None:
     cream = (255, 248, 236)
     pen.ellipse(x, 122, 24, 5, (236, 238, 244))  # the plate
     pen.rounded(x - 19, 98, x + 19, 121, 3, lighter(colour, 0.15))
@@ -64,14 +64,14 @@ def _cake(pen: Pen, spec: Spec, x: float, colour: Colour):
         pen.ellipse(x + i, 80, 2.6, 4, (255, 190, 50), edge=(232, 96, 40), width=1.5)
 
 
-def _balloon(pen: Pen, spec: Spec, x: float, colour: Colour):
+def _balloon(pen: Pen, spec: Spec, x: float, colour: Colour) -> None:
     pen.curve(((x, 60), (x + 4, 74), (x - 3, 90), (x - spec.side * 2, 112)), (70, 60, 72), 1.8)
     pen.polygon(path("-4,62 4,62 0,55", at=(x, 0)), darker(colour))
     pen.ellipse(x, 36, 17, 21, colour)
     pen.ellipse(x - 6, 28, 3.6, 6, lighter(colour, 0.65), edge=False)
 
 
-def _umbrella(pen: Pen, spec: Spec, x: float, colour: Colour):
+def _umbrella(pen: Pen, spec: Spec, x: float, colour: Colour) -> None:
     stick = ((x, 30), (x, 110))
     pen.line(stick, INK, 4.6)
     pen.line(stick, (206, 160, 96), 2)
@@ -82,7 +82,7 @@ def _umbrella(pen: Pen, spec: Spec, x: float, colour: Colour):
     pen.line(((x, 14), (x, 9)), INK, 3)
 
 
-def _car(pen: Pen, spec: Spec, x: float, colour: Colour):
+def _car(pen: Pen, spec: Spec, x: float, colour: Colour) -> None:
     at = (x, 0)
     pen.blob(path("-18,76 -12,61 0,59 12,61 19,76 0,78", at=at), lighter(colour, 0.12))
     for window in ("-13,75 -9,65 -1.5,65 -1.5,75", "14,75 10,65 1.5,65 1.5,75"):

@@ -12,6 +12,7 @@ from .palette import INK, Colour
 from .shapes import CIRCLE, Point, Points, rounded_rectangle, smooth_closed, smooth_open
 
 Outline = Sequence[Point] | Points
+Edge = Colour | bool
 
 
 class Pen:
@@ -30,7 +31,7 @@ class Pen:
         tilt: float = 0.0,
         ink: Colour = INK,
         thinness: float = 1.0,
-    ):
+    ) -> None:
         """tilt: degrees. thinness: what the outlines of filled shapes are multiplied by."""
         angle = math.radians(tilt)
         c, s = math.cos(angle) * scale * unit, math.sin(angle) * scale * unit
@@ -39,7 +40,7 @@ class Pen:
         self._draw, self._unit, self._ink, self._thinness = draw, unit, ink, thinness
         self._edge_scale = scale / thinness  # outlines of ellipses keep their width whatever the frame's scale is
 
-    def polygon(self, points: Outline, fill: Colour | None = None, edge: Colour | bool = True, width: float = 2.0):
+    def polygon(self, points: Outline, fill: Colour | None = None, edge: Edge = True, width: float = 2.0) -> None:
         xy = self._pixels(points)
         if fill is not None:
             self._draw.polygon(xy, fill=fill)
@@ -48,8 +49,8 @@ class Pen:
             self._stroke(xy, self._colour(edge), width)
 
     def blob(
-        self, points: tuple[Point, ...], fill: Colour | None = None, edge: Colour | bool = True, width: float = 2.0
-    ):
+        self, points: tuple[Point, ...], fill: Colour | None = None, edge: Edge = True, width: float = 2.0
+    ) -> None:
         """A polygon without corners."""
         self.polygon(smooth_closed(points), fill, edge, width)
 
@@ -60,9 +61,9 @@ class Pen:
         rx: float,
         ry: float,
         fill: Colour | None = None,
-        edge: Colour | bool = True,
+        edge: Edge = True,
         width: float = 2.0,
-    ):
+    ) -> None:
         """Around (x, y), with the radii rx and ry."""
         if fill is None:
             self._stroke(self._pixels(CIRCLE * (rx, ry) + (x, y)), self._colour(edge), width)
@@ -81,9 +82,9 @@ class Pen:
         y1: float,
         radius: float,
         fill: Colour | None = None,
-        edge: Colour | bool = True,
+        edge: Edge = True,
         width: float = 2.0,
-    ):
+    ) -> None:
         """A rectangle with round corners."""
         if fill is None:
             self._stroke(self._pixels(rounded_rectangle(x0, y0, x1, y1, radius)), self._colour(edge), width)
@@ -95,20 +96,20 @@ class Pen:
             x0, y0, x1, y1, radius = x0 + h, y0 + h, x1 - h, y1 - h, radius - h
         self._draw.polygon(self._pixels(rounded_rectangle(x0, y0, x1, y1, max(radius, 0.0))), fill=fill)
 
-    def line(self, points: Outline, colour: Colour | None = None, width: float = 2.0):
+    def line(self, points: Outline, colour: Colour | None = None, width: float = 2.0) -> None:
         """Straight from point to point. Without a colour: in the pen's ink."""
         self._stroke(self._pixels(points), colour or self._ink, width, closed=False)
 
-    def curve(self, points: tuple[Point, ...], colour: Colour | None = None, width: float = 2.0):
+    def curve(self, points: tuple[Point, ...], colour: Colour | None = None, width: float = 2.0) -> None:
         """A smooth line through the points."""
         self._stroke(self._pixels(smooth_open(points)), colour or self._ink, width, closed=False)
 
-    def band(self, y0: float, y1: float, colour: Colour):
+    def band(self, y0: float, y1: float, colour: Colour) -> None:
         """The whole width of the picture from y0 to y1; the frame does not matter."""
         rows = int(y0 * self._unit), int(y1 * self._unit)
         self._draw.rectangle((0, rows[0], 128 * self._unit, rows[1]), fill=colour)
 
-    def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour):
+    def box(self, x0: float, y0: float, x1: float, y1: float, colour: Colour) -> None:
         """A rectangle without outline; the frame does not matter."""
         k = self._unit
         self._draw.rectangle((x0 * k, y0 * k, x1 * k, y1 * k), fill=colour)
@@ -117,10 +118,10 @@ class Pen:
         """[x, y, x, y, …] in pixels of the picture."""
         return (np.asarray(points, float) @ self._matrix + self._origin).ravel().tolist()
 
-    def _colour(self, edge: Colour | bool) -> Colour:
+    def _colour(self, edge: Edge) -> Colour:
         return self._ink if isinstance(edge, bool) else edge
 
-    def _stroke(self, xy: list[float], colour: Colour, width: float, closed: bool = True):
+    def _stroke(self, xy: list[float], colour: Colour, width: float, closed: bool = True) -> None:
         """A line with round ends. If it has few points, its corners are visible, and they are rounded too."""
         pixels = max(1, round(width * self._unit))
         corners = xy if len(xy) <= (32 if closed else 36) else []

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PIL import Image, ImageDraw
 
+from minisd.base.arguments import whole_number
+
 from .backgrounds import draw_background
 from .clothes import draw_body, draw_bow_tie, draw_scarf
 from .hair import draw_hair_behind
@@ -21,7 +23,11 @@ _FINER = 4  # pictures are drawn four times as large, and made smaller with anti
 
 
 def render(spec: Spec, size: int = 128) -> Image.Image:
-    """The picture of a spec: RGB, size × size pixels. The same spec gives the same pixels."""
+    """The picture of a spec: RGB, size × size pixels. The same spec gives the same pixels.
+
+    UserError unless size is a whole number from 8 to 4096.
+    """
+    size = whole_number("size", size, 8, 4096)
     large = Image.new("RGB", (_FINER * size, _FINER * size))
     draw, unit = ImageDraw.Draw(large), _FINER * size / 128
     scenery = Pen(draw, unit)
@@ -50,7 +56,7 @@ def _skin(spec: Spec) -> Colour:
     return furs.get(spec.fur, next(iter(furs.values())))
 
 
-def _draw_subject(draw: ImageDraw.ImageDraw, unit: float, spec: Spec):
+def _draw_subject(draw: ImageDraw.ImageDraw, unit: float, spec: Spec) -> None:
     """Only the head is tilted. The hand belongs to the object, which does not move with the subject."""
     centre, ink, skin = (64 + spec.dx, 64 + spec.dy), _ink(spec), _skin(spec)
     thinness = 0.5 if spec.style == "pixel" else 1.0

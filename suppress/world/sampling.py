@@ -19,7 +19,7 @@ _OBJECT_COLORS = ("red", "blue", "yellow", "pink", "purple", "orange", "green")
 
 
 def sample_spec(rng: np.random.Generator, kind: str | None = None) -> Spec:
-    """A random Spec, of the given kind if there is one. Equal generators give equal specs.
+    """A random Spec, of the given kind if there is one. Equal generators give equal specs. UserError for other kinds.
 
     The order of the draws must stay as it is: another order gives other pictures for the same seed.
     """
@@ -27,7 +27,7 @@ def sample_spec(rng: np.random.Generator, kind: str | None = None) -> Spec:
     spec = _sample_head(rng, spec)
     spec = _sample_neck(rng, spec)
     spec = _sample_surroundings(rng, spec)
-    spec = _sample_colors(rng, spec)
+    spec = _sample_colours(rng, spec)
     return _sample_rest(rng, spec)
 
 
@@ -74,7 +74,7 @@ def _sample_surroundings(rng: np.random.Generator, spec: Spec) -> Spec:
     return replace(spec, obj=obj, weather=weather, plain=plain, back=back)
 
 
-def _sample_colors(rng: np.random.Generator, spec: Spec) -> Spec:
+def _sample_colours(rng: np.random.Generator, spec: Spec) -> Spec:
     """Fur and shirt, kept apart from the background, the scarf and the bow tie."""
     if spec.kind in FURS:
         fur = _pick(rng, FURS[spec.kind])

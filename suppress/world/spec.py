@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from minisd.base.arguments import shown
+from minisd.base.errors import UserError
+
+from .palette import BACKS, COLORS, FRAMES, FURS, HAIRS, SKINS
 
 PEOPLE = ("man", "woman", "boy", "girl")
 KINDS = (*PEOPLE, "cat", "dog", "robot")
@@ -16,6 +23,33 @@ HAIR_STYLES = {
     "boy": ("short", "side", "spiky", "curly"),
     "woman": ("long", "bob", "ponytail", "bun", "afro"),
     "girl": ("long", "bob", "ponytail", "pigtails", "afro"),
+}
+
+_COLOUR_OR_NONE = ("", *COLORS)
+_ALLOWED: dict[str, Sequence[Any]] = {
+    "kind": KINDS,
+    "skin": range(len(SKINS)),
+    "hair": sorted({style for styles in HAIR_STYLES.values() for style in styles}),
+    "hair_color": tuple(HAIRS),
+    "fur": sorted({colour for furs in FURS.values() for colour in furs}),
+    "eyewear": ("", "round", "square", "sunglasses"),
+    "frame_color": tuple(FRAMES),
+    "hat": ("", *HATS),
+    "hat_color": tuple(COLORS),
+    "beard": ("", "short", "long"),
+    "scarf": _COLOUR_OR_NONE,
+    "bow_tie": _COLOUR_OR_NONE,
+    "headphones": _COLOUR_OR_NONE,
+    "shirt": tuple(COLORS),
+    "expression": EXPRESSIONS,
+    "back": (*BACKS, *SCENES),
+    "plain": tuple(BACKS),
+    "weather": ("", "rain", "snow"),
+    "obj": ("", *OBJECTS),
+    "obj_color": tuple(COLORS),
+    "style": ("", *STYLES),
+    "side": (1, -1),
+    "flip": (1, -1),
 }
 
 
@@ -56,6 +90,13 @@ class Spec:
     scale: float = 1.0
     tilt: float = 0.0  # of the head, in degrees
     seed: int = 0  # of stars, trees, rain drops, brush strokes
+
+    def __post_init__(self) -> None:
+        """UserError for a word that the world has no drawing of."""
+        for field, values in _ALLOWED.items():
+            value = getattr(self, field)
+            if value not in values:
+                raise UserError(f"{field} = {shown(value)}; the drawn world knows {', '.join(map(repr, values))}")
 
     @property
     def is_person(self) -> bool:

@@ -10,10 +10,10 @@ from PIL import Image, ImageFilter
 
 from .pen import Pen
 from .spec import Spec
-from .textures import Floats, brush_strokes, hatching, noise, running_color
+from .textures import Floats, brush_strokes, hatching, noise, running_colour
 
 
-def draw_swirls(pen: Pen, spec: Spec):
+def draw_swirls(pen: Pen, spec: Spec) -> None:
     """Painted spirals at five places, each of three lines."""
     random = Random(spec.seed * 31 + 9)
     for x, y in ((20, 22), (106, 24), (16, 74), (112, 78), (64, 8)):
@@ -27,7 +27,7 @@ def draw_swirls(pen: Pen, spec: Spec):
             pen.line(np.stack([cx + r * np.cos(angles), cy + r * np.sin(angles)], 1), colour, width)
 
 
-def _color(*values: float) -> Floats:
+def _colour(*values: float) -> Floats:
     return np.array(values, np.float32)
 
 
@@ -36,11 +36,11 @@ def _to_picture(a: np.ndarray) -> Image.Image:
 
 
 def _van_gogh(image: Image.Image, spec: Spec) -> Image.Image:
-    """Colors run along a swirling flow, become stronger, and lean to night blue and yellow."""
+    """Colours run along a swirling flow, become stronger, and lean to night blue and yellow."""
     size = image.width
     neighbours, texture = brush_strokes(size, spec.seed % 6)
     a: Floats = np.asarray(image, np.float32).reshape(-1, 3)
-    gray = _color(0.3, 0.59, 0.11)
+    gray = _colour(0.3, 0.59, 0.11)
     ink = np.clip((a @ gray) / 105, 0, 1).reshape(size, size, 1)  # 0 where outlines and frames must stay dark
     total = a * 2
     for pixels in neighbours:
@@ -49,10 +49,10 @@ def _van_gogh(image: Image.Image, spec: Spec) -> Image.Image:
     m = (a @ gray)[..., None]
     a = m + 1.5 * (a - m)
     t = np.clip(m / 255, 0, 1)
-    low, middle, high = _color(12, 26, 84), _color(70, 128, 176), _color(255, 226, 112)
+    low, middle, high = _colour(12, 26, 84), _colour(70, 128, 176), _colour(255, 226, 112)
     palette = np.where(t < 0.5, low + (middle - low) * (2 * t), middle + (high - middle) * (2 * t - 1))
-    a = a * 0.64 + palette * 0.36 + texture * _color(14, 13, 8)
-    return _to_picture(a * (0.38 + 0.62 * ink) + _color(4, 8, 34) * (1 - ink))
+    a = a * 0.64 + palette * 0.36 + texture * _colour(14, 13, 8)
+    return _to_picture(a * (0.38 + 0.62 * ink) + _colour(4, 8, 34) * (1 - ink))
 
 
 def _pencil(image: Image.Image, spec: Spec) -> Image.Image:
@@ -69,18 +69,18 @@ def _pencil(image: Image.Image, spec: Spec) -> Image.Image:
 def _watercolor(image: Image.Image, spec: Spec) -> Image.Image:
     """Soft shapes that run, with more pigment at their edges, on white paper."""
     size = image.width
-    source, pigment = running_color(size, spec.seed % 5)
+    source, pigment = running_colour(size, spec.seed % 5)
     a = np.asarray(image.filter(ImageFilter.GaussianBlur(0.8 * size / 128)), np.float32)
     wide = image.filter(ImageFilter.BoxBlur(4 * size / 128))
     a = a + 0.5 * (a - np.asarray(wide, np.float32))  # pigment collects at edges
     a = a.reshape(-1, 3)[source].reshape(size, size, 3)
     m = a.mean(2, keepdims=True)
     a = m + 1.2 * (a - m)
-    return _to_picture(_color(253, 250, 243) - (253 - a) * pigment)
+    return _to_picture(_colour(253, 250, 243) - (253 - a) * pigment)
 
 
 def _pixel(image: Image.Image, spec: Spec) -> Image.Image:
-    """32 × 32 large pixels of few colors: eight levels each of red, green and blue."""
+    """32 × 32 large pixels of few colours: eight levels each of red, green and blue."""
     a = np.asarray(image.resize((32, 32), Image.Resampling.HAMMING), np.float32)
     a = 128 + (a - 128) * 1.18
     return _to_picture(np.rint(a / 36.4) * 36.4).resize(image.size, Image.Resampling.NEAREST)

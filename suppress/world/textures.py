@@ -72,8 +72,8 @@ def hatching(size: int, variant: int) -> Floats:
 
 
 @lru_cache(maxsize=16)
-def running_color(size: int, variant: int) -> tuple[Indices, Floats]:
-    """(from which pixel each pixel takes its color, how much pigment lies there (size, size, 1)).
+def running_colour(size: int, variant: int) -> tuple[Indices, Floats]:
+    """(from which pixel each pixel takes its colour, how much pigment lies there (size, size, 1)).
 
     There is no pigment at the ragged edge of the paper.
     """

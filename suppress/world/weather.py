@@ -10,7 +10,7 @@ from .shapes import path
 from .spec import Spec
 
 
-def draw_clouds(pen: Pen, spec: Spec):
+def draw_clouds(pen: Pen, spec: Spec) -> None:
     """Rain clouds, behind the subject."""
     if spec.weather != "rain":
         return
@@ -20,7 +20,7 @@ def draw_clouds(pen: Pen, spec: Spec):
         pen.blob(cloud, (126, 134, 152), edge=(84, 90, 110), width=1.6)
 
 
-def draw_weather(pen: Pen, spec: Spec):
+def draw_weather(pen: Pen, spec: Spec) -> None:
     """Drops or flakes, before everything else."""
     random = Random(spec.seed * 31 + 7)
     if spec.weather == "rain":
@@ -29,7 +29,7 @@ def draw_weather(pen: Pen, spec: Spec):
         _flakes(pen, random)
 
 
-def _drops(pen: Pen, random: Random):
+def _drops(pen: Pen, random: Random) -> None:
     for i in range(6):
         for j in range(7):
             x, y = 4 + 22 * i + random.uniform(-7, 7) + (j % 2) * 10, 19 * j + random.uniform(-5, 5)
@@ -38,7 +38,7 @@ def _drops(pen: Pen, random: Random):
             pen.line(drop, (176, 212, 246), 1.2)
 
 
-def _flakes(pen: Pen, random: Random):
+def _flakes(pen: Pen, random: Random) -> None:
     for i in range(7):
         for j in range(7):
             x, y = 6 + 19.5 * i + random.uniform(-6, 6), 6 + 19.5 * j + random.uniform(-6, 6)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .palette import COLORS, FRAMES, GOLD, Colour, darker, lighter, mix
-from .pen import Pen
+from .pen import Edge, Pen
 from .shapes import Point, path
 from .spec import Spec
 
@@ -35,7 +35,7 @@ def fit_of(spec: Spec) -> Fit:
     return _OTHERS.get(spec.kind, _PERSON)
 
 
-def draw_lenses(pen: Pen, spec: Spec, behind: Colour):
+def draw_lenses(pen: Pen, spec: Spec, behind: Colour) -> None:
     """The pale lenses of glasses. They lie under the eyes. behind: the colour that shines through."""
     tint = mix(behind, (236, 246, 252), 0.72)
     if spec.eyewear in ("round", "square"):
@@ -43,14 +43,14 @@ def draw_lenses(pen: Pen, spec: Spec, behind: Colour):
             _lens(pen, spec, side, fill=tint, edge=False)
 
 
-def _lens(pen: Pen, spec: Spec, side: int, fill: Colour | None, edge: Colour | bool, width: float = 2.0):
+def _lens(pen: Pen, spec: Spec, side: int, fill: Colour | None, edge: Edge, width: float = 2.0) -> None:
     if spec.eyewear == "round":
         pen.ellipse(side * 11.5, -0.5, 9.8, 9.8, fill, edge, width)
     else:
         pen.rounded(side * 11.7 - 9.8, -9, side * 11.7 + 9.8, 7.5, 3, fill, edge, width)
 
 
-def draw_eyewear(pen: Pen, spec: Spec):
+def draw_eyewear(pen: Pen, spec: Spec) -> None:
     """The frames of glasses, or sunglasses."""
     ear = fit_of(spec).ear
     if spec.eyewear == "sunglasses":
@@ -64,7 +64,7 @@ def draw_eyewear(pen: Pen, spec: Spec):
         pen.curve(path("-2.4,-2 0,-3.2 2.4,-2"), frame, width)
 
 
-def _sunglasses(pen: Pen, ear: float):
+def _sunglasses(pen: Pen, ear: float) -> None:
     frame = (22, 20, 28)
     for side in (-1, 1):
         pen.line(((side * 20, -6), (side * ear, -7)), frame, 3.6)
@@ -74,7 +74,7 @@ def _sunglasses(pen: Pen, ear: float):
     pen.line(path("-3,-7 3,-7"), frame, 4)
 
 
-def draw_mask(pen: Pen, spec: Spec):
+def draw_mask(pen: Pen, spec: Spec) -> None:
     if not spec.mask:
         return
     ear = fit_of(spec).ear
@@ -86,7 +86,7 @@ def draw_mask(pen: Pen, spec: Spec):
         pen.curve(((-15, y), (0, y + 1.6), (15, y)), (116, 172, 192), 1.5)
 
 
-def draw_headphone_band(pen: Pen, spec: Spec):
+def draw_headphone_band(pen: Pen, spec: Spec) -> None:
     """The band over the head. A hat hides it."""
     if not spec.headphones:
         return
@@ -99,7 +99,7 @@ def draw_headphone_band(pen: Pen, spec: Spec):
     pen.polygon(band, darker(COLORS[spec.headphones], 0.12) if spec.headphones != "black" else (92, 92, 106))
 
 
-def draw_headphone_shells(pen: Pen, spec: Spec):
+def draw_headphone_shells(pen: Pen, spec: Spec) -> None:
     """The two shells, over everything else."""
     if not spec.headphones:
         return
@@ -110,7 +110,7 @@ def draw_headphone_shells(pen: Pen, spec: Spec):
         pen.rounded(x + side * 1.2 - 2.2, -5, x + side * 1.2 + 2.2, 8, 2, lighter(colour, 0.45), edge=False)
 
 
-def draw_earrings(pen: Pen, spec: Spec):
+def draw_earrings(pen: Pen, spec: Spec) -> None:
     if not spec.earrings:
         return
     x, y = fit_of(spec).earring

@@ -36,7 +36,7 @@ def test_the_bench_job_is_the_designs():
         None,
     )
     assert (s.lambda_pl, s.lambda_nl, s.lambda_self_pl, s.lambda_self_nl) == (1, 0.5, 1, 0.5)
-    assert JOBS["200"].first == 0 and JOBS["200"].last == 20
+    assert JOBS["200"].start_step == 0 and JOBS["200"].ito_end == 20
 
 
 def test_a_rung_adds_one_technique_to_the_one_before():

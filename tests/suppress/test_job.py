@@ -29,7 +29,7 @@ def official_order(sd, prompt, rows, seed, settings):
         for i in range(settings.steps):
             t = (settings.steps - 1 - i) * stride + 1
             a, a_prev = alphas[t], alphas[max(t - stride, 0)]
-            ctx = torch.cat([c, edited if i >= settings.first else c])
+            ctx = torch.cat([c, edited if i >= settings.start_step else c])
             eps_u = sd.unet(z, t, u.expand(2, -1, -1))
             eps = eps_u + settings.guidance * (sd.unet(z, t, ctx) - eps_u)
             z = a_prev**0.5 * (z - (1 - a) ** 0.5 * eps) / a**0.5 + (1 - a_prev) ** 0.5 * eps
@@ -143,7 +143,7 @@ def test_damaged_defaults_are_an_error(sd, tmp_path, content):
     [(0.2, 50, 10), (0.1, 25, 2), (0.3, 25, 7), (0.29, 100, 29), (0, 50, 0), (0.0, 50, 0), (7, 50, 7), (50, 50, 50)],
 )
 def test_start_is_a_step_or_a_share(start, steps, first):
-    assert suppress.SuppressEOT(steps=steps, start=start).first == first
+    assert suppress.SuppressEOT(steps=steps, start=start).start_step == first
 
 
 @pytest.mark.parametrize(

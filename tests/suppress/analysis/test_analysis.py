@@ -17,6 +17,7 @@ from suppress.analysis.findings import Findings, remarks, score
 from suppress.analysis.output import write_csv
 from suppress.analysis.padding import rank, replace_words, zeroing
 from suppress.analysis.sweeps import gamma, spectrum, start, stop
+from suppress.methods.unread import unread_context
 from suppress.metrics import Unavailable
 
 PROMPT = "a man without glasses"
@@ -189,9 +190,7 @@ def test_leak_of_a_prompt_with_words_after_the_target(sd):
     assert all(row["swr"] == row["original"] for row in parts["after"])  # SWR does not edit them
     assert all(row["swr"] < 0.1 for row in parts["target"] + parts["eot"])
     assert all(row["hidden"] == 0 for row in rows)
-    assert torch.equal(
-        leaks._forms(study, LONG)["hidden"], suppress.Unread().context(sd, study.prompt)[0].cpu().double()
-    )
+    assert torch.equal(leaks._forms(study, LONG)["hidden"], unread_context(sd, study.prompt)[0].cpu().double())
     ctx = sd.encode_text(LONG)[0]
     want = [
         (ctx - sd.encode_text(LONG.replace("glasses", word))[0]).norm(dim=-1) / ctx.norm(dim=-1)

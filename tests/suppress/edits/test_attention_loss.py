@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from suppress.edits.ito import DROP_THRESHOLD, AttentionLoss, LossWeights, distance, mask
 from suppress.edits.maps import Maps, MapSpec
-from suppress.engine.ito import attention_loss, find_words, masks, set_target
+from suppress.engine.ito import attention_loss, find_words, masks, prepare_reference
 
 pytestmark = pytest.mark.quick
 
@@ -31,7 +31,7 @@ def loss_of(keep, drop, weights: LossWeights, form: str, samples: int = 2) -> At
 def fused(ref: Maps, new: Maps, keep, drop, weights: LossWeights, form: str) -> torch.Tensor:
     """`attention_loss`, one value per sample."""
     words = find_words(loss_of(keep, drop, weights, form, len(ref.cross)), torch.device("cpu"))
-    return attention_loss(set_target(words, ref, form), new.cross, new.self_, form)
+    return attention_loss(prepare_reference(words, ref, form), new.cross, new.self_, form)
 
 
 @pytest.mark.parametrize("form", ["cosine", "l2"])

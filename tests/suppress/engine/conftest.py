@@ -1,4 +1,4 @@
-"""What the engine's tests share: the reference loop's latents and maps, drawn once, and how exactly it repeats them."""
+"""What the engine's tests use: latents and maps of the reference loop, drawn once, and the error that is allowed."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from suppress.prompt import encode
 from suppress.protocol import Method
 from suppress.start.noise import from_noise
 
-MOVED = 1e-6  # share of the noise: a little more than one rounding of float32
+MOVED = 1e-6  # relative change of the noise, a little more than one rounding error of float32
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the reference loop draws of some seeds.
+    """What the reference loop draws for some seeds.
 
-    bound: how far another order of the same sums may be from it, 1e-3 or ten times what the reference itself does with
-    noise moved by a millionth. ITO's steps may overshoot, and then they carry a last digit far; how far depends on the
-    processor's instructions.
+    bound: the error allowed to an engine that adds the same numbers in another order. It is 1e-3, or ten times the
+    change of the reference's own latents if the noise changes by a millionth. ITO's steps may overshoot and so enlarge
+    a rounding error; by how much depends on the processor's instructions.
     """
 
     original: Tensor  # (B,4,h,w)
@@ -38,7 +38,7 @@ class Reference:
 
 @pytest.fixture(scope="session")
 def reference(sd) -> Callable[[str, str | tuple[str, ...], tuple[int, ...], Method], Reference]:
-    """(prompt, targets, seeds, settings) -> Reference"""
+    """A function (prompt, targets, seeds, settings) -> Reference, which draws each case once."""
 
     @cache
     def draw(text: str, targets: str | tuple[str, ...], seeds: tuple[int, ...], settings: Method) -> Reference:

@@ -1,4 +1,4 @@
-"""Recorded functions: buffers on every machine, graphs and their freedom from synchronisation on a GPU."""
+"""Recorded functions: their buffers on every machine; on a GPU, their graphs, and that the loop never synchronises."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ PROMPT = "a man without glasses"
 SETTINGS = suppress.SuppressEOT.official(steps=10, start=2, stop=6, iterations=3)
 
 
-def test_buffers_keep_their_place_and_take_new_contents():
+def test_buffers_keep_their_addresses_and_take_new_contents():
     seen = []
 
     def f(a, b):
@@ -45,12 +45,13 @@ def test_graphs_equal_the_reference():
 @pytest.mark.gpu
 @pytest.mark.parametrize("graph", [False, True])
 def test_no_synchronisation_inside_the_loop(graph):
-    """CUDA's debug mode makes every synchronising call an error; the first run may, it allocates and records."""
+    """CUDA's debug mode makes every synchronising call an error. The first steps may synchronise: they allocate and
+    record."""
     sd = minisd.load("tiny", device="cuda")
     engine = Fast(sd, Plan(graph=graph))
     prompts = [encode(sd, PROMPT, ["glasses"])]
     steps = engine.two_branches(prompts, from_noise(prompts, sd.noise([0], 128, 128)), SETTINGS)
-    for _ in range(SETTINGS.start_step + 2):  # into ITO
+    for _ in range(SETTINGS.start_step + 2):  # includes the first steps of ITO
         next(steps)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")

@@ -1,4 +1,4 @@
-"""A UNet for a CPU: packed weights and slices compute what the layers compute, forwards and backwards."""
+"""The UNet for a CPU: packed and sliced layers give the outputs and gradients of the plain layers."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ import suppress
 from minisd import Record
 from minisd.attention import FeedForward
 from suppress.engine import Fast, Plan
-from suppress.engine.cpu import ROWS, SlicedFeedForward, for_cpu
+from suppress.engine.cpu import PIXELS, SlicedFeedForward, for_cpu
 from suppress.engine.packed import WORTH, Packed, PackedConv, PackedLinear, can_pack
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
@@ -18,7 +18,7 @@ PACKS = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="thi
 
 
 def both(layer: nn.Module, packed: nn.Module, x: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """(output, gradient) of each, and that without a gradient the output is the same."""
+    """(output, gradient) of both layers. It also checks that the output without a gradient is the same."""
     found = []
     for module in (layer, packed):
         leaf = x.clone().requires_grad_()
@@ -65,19 +65,19 @@ def test_weights_are_packed_once():
     for shape in shapes:
         packed(torch.randn(shape))
     assert set(packed._packs) == {(False, torch.Size(shape)) for shape in shapes}
-    first = packed.packed(False, torch.Size(shapes[0]))
-    assert first is packed.packed(False, torch.Size(shapes[0]))
+    pack = packed.packed(False, torch.Size(shapes[0]))
+    assert pack is packed.packed(False, torch.Size(shapes[0]))
     again = {id(pack) for pack in packed._packs.values()}
     packed(torch.randn(1, 32, 8, 8))
     assert {id(pack) for pack in packed._packs.values()} == again
 
 
-@pytest.mark.parametrize(("batch", "pixels"), [(1, 256), (4, 256), (3, 100), (1, 1), (2, ROWS + 1)])
+@pytest.mark.parametrize(("batch", "pixels"), [(1, 256), (4, 256), (3, 100), (1, 1), (2, PIXELS + 1)])
 def test_slices_of_a_feed_forward_layer(batch, pixels):
     torch.manual_seed(0)
-    whole = FeedForward(16).requires_grad_(False)
+    layer = FeedForward(16).requires_grad_(False)
     x = torch.randn(batch, pixels, 16)
-    for want, got in zip(*both(whole, SlicedFeedForward(whole), x), strict=True):
+    for want, got in zip(*both(layer, SlicedFeedForward(layer), x), strict=True):
         assert torch.allclose(want, got, atol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_the_unet_computes_the_same_and_shares_its_parameters(sd):
     kinds = [type(m) for m in sd.unet.modules()]
     own = for_cpu(sd.unet, packed=True, sliced=True)
     assert {id(p) for p in own.parameters()} == {id(p) for p in sd.unet.parameters()}
-    assert [type(m) for m in sd.unet.modules()] == kinds  # the user's is as it was
+    assert [type(m) for m in sd.unet.modules()] == kinds  # the user's UNet did not change
     assert sum(isinstance(m, Packed) for m in own.modules()) > 200
     z = torch.randn(3, 4, 16, 12, generator=torch.Generator().manual_seed(0))
     found = []
@@ -99,7 +99,7 @@ def test_the_unet_computes_the_same_and_shares_its_parameters(sd):
         assert torch.allclose(want, got, atol=1e-4 * float(want.detach().abs().max()))
 
 
-def test_where_nothing_can_be_packed(sd):
+def test_weights_that_cannot_be_packed(sd):
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     assert not can_pack(half.unet.conv_in.weight) and for_cpu(half.unet, packed=True, sliced=False) is half.unet
     assert for_cpu(sd.unet, packed=False, sliced=False) is sd.unet

@@ -1,4 +1,4 @@
-"""The fast loop draws what the reference loop draws: every preset, every method, every technique, every batch."""
+"""The fast loop draws the same as the reference loop, for every preset, method, technique and batch."""
 
 from collections import deque
 from dataclasses import replace
@@ -35,14 +35,12 @@ METHODS = {
     "vsf": suppress.methods.ValueFlip.vsf(steps=4),
     "never": suppress.SuppressEOT(steps=3, start=3),
 }
-SEED, LIST_SEED = (
-    (5,),
-    (8,),
-)  # calm ones, as the others below: the reference, its noise moved by a millionth, repeats it within 1e-4
+# All seeds in this file are calm: if the noise changes by a millionth, the reference's latents change by at most 1e-4
+SEED, LIST_SEED = (5,), (8,)
 
 
 def draw(engine, prompts, z, settings):
-    """(original, edited) latents of an engine's loop, without the VAE."""
+    """(original, edited): the latents that an engine draws."""
     [latents] = deque(engine.two_branches(prompts, from_noise(prompts, z), settings), maxlen=1)
     return latents
 
@@ -71,10 +69,10 @@ def test_every_rung_of_the_ladder(sd, reference, rung):
 
 
 @pytest.mark.parametrize("plan", [Plan(graph=True), Plan(graph=True, ito_samples=1), Plan(one_batch=False)])
-def test_buffers_and_micro_batches(sd, reference, plan):
-    """On the CPU the buffers of the CUDA graphs are used without the graphs."""
+def test_buffers_and_smaller_batches(sd, reference, plan):
+    """On the CPU, the buffers of the CUDA graphs are used without the graphs."""
     engine, settings = Fast(sd, plan), replace(OFFICIAL, steps=4)
-    for seeds in ((2, 5), (6, 3)):  # the second run finds the first one's buffers
+    for seeds in ((2, 5), (6, 3)):  # the second run uses the buffers of the first
         want = reference(PROMPT, "glasses", seeds, settings)
         prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
         assert want.distance(*draw(engine, prompts, sd.noise(seeds, 128, 128), settings)) < want.bound
@@ -92,7 +90,7 @@ JOBS = [
     ("engine", "name"), [("fast", "official"), ("fast", "unread"), ("fast", "value loss"), ("reference", "unread")]
 )
 def test_prompts_of_one_batch_do_not_mix(sd, reference, name, engine):
-    """Different targets, different numbers of tokens: each picture is that of the job alone."""
+    """With other targets and numbers of tokens in the batch, each picture is still that of the job alone."""
     settings = METHODS[name]
     results = suppress.run_batch(sd, JOBS, settings=settings, engine=engine, batch_size=3)
     for job, result in zip(JOBS, results, strict=True):
@@ -102,10 +100,11 @@ def test_prompts_of_one_batch_do_not_mix(sd, reference, name, engine):
 
 
 def test_half_precision_costs_about_what_it_costs_the_reference(sd):
-    """Rounding of bfloat16 is large and differs by kernel: both loops are about as far from float32, and ITO works.
+    """Rounding errors of bfloat16 are large and depend on the kernel: both loops are about as far from float32, and ITO
+    works.
 
-    On a quarter of the pixels and without the VAE: a processor that has no bfloat16 takes minutes for a picture. Under
-    a guidance of 2, as a large one enlarges the rounding so much that it says little of the loops.
+    The latents have a quarter of the usual pixels and are not decoded, because a processor without bfloat16 needs
+    minutes for a picture. The guidance is 2, because a large one enlarges the rounding errors too much.
     """
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     settings = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=2, resolution=4, guidance=2.0)
@@ -121,7 +120,7 @@ def test_half_precision_costs_about_what_it_costs_the_reference(sd):
     assert (fast - latents(half, "fast", replace(settings, iterations=0))).norm() > 0.1
 
 
-def test_unknown_engines_and_foreign_ones(sd):
+def test_unknown_engines_and_engines_of_another_model(sd):
     with pytest.raises(minisd.UserError, match="'warp'; expected one of reference, fast, compiled"):
         suppress.run(sd, PROMPT, "glasses", engine="warp")
     with pytest.raises(minisd.UserError, match="another model"):

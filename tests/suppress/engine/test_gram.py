@@ -1,4 +1,4 @@
-"""SWR on the Gram matrix against the SVD in float64."""
+"""SWR on the Gram matrix equals SWR by SVD in float64."""
 
 import pytest
 import torch
@@ -28,11 +28,11 @@ def test_equals_the_svd_on_real_contexts_of_different_k(sd, gamma):
     for k in range(2):
         want = suppress.soft_weight(ctx[k], rows[k].nonzero().flatten().tolist(), gamma)
         assert (got[k] - want)[rows[k]].norm() < 1e-5 * want[rows[k]].norm()
-        assert torch.equal(got[k][~rows[k]], ctx[k][~rows[k]])  # the other words, to the bit
+        assert torch.equal(got[k][~rows[k]], ctx[k][~rows[k]])  # the other words are equal in every bit
 
 
 def test_singular_values_over_many_orders_of_magnitude():
-    """As SD's: the largest 250, the smallest lost in rounding, and more rows than rank."""
+    """As in SD: the largest value is 250, the smallest are below the rounding error, and the rank is below 77."""
     generator = torch.Generator().manual_seed(0)
     u, v = (torch.linalg.qr(torch.randn(n, 60, generator=generator, dtype=torch.float64))[0] for n in (77, 768))
     ctx = (u * torch.logspace(2.4, -8, 60, dtype=torch.float64)) @ v.T

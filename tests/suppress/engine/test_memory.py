@@ -16,7 +16,7 @@ SETTINGS = suppress.SuppressEOT.official(steps=3, start=1, stop=2, iterations=2)
 def test_saved_bytes_are_those_of_the_activations():
     layer = nn.Linear(8, 16, bias=False).requires_grad_(False)
     x = torch.randn(4, 8, requires_grad=True)
-    # x W^T keeps W alone, which is no activation; sin keeps its input, 4 × 16 floats; exp its output, as many
+    # x W^T keeps only W, which is not an activation; sin keeps its input, 4 × 16 floats; exp keeps its output, as many
     assert memory.saved_bytes(lambda: layer(x).sin().exp().sum(), layer.parameters()) == 2 * 4 * 16 * 4
     with torch.no_grad():  # as inside the loop
         assert memory.saved_bytes(lambda: x.sin(), []) == x.nbytes
@@ -29,15 +29,15 @@ def test_saved_bytes_are_those_of_the_activations():
 def test_as_many_as_fit_and_at_least_one(monkeypatch, free, each, most, want):
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
     assert memory.samples_at_once(torch.device("cuda"), most, lambda: each) == want
-    assert memory.samples_at_once(torch.device("cpu"), most, lambda: 1 / 0) == min(most, memory.ON_CPU)
+    assert memory.samples_at_once(torch.device("cpu"), most, lambda: 1 / 0) == min(most, memory.CPU_SAMPLES)
 
 
 def test_the_loop_takes_what_fits(sd, reference, monkeypatch):
-    """A GPU with room for two samples, played by the CPU: three pictures are optimised as two and one."""
-    asked = []
+    """The CPU stands for a GPU with memory for two samples: three pictures are optimised as two and one."""
+    arguments = []
 
     def room_for_two(device, most, bytes_each):
-        asked.append((most, bytes_each()))
+        arguments.append((most, bytes_each()))
         return 2
 
     monkeypatch.setattr("suppress.engine.run.samples_at_once", room_for_two)
@@ -50,11 +50,11 @@ def test_the_loop_takes_what_fits(sd, reference, monkeypatch):
         return call(name, f, *inputs)
 
     monkeypatch.setattr(engine, "call", watched)
-    seeds = (2, 5, 6)  # calm ones
+    seeds = (2, 5, 6)  # calm ones, as in test_fast.py
     prompts = [encode(sd, PROMPT, ["glasses"])] * len(seeds)
     *_, latents = engine.two_branches(prompts, from_noise(prompts, sd.noise(seeds, 128, 128)), SETTINGS)
     assert sizes == [2, 1]
-    [(most, bytes_each)] = asked
+    [(most, bytes_each)] = arguments
     assert most == 3 and 1e6 < bytes_each < 1e8  # about 8 MB of the embedded model's activations
     want = reference(PROMPT, "glasses", seeds, SETTINGS)
     assert want.distance(*latents) < want.bound

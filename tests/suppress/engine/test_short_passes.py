@@ -1,4 +1,4 @@
-"""Short passes compute what the plain UNet does, from one beginning for many contexts and to an early end."""
+"""Short passes compute the same as the plain UNet: those that share a beginning, and those that end early."""
 
 from dataclasses import replace
 
@@ -11,12 +11,12 @@ from suppress.engine.short_passes import before_text, expand, finish, has_prefix
 
 pytestmark = pytest.mark.quick
 
-STOPS = ["down.0.0.cross", "down.1.0.self", "mid.cross", "up.1.2.cross", "up.3.2.cross"]
-ROWS = torch.tensor([0, 1, 1, 0, 1])
+END_SITES = ["down.0.0.cross", "down.1.0.self", "mid.cross", "up.1.2.cross", "up.3.2.cross"]
+LATENTS = torch.tensor([0, 1, 1, 0, 1])
 
 
-def behind(unet):
-    """All sites but the first, which lies in the prefix."""
+def after_prefix(unet):
+    """A tap that records all sites except the first, which is in the prefix."""
     return Record(lambda site: site.name != unet.sites[0].name)
 
 
@@ -26,7 +26,7 @@ def contexts(sd):
 
 
 @pytest.mark.parametrize("t", [501, torch.tensor(501), torch.tensor([501, 21])], ids=["int", "scalar", "batch"])
-def test_the_two_halves_are_the_whole(sd, inputs, t):
+def test_the_two_halves_equal_the_unet(sd, inputs, t):
     z, _, ctx = inputs
     got, want = finish(sd.unet, before_text(sd.unet, z, t), ctx), sd.unet(z, t, ctx)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
@@ -35,10 +35,10 @@ def test_the_two_halves_are_the_whole(sd, inputs, t):
 @pytest.mark.parametrize("t", [501, torch.tensor([501, 21])], ids=["int", "batch"])
 def test_one_prefix_for_several_contexts(sd, inputs, contexts, t):
     z = inputs[0]
-    prefix = expand(before_text(sd.unet, z, t), ROWS)
-    tap, plain = behind(sd.unet), behind(sd.unet)
+    prefix = expand(before_text(sd.unet, z, t), LATENTS)
+    tap, plain = after_prefix(sd.unet), after_prefix(sd.unet)
     got = finish(sd.unet, prefix, contexts, tap)
-    want = sd.unet(z[ROWS], t if isinstance(t, int) else t[ROWS], contexts, tap=plain)
+    want = sd.unet(z[LATENTS], t if isinstance(t, int) else t[LATENTS], contexts, tap=plain)
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
     assert list(tap.maps) == list(plain.maps) == [site.name for site in sd.unet.sites[1:]]
     for name, p in tap.maps.items():
@@ -63,10 +63,10 @@ def test_eps_has_the_dtype_of_the_latents(inputs, dtype):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", STOPS)
+@pytest.mark.parametrize("name", END_SITES)
 def test_a_pass_ends_at_a_site_and_goes_no_further(sd, inputs, name):
     z, t, ctx = inputs
-    tap, plain = behind(sd.unet), behind(sd.unet)
+    tap, plain = after_prefix(sd.unet), after_prefix(sd.unet)
     read_until(sd.unet, before_text(sd.unet, z, t), ctx, tap, name)
     sd.unet(z, t, ctx, tap=plain)
     names = [site.name for site in sd.unet.sites]
@@ -75,7 +75,7 @@ def test_a_pass_ends_at_a_site_and_goes_no_further(sd, inputs, name):
         torch.testing.assert_close(p, plain.maps[site], rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in STOPS if name.endswith("cross")])
+@pytest.mark.parametrize("name", [name for name in END_SITES if name.endswith("cross")])
 def test_the_gradient_towards_the_context(sd, inputs, name):
     z, t, ctx = inputs
     leaves, taps = (
@@ -102,8 +102,8 @@ def test_a_compiler_takes_them_whole(small):
         read_until(unet, prefix, ctx, tap, "mid.cross")
         return tap.maps["mid.cross"]
 
-    def many(unet, prefix, ctx, rows):
-        return finish(unet, expand(prefix, rows), ctx, Part(Record(select("cross")), slice(1, 2)))
+    def many(unet, prefix, ctx, latents):
+        return finish(unet, expand(prefix, latents), ctx, Part(Record(select("cross")), slice(1, 2)))
 
     z, t, ctx = small.noise([0, 1], 64, 64), torch.tensor([501, 21]), small.encode_text(["a cat", "a hat"])
     prefix, record = compiled(before_text)(small.unet, z, t), Record(select("cross"))
@@ -126,11 +126,11 @@ def test_a_tap_that_wants_the_first_site_cannot_use_a_prefix(sd, inputs):
         lambda: finish(sd.unet, prefix, ctx, Record()),
         lambda: read_until(sd.unet, prefix, ctx, Tap(), "mid.cross"),
     ):
-        with pytest.raises(UserError, match=r"wants the site down\.0\.0\.self, which lies in the prefix"):
+        with pytest.raises(UserError, match=r"wants the site down\.0\.0\.self, which is in the prefix"):
             run()
 
 
-def test_a_tap_whose_sites_lie_behind_the_end_is_an_error(sd, inputs):
+def test_a_tap_whose_sites_come_after_the_end_is_an_error(sd, inputs):
     z, t, ctx = inputs
     prefix = before_text(sd.unet, z, t)
     with pytest.raises(UserError, match=r"wants none .*; they are down\.0\.0\.cross$"):
@@ -148,7 +148,7 @@ def test_a_prefix_must_fit_the_contexts(sd, inputs, contexts):
         finish(sd.unet, before_text(sd.unet, *inputs[:2]), contexts)
 
 
-def test_a_unet_whose_first_block_does_not_attend_has_none(sd):
+def test_a_unet_without_attention_in_the_first_block_has_no_prefix(sd):
     unet = UNet(replace(sd.config.unet, channels=(32, 32, 64, 64), attention=(False, True, True, False)))
     assert not has_prefix(unet, None)
     with pytest.raises(UserError, match="first block"):

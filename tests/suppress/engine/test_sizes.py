@@ -1,4 +1,4 @@
-"""Pictures that are not square: in `run`, in batches of several sizes, on the command line."""
+"""Pictures that are not square: in `run` on both engines, and on the command line."""
 
 import json
 
