@@ -4,7 +4,7 @@ Every method draws two branches from one `Start`, the original (z) and the edite
 
     original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
-    ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, ẑ = z
+    ẑ <- edit.step(i, edited.z, edit.combine(i, noise of edited))        from step R on; before it, ẑ = z
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
 UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
@@ -109,6 +109,7 @@ class Edit:
         """What the edited branch shows the UNet at step i.
 
         same: the edited latents with the original's contexts. maps: the original's, if `reads_maps(i)`, else None.
+        The step starts from the latents that are returned here, so a method may move them.
         """
         return same
 

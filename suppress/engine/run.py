@@ -76,7 +76,7 @@ class FastRun(Run):
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
                 eps, eps_hat = self.predict(i, original, edited, at_work.unet)
                 z = plain.step(i, z, plain.combine(i, eps))
-            z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
+            z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
             yield z, z_hat
 
     def _shares_maps(self, edit: Edit, i: int) -> bool:

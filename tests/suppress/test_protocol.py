@@ -249,6 +249,25 @@ def test_inner_loops(sd, settings):
         assert (got.latents - got.original_latents).abs().max() > 0.05
 
 
+@dataclass(frozen=True)
+class OtherNoise(Method):
+    """At its first step it goes on with the noise of another seed."""
+
+    def edit(self, run):
+        edit = Edit(run)
+        other = run.sd.noise([7], *(8 * side for side in run.start.z.shape[-2:]))
+        edit.inputs = lambda i, same, original, maps: replace(same, z=other) if i == 0 else same
+        return edit
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_latents_that_inputs_moves_stay_moved(sd, engine):
+    size = {"height": 64, "width": 64}
+    got = suppress.run(sd, LAST, "glasses", settings=OtherNoise(steps=3, start=0), engine=engine, **size)
+    want = suppress.run(sd, LAST, "glasses", seed=7, settings=OtherNoise(steps=3, start=3), **size)
+    assert (got.latents - want.original_latents).abs().max() < 1e-3
+
+
 def test_an_unfinished_method_gets_a_clear_error(sd):
     with pytest.raises(NotImplementedError, match=r"Method\.edit"):
         suppress.run(sd, LAST, "glasses", settings=Method(steps=2))
