@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .methods import METHODS, SuppressEOT, Unread, register
     from .prompt import find_rows
     from .protocol import Edit, Inputs, Method, Start
+    from .start.catalogue import INVERSIONS
+    from .start.invert import invert
 
 _MODULES = {
     "edits.spectrum": ("soft_weight",),
@@ -25,10 +27,13 @@ _MODULES = {
     "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
     "prompt": ("find_rows",),
     "protocol": ("Edit", "Inputs", "Method", "Start"),
+    "start.catalogue": ("INVERSIONS",),
+    "start.invert": ("invert",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
 __all__ = [
+    "INVERSIONS",
     "METHODS",
     "Edit",
     "Fast",
@@ -43,6 +48,7 @@ __all__ = [
     "Unread",
     "default_settings",
     "find_rows",
+    "invert",
     "register",
     "run",
     "run_batch",

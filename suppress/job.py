@@ -22,12 +22,14 @@ from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
-from .protocol import Method
+from .protocol import Method, Start
+from .start.invert import check_picture, find_start, fitted
 from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
     from .metrics.judge import Judge, Scores
+    from .start.inversion import Inversion
 
 
 @dataclass(frozen=True, eq=False)  # == of tensors gives a tensor, so a result is equal only to itself
@@ -35,14 +37,15 @@ class Result:
     """What a run made. One seed gives single pictures; a list of seeds gives lists of pictures."""
 
     image: Image.Image | list[Image.Image]  # without the target
-    original: Image.Image | list[Image.Image]  # from the same noise, with nothing removed
+    original: Image.Image | list[Image.Image]  # from the same noise, with nothing removed; or the given picture
     latents: Tensor  # (B,4,h,w), of `image`
     original_latents: Tensor
     settings: Method
-    timings: dict[str, float]  # seconds: encode, sample, decode, total
+    timings: dict[str, float]  # seconds: encode, sample, decode, total; invert, for a picture
     prompt: str  # as the model got it
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # of the targets' tokens
+    reconstruction: Image.Image | None = None  # of a given picture: what the model draws with nothing removed
     # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
     maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
     original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
@@ -64,13 +67,15 @@ def run(
     settings: Method | None = None,
     engine: str | Engine | None = None,
     *,
+    image: Image.Image | None = None,
+    inversion: str | Inversion | Start | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
     height: int | None = None,
     width: int | None = None,
 ) -> Result:
-    """Draws `prompt` with and without what is to be removed.
+    """Draws `prompt` with and without what is to be removed; or edits a picture, which the prompt describes.
 
     remove: a phrase; a list of phrases (one picture without all of them); or None, which means the phrases in
     [brackets], or else what the prompt negates.
@@ -80,6 +85,10 @@ def run(
     engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
     "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it compiled
     for later runs.
+    image: a picture to edit, which the prompt describes. It is scaled and cropped to height × width and then inverted.
+    inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
+    the result is then the picture itself. The seed has no meaning; leave it out. The method keeps its settings; the
+    authors of SuppressEOT use step_size=5 for real pictures.
     maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
     memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
     multiples of 8 (default: the size on which the model was trained).
@@ -88,20 +97,24 @@ def run(
     """
     request = read_request(prompt, remove)
     _, seeds = pair(request.prompt, seed)
-    jobs = [Job(request.prompt, request, s, height, width) for s in seeds]
+    if image is not None and isinstance(seed, Iterable):
+        raise UserError(f"an image with seeds {shown(seed)}; a picture is edited once, leave the seeds out")
+    jobs = [Job(request.prompt, request, s, height, width, image, inversion) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch. `remove` is what `run` takes."""
+    """One picture of a batch. `remove`, `image` and `inversion` are what `run` takes."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
     height: int | None = None  # pixels, multiples of 8; None: the size on which the model was trained
     width: int | None = None
+    image: Image.Image | None = None
+    inversion: str | Inversion | Start | None = None
 
 
 def run_batch(
@@ -118,26 +131,27 @@ def run_batch(
     """`run` for many jobs with one method. Their prompts, targets and sizes may differ.
 
     Returns one result per job, in the order of the jobs, with single pictures. Each picture equals that of the job
-    alone, to rounding. Jobs of one size are drawn together. `timings` are those of all jobs together.
+    alone, to rounding. Jobs of one size are drawn together; a job with an image is drawn by itself. `timings` are those
+    of all jobs together.
     """
     check_model(sd)
-    if settings is None:
-        settings, _origin = default_settings(sd, method)
-    elif method is not None:
-        raise UserError("method and settings both say what to run; give one of them")
-    if not isinstance(settings, Method):
-        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    settings = _check_settings(sd, method, settings)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
     drawings = [_check_job(sd, job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
+    given = {k: fitted(sd, job.image, *drawings[k][1]) for k, job in enumerate(jobs) if job.image is not None}
+    starts = {k: find_start(sd, x, prompts[k], jobs[k].inversion, settings, progress) for k, x in given.items()}
+    if starts:
+        clock.stop("invert")
     drawn: dict[int, list[Tensor]] = {}
-    for batch in _batches([size for _, size in drawings], batch_size):
-        z = sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1])
-        samples = _sample([prompts[k] for k in batch], z, settings, runner, maps, progress)
-        drawn |= zip(batch, samples, strict=True)
+    for batch in _batches([None if k in given else size for k, (_, size) in enumerate(drawings)], batch_size):
+        theirs, start = [prompts[k] for k in batch], starts.get(batch[0])
+        if start is None:
+            start = from_noise(theirs, sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1]))
+        drawn |= zip(batch, _sample(theirs, start, settings, runner, maps, progress), strict=True)
     clock.stop("sample")
     tensors = [drawn[k] for k in range(len(jobs))]
     pictures = [[to_pil(runner.decode(z))[0] for z in parts[:2]] for parts in tensors]
@@ -145,7 +159,8 @@ def run_batch(
     return [
         Result(
             image=image,
-            original=original,
+            original=to_pil(given[k])[0] if k in given else original,
+            reconstruction=original if k in given else None,
             latents=parts[1],
             original_latents=parts[0],
             settings=settings,
@@ -157,7 +172,7 @@ def run_batch(
             maps=parts[3] if maps else None,
             fetched=parts[4] if maps else None,
         )
-        for prompt, parts, (original, image) in zip(prompts, tensors, pictures, strict=True)
+        for k, (prompt, parts, (original, image)) in enumerate(zip(prompts, tensors, pictures, strict=True))
     ]
 
 
@@ -184,20 +199,41 @@ def join(results: Sequence[Result]) -> Result:
     )
 
 
+def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | None) -> Method:
+    """The settings, or those that belong to the method's name."""
+    if settings is None:
+        return default_settings(sd, method)[0]
+    if method is not None:
+        raise UserError("method and settings both say what to run; give one of them")
+    if not isinstance(settings, Method):
+        raise UserError(f"settings = {shown(settings)}; expected an instance such as suppress.SuppressEOT(gamma=1)")
+    return settings
+
+
 def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
-    """The job's seed and (height, width). UserError if it is not a Job, or if it has several seeds."""
+    """The job's seed and (height, width).
+
+    UserError if it is not a Job, if it has several seeds, or if it has an image and a seed that is not 0.
+    """
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
     side = sd.config.unet.sample_size * sd.vae.config.factor
     height, width = (side if value is None else value for value in (job.height, job.width))
-    return check_seed(job.seed), sd.check_size(height, width)
+    check_picture(job.image, job.inversion)
+    seed = check_seed(job.seed)
+    if job.image is not None and seed != 0:
+        raise UserError(f"an image with seed {seed}; a picture is inverted without noise, leave the seed out")
+    return seed, sd.check_size(height, width)
 
 
-def _batches(sizes: Sequence[tuple[int, int]], batch_size: int) -> list[list[int]]:
-    """The batches, as lists of job numbers. The jobs of a batch have one size; there are at most `batch_size`."""
-    same_size: dict[tuple[int, int], list[int]] = {}
+def _batches(sizes: Sequence[tuple[int, int] | None], batch_size: int) -> list[list[int]]:
+    """The batches, as lists of job numbers. The jobs of a batch have one size; there are at most `batch_size`.
+
+    A job whose size is None is a batch of its own.
+    """
+    same_size: dict[tuple[int, int] | int, list[int]] = {}
     for k, size in enumerate(sizes):
-        same_size.setdefault(size, []).append(k)
+        same_size.setdefault(k if size is None else size, []).append(k)
     return [ks[k : k + batch_size] for ks in same_size.values() for k in range(0, len(ks), batch_size)]
 
 
@@ -243,13 +279,13 @@ def _measured(sd: StableDiffusion) -> dict[str, Any]:
 
 def _sample(
     prompts: Sequence[Prompt],
-    z: Tensor,
+    start: Start,
     method: Method,
     engine: Engine,
     maps: bool,
     progress: Callable[..., Iterable] | None,
 ) -> list[list[Tensor]]:
-    """Draws a batch from noise z (B,4,h,w).
+    """Draws a batch.
 
     Returns a list per sample of tensors (1,…): [original latents, latents], and with `maps` also
     [original maps, maps, fetched].
@@ -259,9 +295,11 @@ def _sample(
         untouched = torch.cat([prompt.ctx for prompt in prompts])
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
-    steps: Iterable = engine.two_branches(prompts, from_noise(prompts, z), method, watch)
-    [latents] = deque(progress(steps, total=method.steps) if progress else steps, maxlen=1)  # keeps the last step's
-    heats = [heat_maps(record.maps, (z.shape[-2], z.shape[-1])) for record in records]
+    steps: Iterable = engine.two_branches(prompts, start, method, watch)
+    if progress:
+        steps = progress(steps, total=method.steps - start.begin)
+    [latents] = deque(steps, maxlen=1)  # keeps the last step's
+    heats = [heat_maps(record.maps, (start.z.shape[-2], start.z.shape[-1])) for record in records]
     return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
 
 

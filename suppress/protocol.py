@@ -4,7 +4,7 @@ Every method draws two branches from one `Start`, the original (z) and the edite
 
     original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
-    ẑ <- edit.step(i, edited.z, edit.combine(i, noise of edited))        from step R on; before it, ẑ = z
+    ẑ <- edit.step(i, edited.z, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
 UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
@@ -37,10 +37,26 @@ if TYPE_CHECKING:
 class Start:
     """Where a job begins: noise, or a picture that was inverted."""
 
-    z: Tensor  # (B,4,h,w), the latents before step 0
+    z: Tensor  # (B,4,h,w), the latents before step `begin`
     uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
     # the latents that an inversion found, (B,4,h,w) each: one before each step, and one after the last step
     pivots: Sequence[Tensor] | None = None
+    pinned: bool = False  # whether the original branch is set to the pivots after each step; the edited one never is
+    around: Callable[[Edit], Edit] | None = None  # what an inversion adds to the method's edit
+    begin: int = 0  # the first step of the loop; z has its noise level
+
+    def __post_init__(self) -> None:
+        if self.pinned and self.pivots is None:
+            raise UserError("a Start with pinned=True needs the pivots that the original branch is to follow")
+
+    def follow(self, i: int, z: Tensor) -> Tensor:
+        """The original's latents after step i: z, or the pivot if the original is pinned."""
+        return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
+
+    def edit(self, run: Run) -> Edit:
+        """The method's edit on this batch, with what the inversion adds to it."""
+        edit = run.settings.edit(run)
+        return self.around(edit) if self.around is not None else edit
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@
     all others               [∅ original, ∅ edited, c, ĉ]
 
 ∅: the context of the empty prompt, c: of the prompt, ĉ: the edited one. `Plan` explains each technique and can switch
-it off.
+it off. From a pinned start (an inversion's), the edited branch is drawn alone unless somebody looks at the original.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Fast:
         """
         run = FastRun(self, prompts, start, settings, watch)
         with torch.no_grad():
-            edit = settings.edit(run)
+            edit = start.edit(run)
         return run.steps(edit)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ class Reference:
         """
         run = (RunWithMaps if self.maps_everywhere else Run)(self.sd, prompts, start, settings, watch)
         with torch.no_grad():
-            edit = settings.edit(run)
+            edit = start.edit(run)
         return two_branches(run, edit)
 
     def decode(self, z: Tensor) -> Tensor:

@@ -55,10 +55,10 @@ class FastRun(Run):
         plain = Edit(self)
         # the original's noise and maps of step i, if they were computed in step i - 1
         ahead: tuple[tuple[Tensor, ...], Maps] | None = None
-        for i in range(len(self.schedule)):
+        for i in range(self.start.begin, len(self.schedule)):
             original, has_begun = self.original(i, z), i >= self.settings.start_step
             at_work = edit if has_begun else plain
-            if not has_begun and self.plan.one_branch:
+            if not has_begun and self.plan.one_branch and not self.start.pinned:
                 eps = self._predict(i, {BOTH: original})[BOTH]
                 z = z_hat = plain.step(i, z, plain.combine(i, eps))
                 yield z, z_hat
@@ -67,15 +67,19 @@ class FastRun(Run):
             if self._shares_maps(at_work, i):
                 eps, maps = ahead or self._original_with_maps(i, original, at_work)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
-                z = plain.step(i, z, plain.combine(i, eps))
+                z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
                 eps_hat, ahead = self._edited_and_ahead(i, original, edited, z, at_work)
             else:
                 ahead = None  # if reads_maps changed its mind, what was computed ahead belongs to no later step
                 if at_work.maps is not None and at_work.reads_maps(i):
                     maps = self.read_maps(i, z, self.ctx, at_work.maps)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
-                eps, eps_hat = self.predict(i, original, edited, at_work.unet)
-                z = plain.step(i, z, plain.combine(i, eps))
+                if self.start.pinned and self.watch is None:  # the original's noise would move nothing
+                    eps_hat = self._edited_alone(i, original, edited, at_work.unet)
+                    z = self.start.follow(i, z)
+                else:
+                    eps, eps_hat = self.predict(i, original, edited, at_work.unet)
+                    z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
             z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
             yield z, z_hat
 

@@ -11,12 +11,12 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minisd import UserError
 from minisd.base.arguments import shown
 
-from .catalogue import DEFAULT, METHODS, Entry
+from .catalogue import DEFAULT, METHODS
 
 if TYPE_CHECKING:
     from ..protocol import Method
@@ -34,22 +34,42 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     """
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
-    name, _, rest = spec.partition(":")
+    name = spec.partition(":")[0]
     if name not in METHODS:
         raise UserError(f"method {name!r} is unknown; expected one of {', '.join(METHODS)}")
     entry = METHODS[name]
-    kinds = typing.get_type_hints(entry.kind)
     known = entry.settings
-    values = _defaults(defaults or {}, name) | given
+    values = _defaults(defaults or {}, name) | given | read_settings(spec, entry)
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise UserError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+    return entry.make(**values)
+
+
+class Named(Protocol):
+    """What has a name and settings: an `Entry` of the methods, or one of suppress/start/catalogue.py."""
+
+    @property
+    def takes(self) -> str: ...
+
+    @property
+    def kind(self) -> type: ...
+
+    @property
+    def settings(self) -> list[str]: ...
+
+
+def read_settings(spec: str, entry: Named) -> dict[str, Any]:
+    """The settings of "name:field=value,…", each of its field's type. UserError for unknown fields and values."""
+    name, _, rest = spec.partition(":")
+    kinds, known = typing.get_type_hints(entry.kind), entry.settings
+    values = {}
     for field, text in _pairs(spec, rest, entry):
         if field not in known:
             pair = f"{field}={text}"
             raise UserError(f"{pair!r} in {spec!r}; expected field=value with a field of {name}: {', '.join(known)}")
         values[field] = _value(field, text, kinds[field])
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise UserError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
-    return entry.make(**values)
+    return values
 
 
 def method_spec(name: str, settings: Method, base: Method) -> str:
@@ -71,7 +91,7 @@ def value_text(value: Any) -> str:
     raise UserError(f"{shown(value)} has no name; register its class with suppress.register(name, class)")
 
 
-def _pairs(spec: str, rest: str, entry: Entry) -> list[tuple[str, str]]:
+def _pairs(spec: str, rest: str, entry: Named) -> list[tuple[str, str]]:
     """(field, text) pairs of "field=value,field=value".
 
     If the text does not begin with a field, all of it is the value of `entry.takes`.

@@ -19,6 +19,7 @@ from minisd import UserError
 from minisd.base.arguments import check_prompt, shown
 
 from ..edits.maps import Maps
+from ..edits.wrapped import Wrapped
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
@@ -52,23 +53,13 @@ class NegativePrompt(Method):
         return WithNegative(edit, run.per_prompt(lambda p: run.sd.encode_text(self.text or ", ".join(p.targets))))
 
 
-class WithNegative(Edit):
+class WithNegative(Wrapped):
     """Another edit, in which n (B,77,D) replaces ∅."""
 
     def __init__(self, edit: Edit, negative: Tensor):
-        super().__init__(edit.run)
-        self.edit, self.negative = edit, negative
-        self.maps, self.unet = edit.maps, edit.unet
-
-    def reads_maps(self, i: int) -> bool:
-        return self.edit.reads_maps(i)
+        super().__init__(edit)
+        self.negative = negative
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
-        inputs = self.edit.inputs(i, same, original, maps)
+        inputs = super().inputs(i, same, original, maps)
         return replace(inputs, contexts=(self.negative, *inputs.contexts[1:]))
-
-    def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
-        return self.edit.combine(i, eps)
-
-    def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
-        return self.edit.step(i, z, eps)

@@ -1,0 +1,53 @@
+"""The inversions' names and what each does, without PyTorch. The file of an inversion is imported when it is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .inversion import Inversion
+
+DEFAULT = "direct"  # it reconstructs exactly, at the cost of plain DDIM inversion
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An inversion by its name."""
+
+    factory: str  # "file.Class" in this folder
+    about: str
+    passes: str  # samples that go through the UNet for the inversion; T: steps, k: `repeats`
+    takes: str = ""  # the field that the whole text behind "name:" sets: none here (suppress/methods/catalogue.py)
+
+    @property
+    def kind(self) -> type[Inversion]:
+        file, name = self.factory.split(".")
+        return getattr(import_module(f"{__package__}.{file}"), name)
+
+    @property
+    def settings(self) -> list[str]:
+        return [f.name for f in fields(self.kind)]
+
+    def make(self, **settings: Any) -> Inversion:
+        return self.kind(**settings)
+
+
+INVERSIONS: dict[str, Entry] = {
+    "ddim": Entry("ddim.DDIM", "the sampling steps backwards; drifts away under guidance", "T (1 + k)"),
+    "renoise": Entry("renoise.ReNoise", "ddim, with each step repeated at its own result", "T (1 + k)"),
+    "null-text": Entry(
+        "null_text.NullText", "the empty prompt of each step is optimised until the picture comes back", "T (13 + k)"
+    ),
+    "negative-prompt": Entry(
+        "negative_prompt.NegativePrompt", "the prompt takes the place of the empty prompt", "T (1 + k)"
+    ),
+    "proximal": Entry(
+        "proximal.Proximal",
+        "negative-prompt, guided only where the edit changes most; the rest is pulled back",
+        "T (1 + k)",
+    ),
+    "direct": Entry("direct.Direct", "the original branch is set to the inversion's latents at each step", "T (1 + k)"),
+    "noised": Entry("noised.Noised", "noise on the picture instead of an inversion (SDEdit)", "0"),
+}

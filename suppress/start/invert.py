@@ -1,0 +1,113 @@
+"""`suppress.invert`: a picture that exists, and where the model's drawing of it begins."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from PIL import Image
+from torch import Tensor
+
+from minisd import StableDiffusion, UserError, ddim
+from minisd.base.arguments import check_progress, check_prompt, number, shown
+from minisd.picture import from_pil
+from minisd.pipeline import check_model
+
+from ..methods.names import read_settings
+from ..prompt import Prompt
+from ..protocol import Method, Start
+from .catalogue import DEFAULT, INVERSIONS
+from .inversion import Inversion, Source
+
+
+def invert(
+    sd: StableDiffusion,
+    image: Image.Image,
+    prompt: str,
+    how: str | Inversion = DEFAULT,
+    steps: int = 50,
+    *,
+    guidance: float = 7.5,
+    height: int | None = None,
+    width: int | None = None,
+    progress: Callable[..., Iterable] | None = None,
+) -> Start:
+    """The start from which the model draws `image` again with `prompt`, which describes it as it is.
+
+    It serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`, with the same number of
+    steps. how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: the one it will be drawn with;
+    null-text depends on it. The picture is scaled and cropped around its centre to height × width (default: the size
+    the model was trained on). progress: as in `run`, around the steps of the inversion.
+
+    UserError for what is no picture, for an unknown inversion and for unusable settings.
+    """
+    check_model(sd)
+    check_progress(progress)
+    schedule = ddim.Schedule(steps, sd.config.schedule)
+    guidance = number("guidance", guidance, -math.inf)
+    inversion = how if isinstance(how, Inversion) else parse_inversion(how)
+    ctx, uncond = sd.encode_text(check_prompt(prompt)), sd.encode_text("")
+    z = sd.encode(fitted(sd, image, height, width))
+    return inversion.start(Source(sd, z, ctx, uncond, schedule, guidance, progress))
+
+
+def find_start(
+    sd: StableDiffusion,
+    x: Tensor,
+    prompt: Prompt,
+    inversion: str | Inversion | Start | None,
+    settings: Method,
+    progress: Callable[..., Iterable] | None,
+) -> Start:
+    """The start of a picture x (1,3,H,W) for a method; one that was made before is checked and taken."""
+    z = sd.encode(x)
+    if isinstance(inversion, Start):
+        return _check_start(inversion, settings.steps, z.shape)
+    inversion = inversion if isinstance(inversion, Inversion) else parse_inversion(inversion)
+    schedule = ddim.Schedule(settings.steps, sd.config.schedule)
+    return inversion.start(Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress))
+
+
+def check_picture(image: Any, inversion: Any) -> None:
+    """UserError for what is no picture, for an unknown inversion, and for an inversion without a picture."""
+    if image is None and inversion is not None:
+        raise UserError(f"inversion = {shown(inversion)} without an image; an inversion is of a picture: image=…")
+    if image is not None:
+        _check_image(image)
+        if not isinstance(inversion, Start | Inversion):
+            parse_inversion(inversion)
+
+
+def parse_inversion(spec: str | None) -> Inversion:
+    """ "name" or "name:field=value,…" -> the inversion; None: the default. UserError for unknown names and values."""
+    spec = DEFAULT if spec is None else spec
+    name = spec.partition(":")[0] if isinstance(spec, str) else None
+    if name not in INVERSIONS:
+        raise UserError(f"inversion = {shown(spec)}; expected one of {', '.join(INVERSIONS)}")
+    entry = INVERSIONS[name]
+    return entry.make(**read_settings(spec, entry))
+
+
+def fitted(sd: StableDiffusion, image: Any, height: int | None = None, width: int | None = None) -> Tensor:
+    """The picture as x (1,3,H,W) in [-1,1], in the model's size if no other is given."""
+    _check_image(image)
+    side = sd.config.unet.sample_size * sd.vae.config.factor
+    height, width = sd.check_size(*(side if value is None else value for value in (height, width)))
+    return from_pil(image, height, width)
+
+
+def _check_image(image: Any) -> None:
+    if not isinstance(image, Image.Image):
+        raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
+
+
+def _check_start(start: Start, steps: int, shape: Sequence[int]) -> Start:
+    """The start; UserError if it was made for another number of steps or another size (1,4,h,w)."""
+    if tuple(start.z.shape) != tuple(shape):
+        raise UserError(
+            f"a start of shape {tuple(start.z.shape)} for latents of {tuple(shape)}; invert the picture anew"
+        )
+    if start.pivots is not None and len(start.pivots) != steps + 1:
+        raise UserError(f"a start of {len(start.pivots) - 1} steps for a method of {steps}; give both the same number")
+    return start
