@@ -8,8 +8,13 @@ Every method draws two branches from one `Start`, the original (z) and the edite
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
 UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
-one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py)
-holds the batch and offers what inner loops need: `predict`, `read_maps`, `descend`, `step`.
+one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py) is
+the batch at work:
+
+    run.sd, run.prompts, run.ctx (c), run.batch (B), run.start, run.schedule, run.settings      what there is
+    run.per_prompt(f), run.soft_weight(γ)                                      contexts, prompt by prompt
+    run.read_maps(i, z, ctx, spec), run.descend(…), run.predict(…), run.step(…)    for a method's inner loops
+
 Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
 """
 
@@ -67,7 +72,7 @@ class Inputs:
     contexts: tuple[Tensor, ...]  # (∅, c, further ones), (B,77,D) each
     # A tap sees the batch [original × B, edited × B]; `Part(tap, slice(B, None))` sees only the edited samples
     tap: Tap | None = None  # in the pass with contexts[1], the prompt
-    tap_uncond: Tap | None = None  # in the pass with contexts[0]
+    tap_uncond: Tap | None = None  # in the pass with contexts[0]; further contexts have no tap
 
     def __post_init__(self) -> None:
         if len(self.contexts) < 2:

@@ -213,7 +213,7 @@ class FastRun(Run):
         self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, unet: UNet | None = None
     ) -> Tensor:
         self._count(len(ctx))
-        if tap is None and unet is None:
+        if tap is None and unet is None and not torch.is_grad_enabled():
             f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
             return self.engine.call("predict", f, z, t, ctx, latents)
         # not compiled or recorded: a tap has state, and a UNet with other weights exists only for one batch
