@@ -135,5 +135,5 @@ def two_branches(run: Run, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
         edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
         eps, eps_hat = run.predict(i, original, edited, at_work.unet)
         z = run.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
-        z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
+        z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
         yield z, z_hat

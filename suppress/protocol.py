@@ -4,12 +4,17 @@ Every method draws two branches from one `Start`, the original (z) and the edite
 
     original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
-    ẑ <- edit.step(i, ẑ, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
+    ẑ <- edit.step(i, edited.z, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
 UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
-one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py)
-holds the batch and offers what inner loops need: `predict`, `read_maps`, `descend`, `step`.
+one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py) is
+the batch at work:
+
+    run.sd, run.prompts, run.ctx (c), run.batch (B), run.start, run.schedule, run.settings      what there is
+    run.per_prompt(f), run.soft_weight(γ)                                      contexts, prompt by prompt
+    run.read_maps(i, z, ctx, spec), run.descend(…), run.predict(…), run.step(…)    for a method's inner loops
+
 Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
 """
 
@@ -23,7 +28,8 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from minisd import Tap, UNet, UserError
-from minisd.base.arguments import number, plain, step_number, whole_number
+from minisd.base.arguments import number, plain, shown, step_number, whole_number
+from minisd.config import CONTEXT
 
 from .edits.maps import Maps, MapSpec
 from .prompt import Prompt
@@ -66,11 +72,15 @@ class Inputs:
     contexts: tuple[Tensor, ...]  # (∅, c, further ones), (B,77,D) each
     # A tap sees the batch [original × B, edited × B]; `Part(tap, slice(B, None))` sees only the edited samples
     tap: Tap | None = None  # in the pass with contexts[1], the prompt
-    tap_uncond: Tap | None = None  # in the pass with contexts[0]
+    tap_uncond: Tap | None = None  # in the pass with contexts[0]; further contexts have no tap
 
     def __post_init__(self) -> None:
         if len(self.contexts) < 2:
             raise UserError(f"Inputs with {len(self.contexts)} context(s); expected (∅, c), or more")
+        for ctx in self.contexts:  # all contexts of a step may be one batch
+            if not isinstance(ctx, Tensor) or ctx.dim() != 3 or ctx.shape[:2] != (len(self.z), CONTEXT):
+                found = tuple(ctx.shape) if isinstance(ctx, Tensor) else shown(ctx)
+                raise UserError(f"Inputs with a context {found}; expected shape ({len(self.z)},{CONTEXT},D)")
 
 
 @dataclass(frozen=True)
@@ -113,13 +123,14 @@ class Edit:
         self.run = run
 
     def reads_maps(self, i: int) -> bool:
-        """Whether `inputs` needs the original's maps at step i."""
+        """Whether `inputs` needs the original's maps at step i. An engine may ask more than once, and a step early."""
         return False
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
         """What the edited branch shows the UNet at step i.
 
         same: the edited latents with the original's contexts. maps: the original's, if `reads_maps(i)`, else None.
+        The step starts from the latents that are returned here, so a method may move them.
         """
         return same
 

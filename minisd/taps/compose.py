@@ -119,14 +119,20 @@ def _shares(tap: Tap, site: Site, start: int, stop: int) -> list[_Share]:
 
 
 def _attend(tap: Tap, site: Site, q: Tensor, k: Tensor, v: Tensor, attn: Attention) -> Tensor:
-    """Group by group; a group ends where no tap sees the samples on both sides."""
+    """Group by group; a group ends where no tap sees the samples on both sides. A plain `Tap`, which changes nothing
+    and only has the maps computed, is divided among the groups."""
     shares = _shares(tap, site, 0, len(q))
     edges = {0, len(q)}.union(*[{share.start, share.stop} for share in shares])
-    cuts = sorted(i for i in edges if not any(share.start < i < share.stop for share in shares))
+    whole = [share for share in shares if type(share.tap) is not Tap]
+    cuts = sorted(i for i in edges if not any(share.start < i < share.stop for share in whole))
     outs = []
     for start, stop in pairwise(cuts):
         of = slice(start, stop)
-        group = [_Share(s.tap, s.start - start, s.stop - start) for s in shares if start <= s.start < stop]
+        group = [
+            _Share(s.tap, max(s.start, start) - start, min(s.stop, stop) - start)
+            for s in shares
+            if s.start < stop and start < s.stop
+        ]
         outs.append(_attend_group(group, site, q[of], k[of], v[of], attn))
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 

@@ -22,7 +22,7 @@ def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
     UserError if the file is missing, empty or damaged, and for names and shapes that the UNet does not have.
     """
     file = Path(path)
-    if not file.is_file():
+    if not os.path.isfile(file):  # False also for a name that no file can have
         raise UserError(f"there is no file {shown(str(path))}; expected a .safetensors file with tensors of the UNet")
     try:
         found = SafetensorsFile(file)

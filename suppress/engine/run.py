@@ -70,6 +70,7 @@ class FastRun(Run):
                 z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
                 eps_hat, ahead = self._edited_and_ahead(i, original, edited, z, at_work)
             else:
+                ahead = None  # if reads_maps changed its mind, what was computed ahead belongs to no later step
                 if at_work.maps is not None and at_work.reads_maps(i):
                     maps = self.read_maps(i, z, self.ctx, at_work.maps)
                 edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
@@ -79,7 +80,7 @@ class FastRun(Run):
                 else:
                     eps, eps_hat = self.predict(i, original, edited, at_work.unet)
                     z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
-            z_hat = at_work.step(i, z_hat, at_work.combine(i, eps_hat))
+            z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
             yield z, z_hat
 
     def _shares_maps(self, edit: Edit, i: int) -> bool:
@@ -194,12 +195,12 @@ class FastRun(Run):
         self, i: int, branches: Mapping[str, Inputs], maps: MapSpec, ahead: bool = False
     ) -> tuple[Noise, Maps]:
         """`_predict`, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
-        t = self.times[i : i + 2, None].expand(-1, self.batch).reshape(-1) if ahead else self.times[i]
         map_block = list(branches).index(ORIGINAL), 1
         noise: Blocks = {}
         found: list[Tensor] = []
         for layout in self._layouts(branches):
             z, ctx, latents = self._tensors(branches, layout)
+            t = torch.cat([self.times[i + b].expand(self.batch) for b in layout.branches]) if ahead else self.times[i]
             tap = self._tap(branches, layout)
             if map_block in layout.blocks:
                 eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(map_block))
@@ -212,7 +213,7 @@ class FastRun(Run):
         self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, unet: UNet | None = None
     ) -> Tensor:
         self._count(len(ctx))
-        if tap is None and unet is None:
+        if tap is None and unet is None and not torch.is_grad_enabled():
             f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
             return self.engine.call("predict", f, z, t, ctx, latents)
         # not compiled or recorded: a tap has state, and a UNet with other weights exists only for one batch

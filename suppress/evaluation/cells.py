@@ -91,11 +91,12 @@ def is_current(cell: Cell, case: Case, method: Method, classes: Collection[str])
 
     A setting that did not exist when the cell was written counts with its default.
     """
-    try:
-        same = type(method)(**cell["method"]) == method
-    except (TypeError, UserError):  # settings of another method, or values that are no longer allowed
-        return False
-    return same and cell["case"] == asdict(case) and set(cell.get("before", classes)) == set(classes)
+    usual, now = (json.loads(json.dumps(asdict(m))) for m in (type(method)(), method))  # as a cell has them
+    return (
+        usual | cell["method"] == now
+        and cell["case"] == asdict(case)
+        and set(cell.get("before", classes)) == set(classes)
+    )
 
 
 def keep(out: Path, cell: Cell, replace: bool) -> None:

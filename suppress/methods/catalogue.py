@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from importlib import import_module
+from inspect import get_annotations
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
@@ -63,11 +64,12 @@ class Entry:
 def register(name: str, method: type[Method], about: str = "") -> None:
     """Adds your own method under a name. `suppress.run(method=…)`, --method, --sheet and `suppress eval` then know it.
 
-    method: a subclass of `suppress.Method`, a frozen dataclass. If it defines `start`, a checkpoint's measured start
-    does not replace it. about: one line for the list of methods; default: the first line of the docstring.
+    method: a subclass of `suppress.Method`, a frozen dataclass. If it defines `start`, or inherits one that is not
+    `Method`'s, a checkpoint's measured start does not replace it. about: one line for the list of methods; default:
+    the first line of the docstring.
     You may register a name again, as happens if a notebook's cell runs twice.
     UserError if the name belongs to a method of this project, if it has characters other than a-z, 0-9 and "-", or if
-    `method` is not a method.
+    `method` is not a method whose settings all have defaults.
     """
     from ..protocol import Method
 
@@ -77,8 +79,14 @@ def register(name: str, method: type[Method], about: str = "") -> None:
         raise UserError(f"the name {name!r} belongs to a method of this project; give yours another name")
     if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
         raise UserError(f"method = {shown(method)}; expected a subclass of suppress.Method, not an instance")
+    if "__dataclass_fields__" not in vars(method) and get_annotations(method):
+        raise UserError(f"{method.__name__} has settings, but no @dataclass(frozen=True) before it")
+    needed = [f.name for f in fields(method) if f.init and f.default is MISSING and f.default_factory is MISSING]
+    if needed:
+        raise UserError(f"{method.__name__} has no default for {', '.join(needed)}; every setting needs one")
     about = about or (method.__doc__ or name).strip().splitlines()[0]
-    METHODS[name] = Entry(method, about, preset="start" in vars(method).get("__annotations__", {}))
+    bases = [base for base in method.mro() if base not in Method.mro()]
+    METHODS[name] = Entry(method, about, preset=any("start" in get_annotations(base) for base in bases))
 
 
 @dataclass(frozen=True)

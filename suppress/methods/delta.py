@@ -9,6 +9,7 @@ ablation (Kumari et al. 2023) change only the cross attention. The original bran
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,11 @@ class Delta(Method):
 
     start: int | float = 0  # fine-tuned weights are used in all steps
     path: str = ""  # the .safetensors file
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.path, os.PathLike):
+            object.__setattr__(self, "path", os.fspath(self.path))
 
     def edit(self, run: Run) -> Edit:
         if not (isinstance(self.path, str) and self.path):

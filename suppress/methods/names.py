@@ -1,7 +1,7 @@
 """Methods by name, as `--method` and `--sheet` take them: "suppress-eot", "official:iterations=5,start=0.1", "zero".
 
 A value is put in double quotes, as in JSON, if it has a comma or is another method with settings:
-`negative-prompt:text="glasses, hat",to="unread:start=3"`.
+`negative-prompt:text="glasses, hat",to="unread:shared_until=3"`.
 """
 
 from __future__ import annotations
@@ -124,11 +124,15 @@ def _defaults(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _value(field: str, text: str, kind: Any) -> Any:
     """The text as a value of the field's type `kind`.
 
-    int, float, str and a method are tried in this order. "none" is None, if the type allows it.
+    bool, int, float, str and a method are tried in this order. "none" is None, if the type allows it.
     """
-    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    from ..protocol import Method
+
+    options = typing.get_args(kind) if typing.get_origin(kind) in (types.UnionType, typing.Union) else (kind,)
     if types.NoneType in options and text.lower() == "none":
         return None
+    if bool in options and text.lower() in ("true", "false"):
+        return text.lower() == "true"
     for option in (int, float):
         if option in options:
             try:
@@ -140,8 +144,12 @@ def _value(field: str, text: str, kind: Any) -> Any:
             text = json.loads(text)
         except ValueError:
             raise UserError(f"{field} = {text}; expected a text in double quotes, as in JSON") from None
-    if str in options or typing.get_origin(kind) is typing.Literal:
+    if str in options or any(typing.get_origin(option) is typing.Literal for option in options):
         return text
-    if not {int, float} & set(options):
+    if any(isinstance(option, type) and issubclass(option, Method) for option in options):
         return parse_method(text)
-    raise UserError(f"{field} = {text!r}; expected a number")
+    expected: dict[type, str] = {float: "a number", int: "a whole number", bool: "true or false"}
+    for wanted, words in expected.items():
+        if wanted in options:
+            raise UserError(f"{field} = {text!r}; expected {words}")
+    raise UserError(f"{field} = {text!r}: this setting is no number and no text, so it can be set in Python only")

@@ -46,7 +46,10 @@ class NegativePrompt(Method):
         object.__setattr__(self, "to", replace(self.to, **common))
 
     def remark(self, prompt: Prompt) -> str:
-        return self.to.remark(prompt) if self.to else ""
+        if self.to is None:
+            return ""
+        own = self.to.remark(prompt)
+        return f"added to {type(self.to).__name__} with these steps, guidance and R" + (f" ({own})" if own else "")
 
     def edit(self, run: Run) -> Edit:
         edit = self.to.edit(run) if self.to else Edit(run)

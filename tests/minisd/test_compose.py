@@ -197,6 +197,16 @@ def test_columns_for_a_part_of_a_group_are_refused(sd, four):
     sd.unet(*four, tap=compose(Part(Noted(), slice(2, None)), Part(Appended(), slice(2, None))))
 
 
+def test_a_plain_tap_is_divided_among_the_groups(sd, four, fused):
+    """It has every site compute its maps, and does not tie the samples together."""
+    half = slice(2, None)
+    for tap in (compose(Tap(), Part(Appended(), half)), compose(Part(Appended(), half), Part(Tap(), slice(1, 3)))):
+        near(sd.unet(*four, tap=tap), sd.unet(*four, tap=Part(Appended(), half)))
+    fused.clear()
+    sd.unet(*four, tap=compose(Tap(), Part(Appended(), half)))
+    assert fused == []
+
+
 # ---------------------------------------------------------------------- a tap with an attend of its own
 
 

@@ -108,18 +108,60 @@ def test_both_engines_draw_the_same(sd, parts):
             assert torch.allclose(getattr(got, name), getattr(want, name), atol=1e-4)
 
 
-@pytest.mark.parametrize(
-    "plan", [Plan(), Plan(ahead=False), Plan(one_batch=False), Plan(shared_maps=False), Plan(graph=True)]
-)
-def test_every_plan_draws_all_parts(sd, plan):
-    settings = Everything(steps=4, start=1, parts=tuple(PARTS))
-    prompts = [encode(sd, LIST, ["glasses"])]
-    start = from_noise(prompts, sd.noise([2], 128, 128))
+def worst(sd, settings, engine):
+    """The largest difference of an engine's latents from the reference's."""
+    prompts = [encode(sd, LIST, ["glasses"]), encode(sd, LAST, ["glasses"])]
+    start = from_noise(prompts, sd.noise([2, 2], 64, 64))
     found = []
-    for engine in (Reference(sd), Fast(sd, plan)):
-        *_, latents = engine.two_branches(prompts, start, settings)
+    for one in (Reference(sd), engine):
+        *_, latents = one.two_branches(prompts, start, settings)
         found.append(torch.cat(latents))
-    assert (found[0] - found[1]).abs().max() < 1e-3
+    return (found[0] - found[1]).abs().max()
+
+
+@pytest.mark.parametrize("parts", [PARTS, ["context", "third", "maps"]], ids=["all", "without taps"])
+@pytest.mark.parametrize("off", ["", "ahead", "one_batch", "shared_maps", "sdpa", "one_branch"])
+def test_every_plan_draws_all_parts(sd, parts, off):
+    settings = EveryStep(steps=4, start=1, parts=tuple(parts))
+    assert worst(sd, settings, Fast(sd, Plan(**{off: False} if off else {"graph": True}))) < 1e-3
+
+
+def test_maps_everywhere_draws_all_parts(sd):
+    settings = Everything(steps=4, start=1, parts=tuple(PARTS))
+    assert worst(sd, settings, Reference(sd, maps_everywhere=True)) < 1e-3
+
+
+@dataclass(frozen=True)
+class EveryStep(Everything):
+    """The maps of all steps, so that an engine may read them ahead."""
+
+    def edit(self, run):
+        edit = super().edit(run)
+        edit.reads_maps = lambda i: True
+        return edit
+
+
+@dataclass(frozen=True)
+class ChangesItsMind(Everything):
+    def edit(self, run):
+        return Hesitant(self, run)
+
+
+class Hesitant(EverythingEdit):
+    """Whether it reads maps is decided by the step before: what an engine was told ahead may be wrong."""
+
+    done = 0
+
+    def reads_maps(self, i):
+        return self.done in (0, 1, 3)
+
+    def step(self, i, z, eps):
+        self.done += 1
+        return super().step(i, z, eps)
+
+
+def test_what_was_computed_ahead_is_of_no_later_step(sd):
+    assert worst(sd, ChangesItsMind(steps=5, start=1, parts=("maps",)), Fast(sd)) < 1e-3
 
 
 @dataclass(frozen=True)
@@ -207,12 +249,35 @@ def test_inner_loops(sd, settings):
         assert (got.latents - got.original_latents).abs().max() > 0.05
 
 
+@dataclass(frozen=True)
+class OtherNoise(Method):
+    """At its first step it goes on with the noise of another seed."""
+
+    def edit(self, run):
+        edit = Edit(run)
+        other = run.sd.noise([7], *(8 * side for side in run.start.z.shape[-2:]))
+        edit.inputs = lambda i, same, original, maps: replace(same, z=other) if i == 0 else same
+        return edit
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_latents_that_inputs_moves_stay_moved(sd, engine):
+    size = {"height": 64, "width": 64}
+    got = suppress.run(sd, LAST, "glasses", settings=OtherNoise(steps=3, start=0), engine=engine, **size)
+    want = suppress.run(sd, LAST, "glasses", seed=7, settings=OtherNoise(steps=3, start=3), **size)
+    assert (got.latents - want.original_latents).abs().max() < 1e-3
+
+
 def test_an_unfinished_method_gets_a_clear_error(sd):
     with pytest.raises(NotImplementedError, match=r"Method\.edit"):
         suppress.run(sd, LAST, "glasses", settings=Method(steps=2))
     z = sd.noise([0], 128, 128)
     with pytest.raises(minisd.UserError, match=r"Inputs with 1 context\(s\); expected \(∅, c\)"):
         Inputs(z, (z,))
+    ctx = sd.encode_text([LAST, LIST])
+    for context in (ctx, None, torch.cat([ctx[:1]] * 2, dim=1)):  # of two samples; none; more tokens
+        with pytest.raises(minisd.UserError, match=r"Inputs with a context .*; expected shape \(1,77,D\)"):
+            Inputs(z, (ctx[:1], context))
 
 
 def test_no_engine_asks_for_the_class_of_a_method():

@@ -114,6 +114,14 @@ def test_older_cells_are_current_and_others_are_not(sd):
     assert not is_current(kept(method=older), case, method, [*CLASSES, "sword"])  # another detector
 
 
+def test_a_cell_of_a_method_within_another_is_current():
+    case, method = CASES[0], parse_method("negative-prompt:to=unread")
+    one = json.loads(json.dumps(kept(method=asdict(method), case=asdict(case))))
+    assert is_current(one, case, method, CLASSES)
+    assert not is_current(one, case, parse_method('negative-prompt:to="unread:shared_until=3"'), CLASSES)
+    assert not is_current(one, case, parse_method("negative-prompt"), CLASSES)
+
+
 def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
     file = tmp_path / "suppress-eval.jsonl"
     job = ["--steps", "1", "--seeds", "1", "--kinds", "last", "--only", "SWR"]

@@ -10,6 +10,7 @@ import suppress
 from minisd import UserError
 from suppress.edits.weights import read_delta, with_weights
 from suppress.methods import parse_method
+from suppress.methods.delta import Delta
 
 LIST = "a man with a beard wearing glasses and a hat"
 NAME = "up_blocks.1.attentions.0.transformer_blocks.0.attn2.to_v.weight"
@@ -67,5 +68,8 @@ def test_files_that_do_not_fit(sd, tmp_path):
         read_delta(tmp_path / "damaged.safetensors", sd.unet)
     with pytest.raises(UserError, match="there is no file"):
         read_delta(tmp_path / "absent.safetensors", sd.unet)
+    with pytest.raises(UserError, match="there is no file 'xxx"):
+        read_delta("x" * 5000, sd.unet)
+    assert Delta(path=tmp_path / "a.safetensors").path == str(tmp_path / "a.safetensors")
     with pytest.raises(UserError, match="path = ''; expected a file"):
         suppress.run(sd, LIST, "glasses", method="delta")

@@ -52,7 +52,8 @@ def test_names(sd):
     assert settings == NegativePrompt(20, start=2, text="glasses, hat", to=suppress.Unread(shared_until=3))
     assert settings.to.steps == 20 and settings.to.start == 2  # the other method gets the same steps and start
     assert parse_method("negative-prompt:to=zero").to == parse_method("zero", start=0)
-    assert settings.remark(encode(sd, LAST)) and not settings.remark(encode(sd, LIST, "glasses"))
+    assert settings.remark(encode(sd, LAST)).startswith("added to Unread with these steps, guidance and R (SWR")
+    assert settings.remark(encode(sd, LIST, "glasses")) == "added to Unread with these steps, guidance and R"
     for bad, message in (
         ("negative-prompt:to=unred", "method 'unred'"),
         ("negative-prompt:text=a,b", "'b' in"),

@@ -1,13 +1,14 @@
 """After a user has registered a method, every command knows its name."""
 
 from dataclasses import dataclass
+from typing import Literal, Optional
 
 import pytest
 
 import suppress
 from minisd import UserError
 from suppress.cli import main
-from suppress.methods import METHODS
+from suppress.methods import GIE, METHODS, method_spec, parse_method
 from suppress.methods.example import Fade
 from suppress.protocol import Method
 
@@ -44,7 +45,51 @@ def test_a_cell_may_run_twice(fade):
     assert METHODS["my-fade"].kind is Second and METHODS["my-fade"].about == "Another form of it."
 
 
+def test_settings_of_other_types_by_name(fade):
+    @dataclass(frozen=True)
+    class Typed(Method):
+        soft: bool = False
+        maybe: Optional[float] = None  # noqa: UP045  (the older spelling)
+        kind: Literal["a", "b"] | None = None
+        count: int = 1
+        parts: tuple[str, ...] = ()
+
+    suppress.register("my-fade", Typed)
+    want = Typed(soft=True, maybe=2, kind="b")
+    assert parse_method("my-fade:soft=true,maybe=2,kind=b") == want
+    assert parse_method(method_spec("my-fade", want, Typed())) == want
+    assert parse_method("my-fade:maybe=none,soft=False,kind=none") == Typed()
+    bad = {"soft=3": "true or false", "maybe=x": "a number", "count=1.5": "a whole number", "parts=a": "in Python only"}
+    for spec, message in bad.items():
+        with pytest.raises(UserError, match=message):
+            parse_method(f"my-fade:{spec}")
+
+
+def test_a_start_of_its_own_is_kept(fade):
+    """Also one that it inherits from another method."""
+
+    @dataclass(frozen=True)
+    class Stronger(GIE):
+        scale: float = -10.0
+
+    measured = {"all": {"start": 0.06}}
+    assert parse_method("my-fade", measured).start == 0.06
+    suppress.register("my-fade", Stronger)
+    assert parse_method("my-fade", measured).start == 0
+
+
 def test_what_cannot_be_registered():
+    class Undecorated(Method):
+        amount: float = 1.0
+
+    @dataclass(frozen=True, kw_only=True)
+    class Needs(Method):
+        amount: float
+
+    with pytest.raises(UserError, match=r"Undecorated has settings, but no @dataclass"):
+        suppress.register("my-other", Undecorated)
+    with pytest.raises(UserError, match="Needs has no default for amount"):
+        suppress.register("my-other", Needs)
     for name in ("My Fade", "", "a:b", None, "fade="):
         with pytest.raises(UserError, match="name = "):
             suppress.register(name, Fade)
