@@ -163,6 +163,18 @@ def test_what_invert_cannot_use(sd, photos, given, message):
         suppress.invert(**{"sd": sd, "image": photos[0], "prompt": PROMPT, "steps": 2} | given)
 
 
+def test_half_precision(photos):
+    half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
+    settings = replace(SWR, steps=2, start=0)
+    for name in suppress.INVERSIONS:
+        found = [
+            suppress.run(half, PROMPT, "hat", settings=settings, image=photos[0], inversion=name, engine=engine, **SIZE)
+            for engine in ("reference", "fast")
+        ]
+        assert found[0].latents.dtype == torch.float32
+        assert (found[0].original_latents - found[1].original_latents).abs().mean() < 0.1
+
+
 def test_a_start_fits_its_steps_and_its_size(sd, photos, starts):
     with pytest.raises(minisd.UserError, match="a start of 5 steps for a method of 4; give both the same number"):
         suppress.run(
