@@ -30,7 +30,9 @@ from .inversion import Inversion, Source
 class Proximal(Inversion):
     form: Literal["l0", "l1"] = "l0"  # of prox; from the code
     quantile: float = 0.7  # of |δ|, which gives θ; from the code
-    pull: float = 1.0  # r, the rate of the pull to the pivots: 0 is none; from the code's runs (its default is .1)
+    # r, the rate of the pull to the pivots, 0 for none; the code's default. Its published runs have 1, which sets all
+    # that is not edited to the picture, and leaves torn edges where the edit moves from step to step
+    pull: float = 0.1
     below: float = 400.0  # the timestep below which the pull works; from the code
 
     def __post_init__(self) -> None:
