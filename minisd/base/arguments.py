@@ -143,15 +143,15 @@ def check_progress(progress: Any) -> None:
 
 
 def step_number(name: str, value: int | float, steps: int) -> int:
-    """A step number from 0 to steps; a number below 1 is a share of them. UserError for anything else.
+    """A step number from 0 to steps; a number below 1 is a fraction of them. UserError for anything else.
 
-    A share is rounded down, as the authors' code does: .1 of 25 steps is step 2.
+    A fraction is rounded down, as the authors' code does: .1 of 25 steps is step 2.
     """
     value = plain(value)
     if isinstance(value, float) and 0 <= value < 1:
         return int(value * steps + 1e-9)  # .29 × 100 is 28.999999999999996
     if not (is_number(value) and 0 <= value <= steps and value == int(value)):
-        raise UserError(f"{name} = {shown(value)}; expected a step from 0 to {steps}, or a share of the steps below 1")
+        raise UserError(f"{name} = {shown(value)}; expected a step from 0 to {steps}, or a fraction of the steps below 1")
     return int(value)
 
 
