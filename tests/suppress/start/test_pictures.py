@@ -132,7 +132,7 @@ def test_progress_is_told_of_the_inversion(sd, photos):
         ({"inversion": ["ddim"]}, r"inversion = \['ddim'\]; expected one of ddim"),
         ({"inversion": "ddim:rate=1"}, "'rate=1' in 'ddim:rate=1'; expected field=value with a field of ddim: repeats"),
         ({"inversion": "null-text:rate=-1"}, "rate = -1"),
-        ({"inversion": "renoise:repeats=x"}, "repeats = 'x'; expected a number"),
+        ({"inversion": "renoise:repeats=x"}, "repeats = 'x'; expected a whole number"),
         ({"image": None, "inversion": "ddim"}, "inversion = 'ddim' without an image"),
         ({"seed": [0, 1]}, r"an image with seeds \[0, 1\]"),
         ({"seed": 3}, "an image with seed 3"),
