@@ -64,6 +64,6 @@ def attention_maps(q: Tensor, k: Tensor) -> Tensor:
 
 
 def check_tap(tap: Any) -> None:
-    """UserError for what is no tap; None is allowed."""
+    """UserError if it is not a tap. None is allowed."""
     if tap is not None and not isinstance(tap, Tap):
         raise UserError(f"tap = {shown(tap)}; expected a minisd.Tap, such as minisd.Record()")

@@ -1,4 +1,4 @@
-"""`suppress.invert`: a picture that exists, and where the model's drawing of it begins."""
+"""`suppress.invert`: finds the start from which the model draws a given picture again."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def invert(
 ) -> Start:
     """The start from which the model draws `image` again with `prompt`, which describes it as it is.
 
-    It serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`, with the same number of
+    One start serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`, with the same number of
     steps. how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: the one it will be drawn with;
     null-text depends on it. The picture is scaled and cropped around its centre to height × width (default: the size
     the model was trained on). progress: as in `run`, around the steps of the inversion.
 
-    UserError for what is no picture, for an unknown inversion and for unusable settings.
+    UserError if `image` is not a picture, if the inversion is unknown, or if a setting is unusable.
     """
     check_model(sd)
     check_progress(progress)
@@ -70,7 +70,7 @@ def find_start(
 
 
 def check_picture(image: Any, inversion: Any) -> None:
-    """UserError for what is no picture, for an unknown inversion, and for an inversion without a picture."""
+    """UserError if it is not a picture, if the inversion is unknown, or if there is an inversion without a picture."""
     if image is None and inversion is not None:
         raise UserError(f"inversion = {shown(inversion)} without an image; an inversion is of a picture: image=…")
     if image is not None:
@@ -80,7 +80,7 @@ def check_picture(image: Any, inversion: Any) -> None:
 
 
 def parse_inversion(spec: str | None) -> Inversion:
-    """ "name" or "name:field=value,…" -> the inversion; None: the default. UserError for unknown names and values."""
+    """ "name" or "name:field=value,…" -> the inversion; None means the default. UserError for unknown names and values."""
     spec = DEFAULT if spec is None else spec
     name = spec.partition(":")[0] if isinstance(spec, str) else None
     if name not in INVERSIONS:
