@@ -151,7 +151,8 @@ def step_number(name: str, value: int | float, steps: int) -> int:
     if isinstance(value, float) and 0 <= value < 1:
         return int(value * steps + 1e-9)  # .29 × 100 is 28.999999999999996
     if not (is_number(value) and 0 <= value <= steps and value == int(value)):
-        raise UserError(f"{name} = {shown(value)}; expected a step from 0 to {steps}, or a fraction of the steps below 1")
+        expected = f"a step from 0 to {steps}, or a fraction of the steps below 1"
+        raise UserError(f"{name} = {shown(value)}; expected {expected}")
     return int(value)
 
 

@@ -35,8 +35,8 @@ def invert(
 ) -> Start:
     """The start from which the model draws `image` again with `prompt`, which describes it as it is.
 
-    One start serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`, with the same number of
-    steps. how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: the one it will be drawn with;
+    One start serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`. They must have the same
+    number of steps. how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: the one it will be drawn with;
     null-text depends on it. The picture is scaled and cropped around its centre to height × width (default: the size
     the model was trained on). progress: as in `run`, around the steps of the inversion.
 
@@ -80,7 +80,7 @@ def check_picture(image: Any, inversion: Any) -> None:
 
 
 def parse_inversion(spec: str | None) -> Inversion:
-    """ "name" or "name:field=value,…" -> the inversion; None means the default. UserError for unknown names and values."""
+    """ "name" or "name:field=value,…" -> the inversion; None: the default. UserError for unknown names and values."""
     spec = DEFAULT if spec is None else spec
     name = spec.partition(":")[0] if isinstance(spec, str) else None
     if name not in INVERSIONS:
