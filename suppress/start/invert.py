@@ -35,10 +35,11 @@ def invert(
 ) -> Start:
     """The start from which the model draws `image` again with `prompt`, which describes it as it is.
 
-    One start serves many edits: `suppress.run(sd, prompt, "hat", image=image, inversion=start)`. They must have the same
-    number of steps. how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: the one it will be drawn with;
-    null-text depends on it. The picture is scaled and cropped around its centre to height × width (default: the size
-    the model was trained on). progress: as in `run`, around the steps of the inversion.
+    One start serves many edits of the same number of steps:
+    `suppress.run(sd, prompt, "hat", image=image, inversion=start)`.
+    how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: that of the edits; null-text depends on
+    it. The picture is scaled and cropped around its centre to height × width (default: the size on which the model was
+    trained). progress: wraps the steps of the inversion, as in `run`.
 
     UserError if `image` is not a picture, if the inversion is unknown, or if a setting is unusable.
     """
