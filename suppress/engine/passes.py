@@ -22,7 +22,7 @@ def predict(unet: UNet, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap:
     used_tap = explicit(tap, fused)
     if has_prefix(unet, used_tap):
         prefix = expand(before_text(unet, z, t), latents)
-        return finish(unet, prefix, ctx, tap=used_tap).to(z.dtype)
+        return finish(unet, prefix, ctx, tap=used_tap)
     return unet(z[latents], t if t.dim() == 0 else t[latents], ctx, tap=used_tap)
 
 

@@ -122,8 +122,11 @@ class SuppressEOTEdit(Edit):
         self.swr = run.soft_weight(settings.gamma)  # ĉ (B,77,D)
         if settings.iterations:
             self.maps = map_spec(run.sd, run.start.z, settings.resolution, settings.heads)
-            self.keep = tuple(p.others for p in run.prompts)
-            self.drop = tuple(p.target for p in run.prompts)
+            keep, drop = tuple(p.others for p in run.prompts), tuple(p.target for p in run.prompts)
+            if settings.loss == "value":
+                self.value_loss = value_loss(run.sd, run.ctx, keep, drop, settings.weights, self.maps.scale)
+            else:
+                self.map_loss = AttentionLoss(self.maps, keep, drop, settings.weights, settings.loss)
 
     def _optimises(self, i: int) -> bool:
         return self.settings.iterations > 0 and i < self.settings.ito_end
@@ -144,12 +147,10 @@ class SuppressEOTEdit(Edit):
         assert self.maps is not None
         if maps is None:  # as in the paper's text: the reference maps come from the edited latents and the prompt
             maps = run.read_maps(i, same.z, run.ctx, self.maps)
-        loss = AttentionLoss(self.maps, self.keep, self.drop, settings.weights, settings.loss)
         # always float32: in half precision, small gradient steps would be lost in rounding
-        return run.descend(i, same.z, self.swr.float(), loss, maps, settings.iterations, settings.step_length(i))
+        ctx, eta = self.swr.float(), settings.step_length(i)
+        return run.descend(i, same.z, ctx, self.map_loss, maps, settings.iterations, eta)
 
     def _descend_on_values(self, i: int) -> Tensor:
-        settings, run = self.settings, self.run
-        assert self.maps is not None
-        loss = value_loss(run.sd, run.ctx, self.keep, self.drop, settings.weights, self.maps.scale)
-        return descend(self.swr.float(), loss, settings.iterations, settings.step_length(i))
+        settings = self.settings
+        return descend(self.swr.float(), self.value_loss, settings.iterations, settings.step_length(i))
