@@ -6,7 +6,7 @@ A number may be Python's, numpy's or PyTorch's, a fraction or a decimal. A bool 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
@@ -140,6 +140,12 @@ def check_progress(progress: Any) -> None:
 
 
 # ---------------------------------------------------------------------- values in error messages
+
+
+def one_of(name: str, value: Any, choices: Collection[str]) -> None:
+    """UserError, with the choices, unless the value is one of them."""
+    if not (isinstance(value, str) and value in choices):
+        raise UserError(f"{name} = {shown(value)}; expected one of {', '.join(choices)}")
 
 
 def step_number(name: str, value: int | float, steps: int) -> int:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import check_prompt, number, shown, whole_number
+from minisd.base.arguments import check_prompt, number, one_of, shown, whole_number
 
 from ..edits.maps import Maps
 from ..prompt import Prompt
@@ -68,8 +68,7 @@ class SLD(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.strength, str) and self.strength in PUBLISHED):
-            raise UserError(f"strength = {shown(self.strength)}; expected one of {', '.join(PUBLISHED)}")
+        one_of("strength", self.strength, PUBLISHED)
         check_prompt(self.concept)
         if self.warm_up is not None:
             whole_number("warm_up", self.warm_up, 0)

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from minisd import UserError
-from minisd.base.arguments import number, shown, step_number, whole_number
+from minisd.base.arguments import number, one_of, step_number, whole_number
 
 from ..edits.ito import AttentionLoss, LossWeights, descend, value_loss
 from ..edits.maps import Maps, map_spec
@@ -82,9 +81,7 @@ class SuppressEOT(Method):
             ("maps_of", ("original", "edited")),
             ("after", ("swr", "original")),
         ):
-            value = getattr(self, name)
-            if not (isinstance(value, str) and value in choices):
-                raise UserError(f"{name} = {shown(value)}; expected one of {', '.join(choices)}")
+            one_of(name, getattr(self, name), choices)
         for name in ("resolution", "heads"):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), 1)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import number, shown, whole_number
+from minisd.base.arguments import number, one_of, shown, whole_number
 
 from ..edits.rows import Rows, attenuate, mpe, zero
 from ..edits.spectrum import keep_top, soft_weight, strengthen, wnnm, zero_bottom, zero_top
@@ -65,8 +65,7 @@ class Variant(Method):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (isinstance(self.name, str) and self.name in VARIANTS):
-            raise UserError(f"name = {shown(self.name)}; expected one of {', '.join(VARIANTS)}")
+        one_of("name", self.name, VARIANTS)
         if self.value is None:
             return
         if not VARIANTS[self.name].constant:
