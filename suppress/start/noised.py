@@ -19,7 +19,7 @@ from .inversion import Inversion, Source
 
 @dataclass(frozen=True)
 class Noised(Inversion):
-    strength: float = 0.8  # share of the steps that are drawn; this project's own, as in `generate`
+    strength: float = 0.8  # fraction of the steps that are drawn; this project's own, as in `generate`
     seed: int = 0  # of the noise
 
     def __post_init__(self) -> None:

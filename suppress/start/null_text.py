@@ -55,17 +55,17 @@ class NullText(Inversion):
 
     def _optimise(self, source: Source, i: int, z: Tensor, eps_c: Tensor, uncond: Tensor, goal: Tensor) -> Tensor:
         """∅_i (1,77,D), float32."""
-        share = i / len(source.schedule)
+        fraction = i / len(source.schedule)
         scale = gradient_scale(source.sd.dtype)
         with torch.enable_grad():
             leaf = uncond.clone().requires_grad_()
-            adam = torch.optim.Adam([leaf], lr=self.rate * (1 - share / 2))  # a new one for each step
+            adam = torch.optim.Adam([leaf], lr=self.rate * (1 - fraction / 2))  # a new one for each step
             for _ in range(self.iterations):
                 loss = F.mse_loss(_guided_step(source, i, z, eps_c, leaf), goal)
                 (gradient,) = torch.autograd.grad(scale * loss, leaf)
                 leaf.grad = gradient / scale
                 adam.step()
-                if loss.item() < self.enough + self.more * share:  # tested after the update, as in the code
+                if loss.item() < self.enough + self.more * fraction:  # tested after the update, as in the code
                     break
         return leaf.detach()
 
