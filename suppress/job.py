@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from minisd.base.inputs import read_json
 from minisd.picture import to_pil
 from minisd.pipeline import check_model
 
+from .edits.masks import read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched, PromptMaps
@@ -69,6 +70,7 @@ def run(
     *,
     image: Image.Image | None = None,
     inversion: str | Inversion | Start | None = None,
+    mask: Image.Image | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
@@ -89,6 +91,8 @@ def run(
     inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
     the result is then the picture itself. The seed has no meaning; leave it out. The method keeps its settings; the
     authors of SuppressEOT use step_size=5 for real pictures.
+    mask: a picture that is white where the result may differ, black elsewhere. It is scaled and cropped like `image`.
+    Methods that need a mask take it in place of one that they find, and so does `keep`.
     maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
     memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
     multiples of 8 (default: the size on which the model was trained).
@@ -99,14 +103,14 @@ def run(
     _, seeds = pair(request.prompt, seed)
     if image is not None and isinstance(seed, Iterable):
         raise UserError(f"an image with seeds {shown(seed)}; a picture is edited once, leave the seeds out")
-    jobs = [Job(request.prompt, request, s, height, width, image, inversion) for s in seeds]
+    jobs = [Job(request.prompt, request, s, height, width, image, inversion, mask) for s in seeds]
     results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
     return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch. `remove`, `image` and `inversion` are what `run` takes."""
+    """One picture of a batch. `remove`, `image`, `inversion` and `mask` are what `run` takes."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
@@ -115,6 +119,7 @@ class Job:
     width: int | None = None
     image: Image.Image | None = None
     inversion: str | Inversion | Start | None = None
+    mask: Image.Image | None = None
 
 
 def run_batch(
@@ -146,11 +151,16 @@ def run_batch(
     starts = {k: find_start(sd, x, prompts[k], jobs[k].inversion, settings, progress) for k, x in given.items()}
     if starts:
         clock.stop("invert")
+    masks = {k: read_mask(job.mask, *drawings[k][1]) for k, job in enumerate(jobs) if job.mask is not None}
     drawn: dict[int, list[Tensor]] = {}
-    for batch in _batches([None if k in given else size for k, (_, size) in enumerate(drawings)], batch_size):
+    for batch in _batches(
+        [k if k in given else (size, k in masks) for k, (_, size) in enumerate(drawings)], batch_size
+    ):
         theirs, start = [prompts[k] for k in batch], starts.get(batch[0])
         if start is None:
             start = from_noise(theirs, sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1]))
+        if batch[0] in masks:
+            start = replace(start, mask=torch.cat([masks[k] for k in batch]))
         drawn |= zip(batch, _sample(theirs, start, settings, runner, maps, progress), strict=True)
     clock.stop("sample")
     tensors = [drawn[k] for k in range(len(jobs))]
@@ -226,15 +236,12 @@ def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
     return seed, sd.check_size(height, width)
 
 
-def _batches(sizes: Sequence[tuple[int, int] | None], batch_size: int) -> list[list[int]]:
-    """The batches, as lists of job numbers. The jobs of a batch have one size; there are at most `batch_size`.
-
-    A job whose size is None is a batch of its own.
-    """
-    same_size: dict[tuple[int, int] | int, list[int]] = {}
-    for k, size in enumerate(sizes):
-        same_size.setdefault(k if size is None else size, []).append(k)
-    return [ks[k : k + batch_size] for ks in same_size.values() for k in range(0, len(ks), batch_size)]
+def _batches(kinds: Sequence[Hashable], batch_size: int) -> list[list[int]]:
+    """The batches, as lists of job numbers: at most `batch_size` jobs of one kind each."""
+    alike: dict[Hashable, list[int]] = {}
+    for k, kind in enumerate(kinds):
+        alike.setdefault(kind, []).append(k)
+    return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
 
 
 def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:

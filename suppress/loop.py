@@ -127,13 +127,14 @@ class Run:
 def two_branches(run: Run, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (z, ẑ), the latents (B,4,h,w) of the original and of the edited branch, after each step."""
     z = z_hat = run.start.z
-    plain = Edit(run)
+    plain, before = Edit(run), run.start.before(run)
     for i in range(run.start.begin, len(run.schedule)):
-        at_work = edit if i >= run.settings.start_step else plain
+        at_work = edit if i >= run.settings.start_step else before
         original = run.original(i, z)
         maps = run.read_maps(i, z, run.ctx, at_work.maps) if at_work.maps and at_work.reads_maps(i) else None
         edited = at_work.inputs(i, replace(original, z=z_hat), original, maps)
         eps, eps_hat = run.predict(i, original, edited, at_work.unet)
         z = run.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
         z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
+        z_hat = at_work.blend(i, z_hat, z)
         yield z, z_hat

@@ -5,6 +5,7 @@ Every method draws two branches from one `Start`, the original (z) and the edite
     original = Inputs(z, (∅_i, c))                        z <- DDIM(z, ∅ + w (c - ∅))
     edited   = edit.inputs(i, Inputs(ẑ, (∅_i, c)), original, maps)
     ẑ <- edit.step(i, edited.z, edit.combine(i, noise of edited))        from step R on; before it, plain steps, as z
+    ẑ <- edit.blend(i, ẑ, z)
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
 UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
@@ -28,7 +29,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from minisd import Tap, UNet, UserError
-from minisd.base.arguments import number, plain, shown, step_number, whole_number
+from minisd.base.arguments import fraction, number, plain, shown, step_number, whole_number
 from minisd.config import CONTEXT
 
 from .edits.maps import Maps, MapSpec
@@ -47,8 +48,10 @@ class Start:
     # the latents that an inversion found, (B,4,h,w) each: one before each step, and one after the last step
     pivots: Sequence[Tensor] | None = None
     pinned: bool = False  # whether the original branch is set to the pivots after each step; the edited one never is
-    around: Callable[[Edit], Edit] | None = None  # what an inversion adds to the method's edit
+    # what an inversion adds to what the edited branch does: to the method's edit, and to the plain steps before R
+    around: Callable[[Edit], Edit] | None = None
     begin: int = 0  # the first step of the loop; z has its noise level
+    mask: Tensor | None = None  # (B,1,H,W), H, W pixels: 1 where the user wants the picture changed, else 0
 
     def __post_init__(self) -> None:
         if self.pinned and self.pivots is None:
@@ -59,9 +62,23 @@ class Start:
         return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
 
     def edit(self, run: Run) -> Edit:
-        """The method's edit on this batch, with what the inversion adds to it."""
-        edit = run.settings.edit(run)
-        return self.around(edit) if self.around is not None else edit
+        """The method's edit on this batch, with what the inversion and `Method.keep` add to it."""
+        return self._wrapped(run, run.settings.edit(run))
+
+    def before(self, run: Run) -> Edit:
+        """What the edited branch does before step R: plain steps, with the same additions."""
+        return self._wrapped(run, Edit(run))
+
+    def one_before(self, settings: Method) -> bool:
+        """Whether the two branches are equal before step R."""
+        kept_apart = settings.keep > 0 and self.pivots is not None
+        return not (self.pinned or kept_apart) and self.around is None
+
+    def _wrapped(self, run: Run, edit: Edit) -> Edit:
+        from .edits.keep_outside import KeepOutside  # it builds on this module
+
+        edit = self.around(edit) if self.around is not None else edit
+        return KeepOutside(edit) if run.settings.keep > 0 else edit
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +108,9 @@ class Method:
     guidance: float = 7.5  # classifier-free guidance w; from the code
     # R, the step at which the edit begins: a step number, or a fraction of the steps below 1; from the code
     start: int | float = 0.2
+    # the rate, 0 to 1, at which all that the edit does not concern is pulled back to the original after each step
+    # (suppress/edits/keep_outside.py); 0: not at all, as in the papers
+    keep: float = 0.0
 
     def __post_init__(self) -> None:
         for field in fields(self):  # plain Python numbers can multiply tensors and be written to JSON
@@ -98,6 +118,7 @@ class Method:
         whole_number("steps", self.steps, 1)
         object.__setattr__(self, "guidance", number("guidance", self.guidance, -math.inf))
         step_number("start", self.start, self.steps)
+        object.__setattr__(self, "keep", fraction("keep", self.keep))
 
     @property
     def start_step(self) -> int:
@@ -141,3 +162,7 @@ class Edit:
     def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
         """The edited latents after step i. Default: DDIM."""
         return self.run.step(i, z, eps)
+
+    def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
+        """The edited latents after step i, given the original's (B,4,h,w) after the same step. Default: z."""
+        return z

@@ -74,6 +74,13 @@ def number(name: str, value: Any, least: float = 0) -> float:
     return value if abs(value) <= MOST else float(value)  # PyTorch cannot multiply by an integer above 64 bits
 
 
+def fraction(name: str, value: Any) -> float:
+    """The value as Python's number; UserError unless it is a number from 0 to 1."""
+    if number(name, value) > 1:
+        raise UserError(f"{name} = {shown(value)}; expected a number from 0 to 1")
+    return plain(value)
+
+
 # ---------------------------------------------------------------------- what a picture is drawn with
 
 

@@ -24,3 +24,6 @@ class Wrapped(Edit):
 
     def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
         return self.edit.step(i, z, eps)
+
+    def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
+        return self.edit.blend(i, z, original)

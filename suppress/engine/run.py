@@ -52,13 +52,14 @@ class FastRun(Run):
     def steps(self, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields (z, ẑ) after each step, like `two_branches` (suppress/loop.py), but computes nothing twice."""
         z = z_hat = self.start.z
-        plain = Edit(self)
+        plain, before = Edit(self), self.start.before(self)
+        one_before = self.plan.one_branch and self.start.one_before(self.settings)
         # the original's noise and maps of step i, if they were computed in step i - 1
         ahead: tuple[tuple[Tensor, ...], Maps] | None = None
         for i in range(self.start.begin, len(self.schedule)):
             original, has_begun = self.original(i, z), i >= self.settings.start_step
-            at_work = edit if has_begun else plain
-            if not has_begun and self.plan.one_branch and not self.start.pinned:
+            at_work = edit if has_begun else before
+            if not has_begun and one_before:
                 eps = self._predict(i, {BOTH: original})[BOTH]
                 z = z_hat = plain.step(i, z, plain.combine(i, eps))
                 yield z, z_hat
@@ -81,6 +82,7 @@ class FastRun(Run):
                     eps, eps_hat = self.predict(i, original, edited, at_work.unet)
                     z = self.start.follow(i, plain.step(i, z, plain.combine(i, eps)))
             z_hat = at_work.step(i, edited.z, at_work.combine(i, eps_hat))
+            z_hat = at_work.blend(i, z_hat, z)
             yield z, z_hat
 
     def _shares_maps(self, edit: Edit, i: int) -> bool:

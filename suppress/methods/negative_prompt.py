@@ -33,7 +33,7 @@ class NegativePrompt(Method):
 
     start: int | float = 0  # all steps, as is common; to remove things, Ban et al. begin at about step 10 of 50
     text: str = ""  # n, what the picture should not show; empty: the targets, joined by ", "
-    to: Method | None = None  # add it to this method, which then gets these `steps`, `guidance` and `start`
+    to: Method | None = None  # add it to this method, which then gets these `steps`, `guidance`, `start`, `keep`
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,7 +42,7 @@ class NegativePrompt(Method):
             return
         if not isinstance(self.to, Method):
             raise UserError(f"to = {shown(self.to)}; expected an instance of a method, such as suppress.Unread()")
-        common = {name: getattr(self, name) for name in ("steps", "guidance", "start")}
+        common = {name: getattr(self, name) for name in ("steps", "guidance", "start", "keep")}
         object.__setattr__(self, "to", replace(self.to, **common))
 
     def remark(self, prompt: Prompt) -> str:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import number, shown
+from minisd.base.arguments import fraction, number, shown
 
 from ..edits.wrapped import Wrapped
 from ..protocol import Edit, Start
@@ -40,8 +40,7 @@ class Proximal(Inversion):
         if self.form not in ("l0", "l1"):
             raise UserError(f"form = {shown(self.form)}; expected l0 or l1")
         for name in ("quantile", "pull"):
-            if number(name, getattr(self, name)) > 1:
-                raise UserError(f"{name} = {shown(getattr(self, name))}; expected a number from 0 to 1")
+            fraction(name, getattr(self, name))
         number("below", self.below)
 
     def start(self, source: Source) -> Start:
