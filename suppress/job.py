@@ -18,7 +18,7 @@ from minisd.base.inputs import read_json
 from minisd.picture import to_pil
 from minisd.pipeline import check_model
 
-from .edits.masks import read_mask
+from .edits.masks import mask_pictures, read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched, PromptMaps
@@ -47,6 +47,9 @@ class Result:
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # of the targets' tokens
     reconstruction: Image.Image | None = None  # of a given picture: what the model draws with nothing removed
+    mask: Image.Image | list[Image.Image] | None = (
+        None  # white where the edit could change the picture, if it had a mask
+    )
     # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
     maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
     original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
@@ -153,6 +156,7 @@ def run_batch(
         clock.stop("invert")
     masks = {k: read_mask(job.mask, *drawings[k][1]) for k, job in enumerate(jobs) if job.mask is not None}
     drawn: dict[int, list[Tensor]] = {}
+    found: dict[int, Image.Image] = {}  # masks
     for batch in _batches(
         [k if k in given else (size, k in masks) for k, (_, size) in enumerate(drawings)], batch_size
     ):
@@ -161,7 +165,10 @@ def run_batch(
             start = from_noise(theirs, sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1]))
         if batch[0] in masks:
             start = replace(start, mask=torch.cat([masks[k] for k in batch]))
-        drawn |= zip(batch, _sample(theirs, start, settings, runner, maps, progress), strict=True)
+        samples, changed = _sample(theirs, start, settings, runner, maps, progress)
+        drawn |= zip(batch, samples, strict=True)
+        if changed is not None:
+            found |= zip(batch, mask_pictures(changed, *drawings[batch[0]][1]), strict=True)
     clock.stop("sample")
     tensors = [drawn[k] for k in range(len(jobs))]
     pictures = [[to_pil(runner.decode(z))[0] for z in parts[:2]] for parts in tensors]
@@ -171,6 +178,7 @@ def run_batch(
             image=image,
             original=to_pil(given[k])[0] if k in given else original,
             reconstruction=original if k in given else None,
+            mask=found.get(k),
             latents=parts[1],
             original_latents=parts[0],
             settings=settings,
@@ -204,6 +212,7 @@ def join(results: Sequence[Result]) -> Result:
         results[0],
         image=pictures("image"),
         original=pictures("original"),
+        mask=pictures("mask") if results[0].mask is not None else None,
         timings={name: sum(result.timings[name] for result in results) for name in results[0].timings},
         **{name: cat(name) for name in _TENSORS},
     )
@@ -291,23 +300,25 @@ def _sample(
     engine: Engine,
     maps: bool,
     progress: Callable[..., Iterable] | None,
-) -> list[list[Tensor]]:
+) -> tuple[list[list[Tensor]], Tensor | None]:
     """Draws a batch.
 
     Returns a list per sample of tensors (1,…): [original latents, latents], and with `maps` also
-    [original maps, maps, fetched].
+    [original maps, maps, fetched]; and the mask that the edit had (`Edit.changed`).
     """
     records: tuple[PromptMaps, ...] = ()
     if maps:
         untouched = torch.cat([prompt.ctx for prompt in prompts])
         records = PromptMaps(), PromptMaps(), Fetched(untouched)
     watch = (records[0], compose(*records[1:])) if maps else None
-    steps: Iterable = engine.two_branches(prompts, start, method, watch)
+    branches = engine.two_branches(prompts, start, method, watch)
+    steps: Iterable = branches
     if progress:
-        steps = progress(steps, total=method.steps - start.begin)
+        steps = progress(branches, total=method.steps - start.begin)
     [latents] = deque(steps, maxlen=1)  # keeps the last step's
     heats = [heat_maps(record.maps, (start.z.shape[-2], start.z.shape[-1])) for record in records]
-    return [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
+    samples = [list(parts) for parts in zip(*(x.split(1) for x in (*latents, *heats)), strict=True)]
+    return samples, branches.edit.changed()
 
 
 class _Clock:

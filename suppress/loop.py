@@ -123,6 +123,16 @@ class Run:
         return tap
 
 
+class Branches(Iterator[tuple[Tensor, Tensor]]):
+    """The two branches at work: (z, ẑ) after each step, and the edit that makes them."""
+
+    def __init__(self, edit: Edit, steps: Iterator[tuple[Tensor, Tensor]]):
+        self.edit, self.steps = edit, steps
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        return next(self.steps)
+
+
 @torch.no_grad()
 def two_branches(run: Run, edit: Edit) -> Iterator[tuple[Tensor, Tensor]]:
     """Yields (z, ẑ), the latents (B,4,h,w) of the original and of the edited branch, after each step."""

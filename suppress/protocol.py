@@ -166,3 +166,10 @@ class Edit:
     def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
         """The edited latents after step i, given the original's (B,4,h,w) after the same step. Default: z."""
         return z
+
+    def changed(self) -> Tensor | None:
+        """The mask outside which the edit kept the original: (B,1,h,w) or (B,1,H,W), 1 inside; None if it has none.
+
+        It is read after the last step.
+        """
+        return None

@@ -66,6 +66,9 @@ class KeepOutside(Wrapped):
         z = super().blend(i, z, original)
         return torch.lerp(z, goal, self.rate * (1 - self.mask(i)).to(z.dtype))  # exact for the weights 0 and 1
 
+    def changed(self) -> Tensor:
+        return self.mask(len(self.run.schedule) - 1)
+
     def mask(self, i: int) -> Tensor:
         """M (B,1,h,w)"""
         if i < self.begin:

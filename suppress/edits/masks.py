@@ -36,3 +36,9 @@ def above(values: Tensor, threshold: float) -> Tensor:
 def latent_mask(mask: Tensor, z: Tensor) -> Tensor:
     """A mask of pixels (B,1,H,W) as one of latents (B,1,h,w): a latent is inside if one of its pixels is."""
     return F.adaptive_max_pool2d(mask.to(z.device, torch.float32), z.shape[-2:])
+
+
+def mask_pictures(mask: Tensor, height: int, width: int) -> list[Image.Image]:
+    """Masks (B,1,h,w) with values from 0 to 1, of latents or pixels, as B grey pictures of height × width."""
+    levels = (F.interpolate(mask.float(), (height, width)) * 255).round().to(torch.uint8).cpu().numpy()
+    return [Image.fromarray(level) for level in levels[:, 0]]

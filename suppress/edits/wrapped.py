@@ -27,3 +27,6 @@ class Wrapped(Edit):
 
     def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
         return self.edit.blend(i, z, original)
+
+    def changed(self) -> Tensor | None:
+        return self.edit.changed()

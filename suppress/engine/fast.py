@@ -12,7 +12,7 @@ it off. From a pinned start (an inversion's), the edited branch is drawn alone u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -23,7 +23,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import shown
 from minisd.pipeline import check_model
 
-from ..loop import Watch
+from ..loop import Branches, Watch
 from ..prompt import Prompt
 from ..protocol import Method, Start
 from . import ito, passes
@@ -72,7 +72,7 @@ class Fast:
 
     def two_branches(
         self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Branches:
         """Yields (z, ẑ), (B,4,h,w) each, after each step, as the reference loop does. Sample k has prompts[k].
 
         watch: a tap that sees the maps of the original branch, and one that sees those of the edited branch.
@@ -80,7 +80,7 @@ class Fast:
         run = FastRun(self, prompts, start, settings, watch)
         with torch.no_grad():
             edit = start.edit(run)
-        return run.steps(edit)
+        return Branches(edit, run.steps(edit))
 
     def decode(self, z: Tensor) -> Tensor:
         """`sd.decode`, compiled if the plan compiles."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from minisd import StableDiffusion
 
-    from ..loop import Watch
+    from ..loop import Branches, Watch
     from ..prompt import Prompt
     from ..protocol import Method, Start
 
@@ -94,7 +94,7 @@ class Engine(Protocol):
 
     def two_branches(
         self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]: ...
+    ) -> Branches: ...
 
     def decode(self, z: Tensor) -> Tensor: ...
 

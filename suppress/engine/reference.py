@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from torch import Tensor
 from minisd import StableDiffusion, Tap, compose
 from minisd.pipeline import check_model
 
-from ..loop import Run, Watch, two_branches
+from ..loop import Branches, Run, Watch, two_branches
 from ..prompt import Prompt
 from ..protocol import Method, Start
 
@@ -28,7 +28,7 @@ class Reference:
 
     def two_branches(
         self, prompts: Sequence[Prompt], start: Start, settings: Method, watch: Watch | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Branches:
         """Yields (z, ẑ), (B,4,h,w) each, after each step. Sample k has prompts[k].
 
         watch: a tap that sees the maps of the original branch, and one that sees those of the edited branch.
@@ -36,7 +36,7 @@ class Reference:
         run = (RunWithMaps if self.maps_everywhere else Run)(self.sd, prompts, start, settings, watch)
         with torch.no_grad():
             edit = start.edit(run)
-        return two_branches(run, edit)
+        return Branches(edit, two_branches(run, edit))
 
     def decode(self, z: Tensor) -> Tensor:
         return self.sd.decode(z)

@@ -26,6 +26,7 @@ def test_outside_the_users_mask_the_picture_is_the_original(sd, half):
     result = suppress.run(sd, PROMPT, "hat", settings=replace(UNREAD, keep=1), mask=half, seed=2)
     difference = (result.latents - result.original_latents).abs()
     assert difference[..., 8:].max() == 0 and difference[..., :8].max() > 0.1
+    assert result.mask.tobytes() == half.tobytes()
 
 
 def test_half_the_rate_leaves_some_of_the_change(sd, half):
