@@ -13,20 +13,22 @@ if TYPE_CHECKING:
     from . import world
     from .edits.spectrum import soft_weight
     from .engine import Fast, Plan, Reference
-    from .job import Job, Result, default_settings, run, run_batch
+    from .job import Job, default_settings, run, run_batch
     from .methods import METHODS, SuppressEOT, Unread, register
     from .prompt import find_rows
     from .protocol import Edit, Inputs, Method, Start
+    from .result import Result
     from .start.catalogue import INVERSIONS
     from .start.invert import invert
 
 _MODULES = {
     "edits.spectrum": ("soft_weight",),
     "engine": ("Fast", "Plan", "Reference"),
-    "job": ("Job", "Result", "default_settings", "run", "run_batch"),
+    "job": ("Job", "default_settings", "run", "run_batch"),
     "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
     "prompt": ("find_rows",),
     "protocol": ("Edit", "Inputs", "Method", "Start"),
+    "result": ("Result",),
     "start.catalogue": ("INVERSIONS",),
     "start.invert": ("invert",),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,42 +24,13 @@ from .methods import DEFAULT, METHODS, parse_method
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start
+from .result import Result, join
 from .start.invert import check_picture, find_start, fitted
 from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
-    from .metrics.judge import Judge, Scores
     from .start.inversion import Inversion
-
-
-@dataclass(frozen=True, eq=False)  # == of tensors gives a tensor, so a result is equal only to itself
-class Result:
-    """What a run made. One seed gives single pictures; a list of seeds gives lists of pictures."""
-
-    image: Image.Image | list[Image.Image]  # without the target
-    original: Image.Image | list[Image.Image]  # from the same noise, with nothing removed; or the given picture
-    latents: Tensor  # (B,4,h,w), of `image`
-    original_latents: Tensor
-    settings: Method
-    timings: dict[str, float]  # seconds: encode, sample, decode, total; invert, for a picture
-    prompt: str  # as the model got it
-    targets: tuple[str, ...]
-    rows: tuple[int, ...]  # of the targets' tokens
-    reconstruction: Image.Image | None = None  # of a given picture: what the model draws with nothing removed
-    mask: Image.Image | list[Image.Image] | None = (
-        None  # white where the edit could change the picture, if it had a mask
-    )
-    # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
-    maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
-    original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
-    # `maps`, weighted by the length of each token's values (suppress/metrics/fetched.py): a row of zeros has 0 here,
-    # even if its map is large. In the original all weights are 1, so compare `fetched` with `original_maps`
-    fetched: Tensor | None = field(default=None, repr=False)
-
-    def scores(self, judge: Judge) -> Scores:
-        """DetScore and CLIP score of each target in `original` and `image`. judge: a `suppress.metrics.Judge(sd)`."""
-        return judge.scores(self)
 
 
 def run(
@@ -192,30 +163,6 @@ def run_batch(
         )
         for k, (prompt, parts, (original, image)) in enumerate(zip(prompts, tensors, pictures, strict=True))
     ]
-
-
-_TENSORS = ("latents", "original_latents", "maps", "original_maps", "fetched")  # fields of a Result
-
-
-def join(results: Sequence[Result]) -> Result:
-    """Joins results of one prompt and method into one result with lists of pictures. Seconds are added up."""
-
-    def cat(name: str) -> Any:
-        parts = [getattr(result, name) for result in results]
-        return torch.cat(parts) if parts[0] is not None else None
-
-    def pictures(name: str) -> list[Image.Image]:
-        parts = [getattr(result, name) for result in results]
-        return [picture for part in parts for picture in (part if isinstance(part, list) else [part])]
-
-    return replace(
-        results[0],
-        image=pictures("image"),
-        original=pictures("original"),
-        mask=pictures("mask") if results[0].mask is not None else None,
-        timings={name: sum(result.timings[name] for result in results) for name in results[0].timings},
-        **{name: cat(name) for name in _TENSORS},
-    )
 
 
 def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | None) -> Method:

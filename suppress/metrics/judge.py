@@ -15,7 +15,7 @@ from .detector import Detector, Match
 from .unavailable import Unavailable
 
 if TYPE_CHECKING:
-    from ..job import Result
+    from ..result import Result
 
 SUPPRESSED, STRENGTHENED = "suppressed", "strengthened"  # what users' files call the edited pictures
 # "DetScore glasses" -> {"original": […], "suppressed": […]} with one value per picture, or {"reason": "…"}

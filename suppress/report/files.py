@@ -20,12 +20,13 @@ from minisd.cli import options, parameters
 from minisd.picture import overlay, sheet
 
 from ..cli.repeat import suppress_fields
-from ..job import Result, default_settings, join
+from ..job import default_settings
 from ..methods import METHODS
 from ..methods.names import value_text
 from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
 from ..prompt import Request
 from ..protocol import Method
+from ..result import Result, join
 from .scores import failures, join_scores, table
 
 
