@@ -40,9 +40,7 @@ def test_a_part_of_a_picture_and_of_its_mask_is_edited(sd, photos):
         run(sd, image, mask=mask, crop=PART),
         run(sd, prepare(image, 64, 64, PART), mask=mask),
         run(sd, prepare(image, 64, 64, PART), mask=mask, height=None, width=None),
-        suppress.run_batch(sd, [suppress.Job(PROMPT, "hat", image=image, mask=mask, crop=PART, **SIZE)], settings=SWR)[
-            0
-        ],
+        suppress.run_batch(sd, [job], settings=SWR)[0],
     ):
         assert np.array_equal(found.original, photos[0])
         assert np.array_equal(found.mask, half)
