@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -35,6 +36,21 @@ def from_pil(image: Image.Image, height: int | None = None, width: int | None = 
         image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
     x = torch.from_numpy(np.array(image, dtype=np.float32))
     return (x / 127.5 - 1).permute(2, 0, 1)[None]
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    picture: Image.Image
+    remarks: list[str]
+    size: tuple[int, int]
+
+
+def prepare(image: Image.Image, height: int, width: int, crop: Sequence[int] | None = None) -> Prepared:
+    """The picture with exactly height × width pixels, and what was done to it."""
+    rgb = to_rgb(image)
+    part = rgb if crop is None else rgb.crop(tuple(crop))
+    fitted = ImageOps.fit(part, (width, height), Image.Resampling.LANCZOS)
+    return Prepared(fitted, [f"resized to {width} × {height}"], rgb.size)
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

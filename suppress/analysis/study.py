@@ -123,7 +123,7 @@ def open_study(
     is not in the prompt (with the token table), and for unusable seeds and settings.
     """
     check_model(sd)
-    given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
+    given: dict[str, Any] = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)
