@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -18,7 +19,7 @@ from minisd.cli import options
 from minisd.cli.repeat import image_fields
 from minisd.picture import prepare
 
-from ..edits.masks import paste, read_mask
+from ..edits.masks import mask_pictures, paste, read_mask
 from ..engine import find_engine
 from ..job import run
 from ..prompt import Prompt, Request, encode
@@ -30,6 +31,9 @@ from ..start.catalogue import DEFAULT, INVERSIONS
 from ..start.invert import invert, parse_inversion
 from .choose import describe, find_settings, introduce, told
 from .repeat import check_same
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 _NEED_IMAGE = ("inversion", "crop", "mask", "show_mask", "paste", "no_cache")
 
@@ -65,26 +69,35 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
         for row in rows:
             row.inverted = inversions.of(row.settings)
             print(f"{sd.name}: {describe(row, prompt)}", flush=True)
-            result = run(
-                sd,
-                request.prompt,
-                request,
-                settings=row.settings,
-                engine=engine,
-                image=photo.picture,
-                inversion=row.inverted.start,
-                mask=photo.mask,
-                maps=args.sheet is None,
-                progress=options.progress_bar(row.spec),
-                height=photo.picture.height,
-                width=photo.picture.width,
-            )
+            result = _run(sd, args, request, row, engine, photo)
             assert isinstance(result.reconstruction, Image.Image)
             row.guided = pictures_psnr(result.reconstruction, photo.picture)
             report.add(row, _pasted(args, result, photo))
             report.print_reconstruction(row)
             report.print_scores(row)
     report.print_files()
+
+
+def _run(
+    sd: StableDiffusion, args: argparse.Namespace, request: Request, row: PictureRow, engine: Engine | str, photo: Photo
+) -> Result:
+    assert row.inverted is not None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "the mask")  # `_photo` has given them
+        return run(
+            sd,
+            request.prompt,
+            request,
+            settings=row.settings,
+            engine=engine,
+            image=photo.picture,
+            inversion=row.inverted.start,
+            mask=photo.mask,
+            maps=args.sheet is None,
+            progress=options.progress_bar(row.spec),
+            height=photo.picture.height,
+            width=photo.picture.width,
+        )
 
 
 def _check_mask(args: argparse.Namespace, rows: Sequence[PictureRow]) -> None:
@@ -109,30 +122,10 @@ def _photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, ma
     about["Inversion"] = args.inversion or DEFAULT
     if mask is not None:
         about |= {f"Mask{name[5:]}": value for name, value in image_fields(os.path.basename(args.mask), mask).items()}
-        mask = _fit_mask(args, mask, prepared.size, height, width)
-        read_mask(mask, height, width)  # raises UserError for one that is of no use
+        [mask] = mask_pictures(read_mask(mask, height, width, prepared), height, width)
     about["Paste"] = "yes" if args.paste else None
     check_same(args, about)
     return Photo(args.image, prepared.picture, prepared.size, prepared.remarks, mask, about)
-
-
-def _fit_mask(
-    args: argparse.Namespace, mask: Image.Image, size: tuple[int, int], height: int, width: int
-) -> Image.Image:
-    """The mask, with the same part cut out as of the picture; size: (width, height) of the whole upright picture.
-
-    A mask that has the size of the drawing, as --show-mask writes it, is taken as it is.
-    """
-    if mask.size == (width, height):
-        return mask
-    if mask.size != size:
-        warnings.warn(
-            f"--mask {args.mask} has {mask.width} × {mask.height} pixels; it is resized to the picture's "
-            f"{size[0]} × {size[1]}",
-            stacklevel=2,
-        )
-        mask = mask.resize(size)
-    return prepare(mask, height, width, args.crop).picture
 
 
 def _pasted(args: argparse.Namespace, result: Result, photo: Photo) -> Result:
