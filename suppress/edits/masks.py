@@ -2,27 +2,60 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import shown
+from minisd.picture import Prepared, upright
+
+MIDDLE = 127  # of 255 levels; brighter is white
 
 
-def read_mask(mask: Any, height: int, width: int) -> Tensor:
-    """A black and white picture as (1,1,H,W): 1 where it is brighter than middle grey, else 0.
+def read_mask(mask: Any, height: int, width: int, image: Prepared | None = None) -> Tensor:
+    """A black and white picture as (1,1,H,W): 1 where it is brighter than middle grey, else 0; transparent parts are 0.
 
-    It is scaled and cropped around its centre to height × width, as a picture is. UserError if it is no picture.
+    image: the picture to which the mask belongs. A mask of the size that it had before it was cropped is cropped and
+    resized with it. A mask of height × width is taken as it is. A mask of another size is first resized to the
+    picture's, with a warning. There is a warning, too, if everything is white.
+
+    UserError if it is no picture, or if nothing is white: then nothing could change.
     """
     if not isinstance(mask, Image.Image):
         raise UserError(f"mask = {shown(mask)}; expected a PIL picture, such as PIL.Image.open('MASK.png') gives")
-    levels = np.asarray(ImageOps.fit(mask.convert("L"), (width, height), Image.Resampling.BILINEAR))
-    return torch.from_numpy((levels > 127).astype(np.float32))[None, None]
+    grey = upright(mask, ground="black")[0].convert("L")
+    brightest = int(np.asarray(grey).max())
+    size, box = ((width, height), (0, 0, width, height)) if image is None else (image.size, image.box)
+    if grey.size == size or grey.size != (width, height):
+        if grey.size != size:
+            sizes = f"{grey.width} × {grey.height} pixels, the picture {size[0]} × {size[1]}"
+            warnings.warn(f"the mask has {sizes}; the mask is resized", stacklevel=2)
+            grey = grey.resize(size, Image.Resampling.BILINEAR)
+        grey = grey.resize((width, height), Image.Resampling.BILINEAR, box=box)
+    white = np.asarray(grey) > MIDDLE
+    if not white.any():
+        raise UserError(_nothing_white(brightest))
+    if white.all():
+        warnings.warn("the mask is white everywhere, so nothing is kept; paint black what is to stay", stacklevel=2)
+    return torch.from_numpy(white.astype(np.float32))[None, None]
+
+
+def _nothing_white(brightest: int) -> str:
+    if brightest > MIDDLE:
+        return (
+            "none of the mask's white is left in the part of the picture that is used, at the size of the model; paint "
+            "a larger part white, or take another crop"
+        )
+    return (
+        f"the mask has no white: its brightest pixel is {brightest} of 255, and white is above {MIDDLE}. Paint white "
+        "what may change, on black; transparent parts count as black"
+    )
 
 
 def above(values: Tensor, threshold: float) -> Tensor:

@@ -183,7 +183,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     job = ["generate", "a man", "--steps", "20", "--strength", "0.05", "--seed", "0-2", "--image", "clear.png"]
     assert main(job) == 0
     assert pixels("a-man-s2.png").mean() > 200
-    assert capsys.readouterr().err == "minisd: the picture has transparent parts; they are laid on white\n"
+    assert capsys.readouterr().err == "minisd: the picture: transparent parts laid on white\n"
 
 
 # ---------------------------------------------------------------------- told before the work
