@@ -132,7 +132,7 @@ def _pasted(args: argparse.Namespace, result: Result, photo: Photo) -> Result:
     """The result, with the picture's own pixels outside the mask if the user wants that."""
     if not args.paste:
         return result
-    mask = result.mask if result.mask is not None else photo.mask
+    mask = photo.mask if photo.mask is not None else result.mask
     if mask is None:
         warnings.warn("--paste: this method has no mask, so nothing was put back; give one with --mask", stacklevel=2)
         return result
@@ -156,14 +156,23 @@ class _Inversions:
 
     def _invert(self, steps: int, guidance: float) -> Inverted:
         entry, inversion = INVERSIONS[self.spec.partition(":")[0]], parse_inversion(self.spec)
-        size = {"height": self.photo.picture.height, "width": self.photo.picture.width}
+        width, height = self.photo.picture.size
         cost = f"{entry.passes} UNet passes, T = {steps}"
         cost += f", k = {inversion.repeats}" if "k" in entry.passes else ""
         print(f"inversion: {self.spec}, {entry.about}; {cost}", flush=True)
         begin = time.perf_counter()
         bar = options.progress_bar("inverting")
-        text = self.prompt.text
-        start = invert(self.sd, self.photo.picture, text, inversion, steps, guidance=guidance, progress=bar, **size)
+        start = invert(
+            self.sd,
+            self.photo.picture,
+            self.prompt.text,
+            inversion,
+            steps,
+            guidance=guidance,
+            height=height,
+            width=width,
+            progress=bar,
+        )
         seconds = time.perf_counter() - begin
         bar = options.progress_bar("drawing it at guidance 1")
         plain = at_guidance_1(self.sd, start, self.prompt.ctx, steps, bar)

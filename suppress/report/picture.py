@@ -71,11 +71,15 @@ class PictureReport(Report):
         super().__init__(sd, args, request, [0], rows, out)
         self.photo, self.told_seeds = photo, None
         self.vae = pictures_psnr(through_vae(sd, photo.picture), photo.picture)
+        self.printed: Reconstruction | None = None
         self.alone: dict[str, Path] = {}  # the pictures that are saved alone, by what they show
 
     def print_reconstruction(self, row: PictureRow) -> None:
+        """What the reconstruction keeps of the picture, unless it is that of the row before."""
         found = self._reconstruction(row)
-        print("\n".join([found.describe(), *found.advice()]))
+        if found != self.printed:
+            print("\n".join([found.describe(), *found.advice()]))
+        self.printed = found
 
     def print_files(self) -> None:
         print("\n".join(map(str, [*self.alone.values(), self.path])))

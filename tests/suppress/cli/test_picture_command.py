@@ -60,13 +60,15 @@ def test_a_picture_its_reconstruction_and_its_edit(tmp_path, capsys):
     assert "what it does not concern is kept, rate 1" in out
     assert re.search(r"VAE alone \d\d\.\d, the inversion at guidance 1 \d+\.\d, at guidance 7.5 \d\d\.\d", out)
     assert "the last one is that of the VAE" in out
-    assert re.search(r"original  reconstruction  suppressed\nDetScore glasses +0\.\d+ +0\.\d+ +0\.\d+\n", out)
+    assert re.search(r"original  reconstruction  suppressed\nDetScore glasses +[01]\.\d+ +[01]\.\d+ +0\.\d+\n", out)
     content, result = read(f"{stem}.json")
     assert content["picture"]["image"] == "photo.png" and content["picture"]["inversion"] == "direct"
     assert result["settings"]["keep"] == 1 and "seeds" not in content
     assert result["inversion"]["passes"].startswith("T (1 + k)") and result["inversion"]["seconds"] > 0
     scores = result["scores"]["DetScore glasses"]
-    assert set(scores) == {"original", "reconstruction", "suppressed"} and scores["suppressed"][0] < scores["original"][0]
+    assert (
+        set(scores) == {"original", "reconstruction", "suppressed"} and scores["suppressed"][0] < scores["original"][0]
+    )
 
 
 def test_the_pictures_alone_are_what_the_sheet_shows(sd, photo):
@@ -206,7 +208,8 @@ def test_a_sheet_has_a_row_for_each_method(tmp_path, capsys):
     assert len(inversions) == 1
     content, _ = read("s.json")
     assert [r["settings"]["keep"] for r in content["results"]] == [1, 1, 0]  # a preset keeps what was published
-    assert 3 * 64 < pixels("s.png").shape[0] < 4 * 64 and 3 * 64 < pixels("s.png").shape[1] < 4 * 64
+    height, width = pixels("s.png").shape[:2]
+    assert 3 * 80 < height < 4 * 80 and 3 * 64 < width < 4 * 64
     assert {"s-original.png", "s-reconstruction.png"} < set(names(tmp_path)) and "s-official.png" not in names(tmp_path)
     assert len([name for name in names(tmp_path) if name.startswith("s-")]) == 5
 
@@ -227,11 +230,11 @@ def test_a_mask_keeps_what_is_outside_it():
     job = [*JOB, "--mask", "mask.png", "--method", "zero", "--start", "0", "--show-mask"]
     assert main([*job, "--paste", "--out", "a.png"]) == 0
     original, edited = pixels("a-original.png"), pixels("a-suppressed.png")
-    assert np.array_equal(original[:32], edited[:32]) and np.abs(original[32:] - edited[32:]).max() > 20
+    assert np.array_equal(original[:28], edited[:28]) and np.abs(original[32:] - edited[32:]).max() > 20
     assert pixels("a-mask.png")[:32].max() == 0 and pixels("a-mask.png")[32:].min() == 255
     assert main([*job, "--out", "b.png"]) == 0
     edited = pixels("b-suppressed.png")
-    assert not np.array_equal(original[:32], edited[:32])  # the VAE has changed them
+    assert not np.array_equal(original[:28], edited[:28])  # the VAE has changed them
 
 
 def test_the_mask_is_cropped_like_the_photo():
