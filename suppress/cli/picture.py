@@ -6,9 +6,9 @@ import argparse
 import os
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -27,6 +27,7 @@ from ..protocol import Method
 from ..report.picture import Inverted, Photo, PictureReport, PictureRow, endings
 from ..report.reconstruction import at_guidance_1, pictures_psnr
 from ..result import Result
+from ..start.cache import Cache
 from ..start.catalogue import DEFAULT, INVERSIONS
 from ..start.invert import invert, parse_inversion
 from .choose import describe, find_settings, introduce, told
@@ -63,7 +64,7 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
         print(line)
     introduce(sd, args, request, prompt)
     engine = find_engine(sd, args.engine) or "reference"
-    inversions = _Inversions(sd, args, photo, prompt)
+    inversions = _Inversions(sd, args, photo, prompt, engine)
     report = PictureReport(sd, args, request, rows, out, photo)
     with told(report):
         for row in rows:
@@ -143,9 +144,12 @@ def _pasted(args: argparse.Namespace, result: Result, photo: Photo) -> Result:
 class _Inversions:
     """The starts of one picture. Methods with the same steps and guidance share one."""
 
-    def __init__(self, sd: StableDiffusion, args: argparse.Namespace, photo: Photo, prompt: Prompt):
-        self.sd, self.args, self.photo, self.prompt = sd, args, photo, prompt
+    def __init__(
+        self, sd: StableDiffusion, args: argparse.Namespace, photo: Photo, prompt: Prompt, engine: Engine | str
+    ):
+        self.sd, self.photo, self.prompt, self.engine = sd, photo, prompt, engine
         self.spec = args.inversion or DEFAULT
+        self.cache = None if args.no_cache else Cache()
         self.known: dict[tuple[int, float], Inverted] = {}
 
     def of(self, settings: Method) -> Inverted:
@@ -159,9 +163,9 @@ class _Inversions:
         width, height = self.photo.picture.size
         cost = f"{entry.passes} UNet passes, T = {steps}"
         cost += f", k = {inversion.repeats}" if "k" in entry.passes else ""
-        print(f"inversion: {self.spec}, {entry.about}; {cost}", flush=True)
+        print(f"inversion: {self.spec}, {entry.about}; {cost}, and T to measure it at guidance 1", flush=True)
         begin = time.perf_counter()
-        bar = options.progress_bar("inverting")
+        bar = _Bar("inverting")
         start = invert(
             self.sd,
             self.photo.picture,
@@ -171,9 +175,23 @@ class _Inversions:
             guidance=guidance,
             height=height,
             width=width,
+            engine=self.engine,
+            cache=self.cache,
             progress=bar,
         )
         seconds = time.perf_counter() - begin
-        bar = options.progress_bar("drawing it at guidance 1")
-        plain = at_guidance_1(self.sd, start, self.prompt.ctx, steps, bar)
-        return Inverted(start, cost, seconds, pictures_psnr(plain, self.photo.picture))
+        cached = self.cache is not None and entry.passes != "0" and not bar.used
+        print(f"  {'taken from the cache' if cached else 'done'} in {seconds:.1f} s", flush=True)
+        plain = at_guidance_1(self.sd, start, self.prompt.ctx, steps, options.progress_bar("drawing it at guidance 1"))
+        return Inverted(start, cost, cached, seconds, pictures_psnr(plain, self.photo.picture))
+
+
+class _Bar:
+    """A progress bar that knows whether it was used: an inversion that is in the cache takes no steps."""
+
+    def __init__(self, label: str):
+        self.bar, self.used = options.progress_bar(label), False
+
+    def __call__(self, iterable: Iterable, **more: Any) -> Iterable:
+        self.used = True
+        return self.bar(iterable, **more)

@@ -66,7 +66,7 @@ class Report:
         self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
         self.path: Path | None = None  # None until something is written
         self.judge = Judge(sd)
-        self.labels = row_labels(sd, rows)
+        self.labels = row_labels(sd, rows, args.image is not None)
         self.told_seeds: Sequence[int] | None = seeds  # those that a message names; an edited picture has none
 
     def add(self, row: Row, result: Result) -> None:
@@ -239,15 +239,15 @@ def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
     return sheet(cells, labels)
 
 
-def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
+def row_labels(sd: StableDiffusion, rows: Sequence[Row], picture: bool = False) -> list[str]:
     """A label for each row of a sheet: the method's name, and the settings in which it differs from the other rows.
 
-    If several rows have the same method, the label has these settings only, because long labels are cut.
+    picture: whether they edit a picture, for which `keep` has another default. If several rows have the same method, the label has these settings only, because long labels are cut.
     """
     changed = []  # for each row the settings that are not the method's defaults
     for row in rows:
         usual, _origin = default_settings(
-            sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
+            sd, row.name, picture, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
         )
         pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
         changed.append(

@@ -44,6 +44,7 @@ class Inverted:
 
     start: Start
     cost: str  # in UNet passes
+    cached: bool  # whether an earlier command had found it
     seconds: float
     psnr: float  # of what it gives at guidance 1
 
@@ -71,15 +72,16 @@ class PictureReport(Report):
         super().__init__(sd, args, request, [0], rows, out)
         self.photo, self.told_seeds = photo, None
         self.vae = pictures_psnr(through_vae(sd, photo.picture), photo.picture)
-        self.printed: Reconstruction | None = None
+        self.printed = ""  # about the last reconstruction
         self.alone: dict[str, Path] = {}  # the pictures that are saved alone, by what they show
 
     def print_reconstruction(self, row: PictureRow) -> None:
         """What the reconstruction keeps of the picture, unless it is that of the row before."""
         found = self._reconstruction(row)
-        if found != self.printed:
-            print("\n".join([found.describe(), *found.advice()]))
-        self.printed = found
+        lines = "\n".join([found.describe(), *found.advice()])
+        if lines != self.printed:
+            print(lines)
+        self.printed = lines
 
     def print_files(self) -> None:
         print("\n".join(map(str, [*self.alone.values(), self.path])))
@@ -108,7 +110,7 @@ class PictureReport(Report):
             cells.append(line)
             if self.args.show_mask:
                 cells[-1].append(_mask(drawn(row)))
-                labels[-1].append("mask")
+                labels[-1].append("mask" if drawn(row).mask is not None else "no mask")
         return sheet(cells, labels)
 
     def _original_fields(self, row: Row, seed: int, size: tuple[int, int]) -> dict[str, object]:
@@ -122,7 +124,7 @@ class PictureReport(Report):
 
     def _row_content(self, row: Row) -> dict[str, object]:
         assert isinstance(row, PictureRow) and row.inverted is not None
-        inverted = {"passes": row.inverted.cost, "seconds": row.inverted.seconds}
+        inverted = {"passes": row.inverted.cost, "cached": row.inverted.cached, "seconds": row.inverted.seconds}
         return super()._row_content(row) | {
             "inversion": inverted,
             "reconstruction": self._reconstruction(row).to_json(),

@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from minisd.cli import options, parameters
 from suppress.cli import picture as command
 from suppress.cli.commands import main
+from suppress.start.inversion import Inversion
 
 PROMPT = "a man with a beard wearing glasses and a hat"
 EDIT = [PROMPT, "--remove", "glasses"]
@@ -28,6 +29,7 @@ def photo(sd):
 def _in_a_folder_with_a_photo(sd, photo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(options, "load_model", lambda args: sd)
+    monkeypatch.setenv("MINISD_CACHE", str(tmp_path.parent / f"{tmp_path.name}-cache"))
     photo.save("photo.png")
 
 
@@ -189,6 +191,26 @@ def test_the_settings_of_a_drawing_can_be_used_for_a_photo(tmp_path):
     assert main(["--params-from", "a.png", "--image", "photo.png", "--out", "b.png"]) == 0
     content, result = read("b.json")
     assert result["settings"]["gamma"] == 0.5 and "seeds" not in content
+
+
+# ---------------------------------------------------------------------- the cache
+
+
+def test_a_second_target_needs_no_second_inversion(monkeypatch, capsys):
+    assert main([*JOB, "--out", "a.png"]) == 0
+    assert "taken from the cache" not in capsys.readouterr().out and not read("a.json")[1]["inversion"]["cached"]
+    monkeypatch.setattr(Inversion, "pivots", lambda *args: pytest.fail("the picture was inverted again"))
+    hat = ["--image", "photo.png", PROMPT, "--remove", "hat", *SMALL]
+    assert main([*hat, "--out", "b.png"]) == 0
+    assert "taken from the cache" in capsys.readouterr().out and read("b.json")[1]["inversion"]["cached"]
+    assert np.array_equal(pixels("a-reconstruction.png"), pixels("b-reconstruction.png"))
+    with pytest.raises(pytest.fail.Exception, match="inverted again"):
+        main([*hat, "--no-cache"])
+
+
+def test_without_a_cache_nothing_is_kept(tmp_path, capsys):
+    assert main([*JOB, "--no-cache", "--out", "a.png"]) == 0
+    assert not (tmp_path.parent / f"{tmp_path.name}-cache").exists()
 
 
 # ---------------------------------------------------------------------- methods and options
