@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -26,11 +27,13 @@ from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start
 from .result import Result, join
+from .start.cache import find_cache
 from .start.invert import check_inversion, find_start, fitted
 from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .start.cache import Cache
     from .start.inversion import Inversion
 
 
@@ -47,6 +50,7 @@ def run(
     inversion: str | Inversion | Start | None = None,
     mask: Image.Image | None = None,
     crop: Sequence[int] | None = None,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
@@ -73,6 +77,8 @@ def run(
     mask: a picture that is white where the result may differ, black elsewhere, and as large as `image`. It is cropped
     and resized with it; a mask of height × width is taken as it is.
     Methods that need a mask take it in place of one that they find, and so does `keep`.
+    cache: a folder in which inversions are kept for later runs, True for `~/.cache/minisd/inversions`, or a
+    `suppress.start.cache.Cache`. None: none is kept.
     maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
     memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
     multiples of 8 (default: the size on which the model was trained).
@@ -84,7 +90,9 @@ def run(
     if image is not None and isinstance(seed, Iterable):
         raise UserError(f"an image with seeds {shown(seed)}; a picture is edited once, leave the seeds out")
     jobs = [Job(request.prompt, request, s, height, width, image, inversion, mask, crop) for s in seeds]
-    results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
+    results = run_batch(
+        sd, jobs, method, settings, engine, cache=cache, maps=maps, batch_size=batch_size, progress=progress
+    )
     return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
@@ -110,6 +118,7 @@ def run_batch(
     settings: Method | None = None,
     engine: str | Engine | None = None,
     *,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
@@ -124,12 +133,13 @@ def run_batch(
     settings = _check_settings(sd, method, settings)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
+    kept = find_cache(cache)
     tasks = [_check_job(sd, job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
     starts = {
-        k: find_start(sd, task.image, prompts[k], jobs[k].inversion, settings, progress)
+        k: find_start(runner, task.image, prompts[k], jobs[k].inversion, settings, kept, progress)
         for k, task in enumerate(tasks)
         if task.image is not None
     }

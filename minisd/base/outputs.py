@@ -23,6 +23,7 @@ from typing import BinaryIO
 from .arguments import shown
 from .errors import UserError
 
+PART = ".minisd-{}.part"  # the temporary name of a file that is being written
 Writer = Callable[[BinaryIO], object]  # writes the content into an open file
 
 
@@ -194,7 +195,7 @@ def _part(path: Path, write: Writer) -> Iterator[Path]:
     UserError if the system refuses to write it or to give it its name.
     """
     # the temporary name does not contain that of `path`, with which it might be too long for a file name
-    part = path.absolute().parent / f".minisd-{secrets.token_hex(8)}.part"
+    part = path.absolute().parent / PART.format(secrets.token_hex(8))
     try:
         with part.open("xb") as file:
             write(file)

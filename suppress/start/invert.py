@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -13,11 +14,16 @@ from minisd.base.arguments import check_progress, check_prompt, number, shown
 from minisd.picture import Prepared, from_pil, prepare, to_rgb
 from minisd.pipeline import check_model
 
+from ..engine import find_engine
 from ..methods.names import read_settings
 from ..prompt import Prompt
 from ..protocol import Method, Start
+from .cache import Cache, find_cache
 from .catalogue import DEFAULT, INVERSIONS
 from .inversion import Inversion, Source
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 
 def invert(
@@ -31,6 +37,8 @@ def invert(
     height: int | None = None,
     width: int | None = None,
     crop: Sequence[int] | None = None,
+    engine: str | Engine | None = None,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     progress: Callable[..., Iterable] | None = None,
 ) -> Start:
     """The start from which the model draws `image` again with `prompt`, which describes it as it is.
@@ -38,7 +46,7 @@ def invert(
     One start serves many edits of the same number of steps:
     `suppress.run(sd, prompt, "hat", image=image, inversion=start)`.
     how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: that of the edits; null-text depends on
-    it. image, height, width, crop: as in `run`. progress: wraps the steps of the inversion, as in `run`.
+    it. image, height, width, crop, engine and cache: as in `run`. progress: wraps the steps of the inversion.
 
     UserError if `image` is not a picture, if the inversion is unknown, or if a setting is unusable.
     """
@@ -48,25 +56,34 @@ def invert(
     guidance = number("guidance", guidance, -math.inf)
     inversion = how if isinstance(how, Inversion) else parse_inversion(how)
     ctx, uncond = sd.encode_text(check_prompt(prompt)), sd.encode_text("")
-    z = sd.encode(from_pil(fitted(sd, image, height, width, crop).picture))
-    return inversion.start(Source(sd, z, ctx, uncond, schedule, guidance, progress))
+    prepared, keeper, runner = fitted(sd, image, height, width, crop), find_cache(cache), find_engine(sd, engine)
+    z = sd.encode(from_pil(prepared.picture))
+    source = Source(sd, z, ctx, uncond, schedule, guidance, progress, runner)
+    return _start(inversion, source, prepared, keeper)
 
 
 def find_start(
-    sd: StableDiffusion,
+    engine: Engine,
     image: Prepared,
     prompt: Prompt,
     inversion: str | Inversion | Start | None,
     settings: Method,
+    cache: Cache | None,
     progress: Callable[..., Iterable] | None,
 ) -> Start:
     """The start of a picture for a method; one that was made before is checked and taken."""
+    sd = engine.sd
     z = sd.encode(from_pil(image.picture))
     if isinstance(inversion, Start):
         return _check_start(inversion, settings.steps, z.shape)
     inversion = inversion if isinstance(inversion, Inversion) else parse_inversion(inversion)
     schedule = ddim.Schedule(settings.steps, sd.config.schedule)
-    return inversion.start(Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress))
+    source = Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress, engine)
+    return _start(inversion, source, image, cache)
+
+
+def _start(inversion: Inversion, source: Source, image: Prepared, cache: Cache | None) -> Start:
+    return inversion.start(source) if cache is None else inversion.make(source, cache.find(inversion, source, image))
 
 
 def check_inversion(image: Any, inversion: Any) -> None:
