@@ -242,7 +242,8 @@ def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
 def row_labels(sd: StableDiffusion, rows: Sequence[Row], picture: bool = False) -> list[str]:
     """A label for each row of a sheet: the method's name, and the settings in which it differs from the other rows.
 
-    picture: whether they edit a picture, for which `keep` has another default. If several rows have the same method, the label has these settings only, because long labels are cut.
+    picture: whether they edit a picture, for which `keep` has another default. If several rows have the same method,
+    the label has these settings only, because long labels are cut.
     """
     changed = []  # for each row the settings that are not the method's defaults
     for row in rows:
