@@ -73,7 +73,10 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
             result = _run(sd, args, request, row, engine, photo)
             assert isinstance(result.reconstruction, Image.Image)
             row.guided = pictures_psnr(result.reconstruction, photo.picture)
-            report.add(row, _pasted(args, result, photo))
+            result = _pasted(args, result, photo)
+            if args.show_mask and result.mask is None:
+                warnings.warn(f"--show-mask: {row.spec} had no mask", stacklevel=2)
+            report.add(row, result)
             report.print_reconstruction(row)
             report.print_scores(row)
     report.print_files()

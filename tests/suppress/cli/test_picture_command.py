@@ -283,9 +283,11 @@ def test_size_is_height_and_width():
     assert pixels(f"{FILES[1]}.png").shape == (64, 96, 3)
 
 
-def test_paste_without_a_mask_is_told(capsys):
-    assert main([*JOB, "--keep-outside", "0", "--paste"]) == 0
-    assert "--paste: this method has no mask" in capsys.readouterr().err
+def test_a_method_without_a_mask_is_told(tmp_path, capsys):
+    assert main([*JOB, "--keep-outside", "0", "--paste", "--show-mask"]) == 0
+    err = capsys.readouterr().err
+    assert "--paste: this method has no mask" in err and "--show-mask: unread had no mask" in err
+    assert f"{FILES[0]}-mask.png" not in names(tmp_path)
 
 
 # ---------------------------------------------------------------------- what stops it
