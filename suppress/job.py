@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from minisd.pipeline import check_model
 from .edits.masks import mask_pictures, read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
+from .methods.names import read_settings
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start
@@ -249,12 +250,17 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
     return prompts
 
 
-def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
+def default_settings(
+    sd: StableDiffusion, method: str | None = None, picture: bool = False, **given: Any
+) -> tuple[Method, str]:
     """(settings, where they come from).
 
     If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
     Otherwise the settings are the published ones, or the method's own if it is not published.
     method: a name, or "name:field=value,…" (`parse_method`). `given` replaces single values.
+    picture: the settings are for the edit of a picture. Then `keep` is 1, because without it a change of the context
+    alone drifts away from the picture. A preset keeps its published `keep`, a method with a default of its own keeps
+    that one, and a value that is given or was measured on the checkpoint counts before it.
     """
     spec = DEFAULT if method is None else method
     if not isinstance(spec, str):
@@ -262,8 +268,18 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
     name = spec.partition(":")[0]
     measured = _measured(sd)
     settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
+    if picture and not METHODS[name].preset and not _says_keep(spec, measured, given):
+        settings = replace(settings, keep=1.0)
     general = "all" in measured and not METHODS[name].preset
     return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
+
+
+def _says_keep(spec: str, measured: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a value of `keep` was given or measured, or is the method's own."""
+    name = spec.partition(":")[0]
+    entry = METHODS[name]
+    known = (given, read_settings(spec, entry), entry.bound, measured.get("all", {}), measured.get(name, {}))
+    return entry.kind.keep != Method.keep or any("keep" in values for values in known)
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def free_name(stem: str, folder: Path | None = None, beside: tuple[str, ...] = (
     return next(
         path
         for path in _names(wanted)
-        if not any(os.path.lexists(file) for file in (path, *map(path.with_suffix, beside)))
+        if not any(os.path.lexists(file) for file in (path, *(with_ending(path, end) for end in beside)))
     )
 
 
@@ -45,6 +45,11 @@ def _names(wanted: Path) -> Iterator[Path]:
     yield wanted
     for n in itertools.count(2):
         yield wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}")
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """x.png with the ending ".json" is x.json, and with "-mask.png" it is x-mask.png."""
+    return path.with_name(path.stem + ending)
 
 
 def slug(text: str) -> str:
@@ -81,7 +86,7 @@ def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple
         raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
-    files = (path, *map(path.with_suffix, beside))
+    files = (path, *(with_ending(path, end) for end in beside))
     _check_name(path, files)
     folder = path.absolute().parent
     if path.is_dir():

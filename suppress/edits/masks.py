@@ -75,3 +75,8 @@ def mask_pictures(mask: Tensor, height: int, width: int) -> list[Image.Image]:
     """Masks (B,1,h,w) with values from 0 to 1, of latents or pixels, as B grey pictures of height × width."""
     levels = (F.interpolate(mask.float(), (height, width)) * 255).round().to(torch.uint8).cpu().numpy()
     return [Image.fromarray(level) for level in levels[:, 0]]
+
+
+def paste(edited: Image.Image, photo: Image.Image, mask: Image.Image) -> Image.Image:
+    """The edited picture inside the mask (white), and the photo's own pixels outside it; all of one size."""
+    return Image.composite(edited, photo, mask)

@@ -244,6 +244,15 @@ def test_maps_of_a_picture_that_is_not_square(model, sd, capsys):
 
 
 @pytest.mark.parametrize("command", ["generate", "maps"])
+def test_size_is_width_times_height(model, capsys, command):
+    assert main([command, "a man", "--steps", "1", "--size", "64x32", "--out", f"{command}.png"]) == 0
+    assert parameters.read(f"{command}.png")[2]["Size"] == "64x32"
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "a man", "--size", "64x32", "--height", "64"])
+    assert "--size 64x32 and --height 64 contradict each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["generate", "maps"])
 def test_signs_of_other_programs_are_told(model, capsys, command):
     assert main([command, "a (man:1.2) with [hat]", "--negative", "<lora:x:1>", "--steps", "1"]) == 0
     errors = capsys.readouterr().err
