@@ -1,4 +1,7 @@
-"""Masks: white where a picture may change. As pixels they are (B,1,H,W), as latents (B,1,h,w)."""
+"""Masks: white where a picture may change. As pixels they are (B,1,H,W), as latents (B,1,h,w).
+
+    heat of a target -- from_map --> mask -- dilate --> wider mask;   edited picture, photo, mask -- paste --> picture
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import shown
+from minisd.base.arguments import shown, whole_number
+from minisd.picture import to_rgb
 
 
 def read_mask(mask: Any, height: int, width: int) -> Tensor:
@@ -28,9 +32,48 @@ def read_mask(mask: Any, height: int, width: int) -> Tensor:
 def above(values: Tensor, threshold: float) -> Tensor:
     """1 where values (B,1,h,w), smoothed and scaled to [0,1], are above the threshold, and one pixel around; else 0."""
     smooth = F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
-    low, high = smooth.amin(dim=(2, 3), keepdim=True), smooth.amax(dim=(2, 3), keepdim=True)
-    inside = (smooth - low > threshold * (high - low)).float()
-    return F.max_pool2d(inside, 3, stride=1, padding=1)
+    return dilate(from_map(smooth, threshold), 1)
+
+
+def from_map(heat: Tensor, threshold: float) -> Tensor:
+    """1 where a map (B,C,h,w), scaled to [0,1], is above the threshold, else 0. A map of one value gives 0 everywhere."""
+    low, high = heat.amin(dim=(2, 3), keepdim=True), heat.amax(dim=(2, 3), keepdim=True)
+    return (heat - low > threshold * (high - low)).float()
+
+
+def dilate(mask: Tensor, pixels: int) -> Tensor:
+    """The mask (B,1,h,w) and `pixels` pixels around it, in a square: each value is the largest one so near to it."""
+    return F.max_pool2d(mask, 2 * pixels + 1, stride=1, padding=pixels)
+
+
+def feather(mask: Tensor, pixels: int) -> Tensor:
+    """1 in the mask (B,1,h,w), then less with each pixel, and exactly 0 outside `dilate(mask, pixels)`.
+
+    The ramp is outside the mask. If it were inside, the border of what was removed would shine through: a ghost.
+    """
+    rings = [mask]
+    for _ in range(pixels):
+        rings.append(dilate(rings[-1], 1))
+    return torch.stack(rings).sum(dim=0) / len(rings)
+
+
+def paste(edited: Image.Image, photo: Image.Image, mask: Image.Image, pixels: int | None = None) -> Image.Image:
+    """The photo, with the edited picture in the mask, as RGB. The three pictures have one size.
+
+    The mask is read as `read_mask` reads it. In it, the edited picture is used, with a soft border of `pixels` pixels
+    around it (`feather`). Beyond this border, every pixel is the photo's own. pixels: None means 3 % of the shorter
+    side (15 for 512), as in the script of Attentive Eraser (suppress/methods/attentive_eraser.py).
+
+    UserError if the sizes differ.
+    """
+    sizes = [picture.size for picture in (edited, photo, mask)]
+    if len(set(sizes)) > 1:
+        raise UserError(f"a picture of {sizes[0]}, a photo of {sizes[1]} and a mask of {sizes[2]}; give all one size")
+    width, height = photo.size
+    pixels = round(0.03 * min(width, height)) if pixels is None else whole_number("pixels", pixels, 0)
+    weight = feather(read_mask(mask, height, width), pixels)[0, 0, :, :, None].double().numpy()
+    old, new = (np.asarray(to_rgb(picture), np.float64) for picture in (photo, edited))
+    return Image.fromarray(np.rint(old + weight * (new - old)).astype(np.uint8))
 
 
 def latent_mask(mask: Tensor, z: Tensor) -> Tensor:
