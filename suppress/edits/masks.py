@@ -1,6 +1,6 @@
 """Masks: white where a picture may change. As pixels they are (B,1,H,W), as latents (B,1,h,w).
 
-    heat of a target -- from_map --> mask -- dilate --> wider mask;   edited picture, photo, mask -- paste --> picture
+heat of a target -- from_map --> mask -- dilate --> wider mask;   edited picture, photo, mask -- paste --> picture
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def above(values: Tensor, threshold: float) -> Tensor:
 
 
 def from_map(heat: Tensor, threshold: float) -> Tensor:
-    """1 where a map (B,C,h,w), scaled to [0,1], is above the threshold, else 0. A map of one value gives 0 everywhere."""
+    """1 where a map (B,C,h,w), scaled to [0,1], is above the threshold, else 0. If all its values are equal: 0."""
     low, high = heat.amin(dim=(2, 3), keepdim=True), heat.amax(dim=(2, 3), keepdim=True)
     return (heat - low > threshold * (high - low)).float()
 

@@ -24,9 +24,15 @@ M is the user's mask. Without one, it is found at step R: where the target's cro
 [0,1], is above `threshold`; with several targets, the union of theirs. `dilation` widens either. A map always has a
 largest value: if the target is not in the picture, M is somewhere else. A map may also miss a part of the object.
 
-The code differs from the paper in this: it blurs M and cuts it at .1, which widens it by 2 of 512 pixels; it adds FreeU,
-which is not here. Its strength of .8 is R = .2. It noises the picture or inverts it, with the prompt "": use the
-inversion "noised" or "direct". UNet: 4 samples per step from R on, of which the pinned original's 2 are not used.
+The code differs from the paper in this: it blurs M and cuts it at .1, which widens it by 2 of 512 pixels; and it adds
+FreeU, which is not here. Its strength of .8 is R = .2. It noises the picture, or inverts it with the prompt "". Here
+the inversion knows the prompt; "noised" is the code's other form. UNet: 4 samples per step from R on, 2 of them for
+the original, which a pinned one does not need; 2 before R, and 2 for the map.
+
+Outside M the latents are z* to the bit, but the decoded picture is not: the VAE normalises over the whole picture, so a
+change in M moves distant pixels by 2 or 3 levels of 255 on the embedded model. `suppress.paste` puts the photo's own
+pixels back. On the drawn world the published s = 9 overshoots into torn colours; 3 works for small things, such as
+glasses. Large things keep their outline with R = .2, because z* at R still holds it.
 """
 
 from __future__ import annotations
@@ -164,7 +170,7 @@ class MaskedKeys(Tap):
         return self.redirect(hidden, q, k, v, torch.zeros_like(hidden, dtype=q.dtype))
 
     def redirect(self, hidden: Tensor, q: Tensor, k: Tensor, v: Tensor, eta: Tensor) -> Tensor:
-        """The attention with the weights of the hidden keys times η (B,N), renormalised, and f on the hidden queries."""
+        """The attention with f for the hidden queries and, before it is normalised, η (B,N) for the hidden keys."""
         bias = torch.where(hidden, eta.log(), 0)[:, None, None]
         q = torch.where(hidden[:, None, :, None], self.factor * q, q)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=bias.to(q.dtype))
