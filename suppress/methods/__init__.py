@@ -9,6 +9,7 @@ from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
     from .attention_to_zero import AttentionToZero
+    from .attentive_eraser import AttentiveEraser
     from .fixed import Rewrite
     from .gie import GIE
     from .sld import SLD
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
+    "attentive_eraser": ("AttentiveEraser",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "sld": ("SLD",),
@@ -35,6 +37,7 @@ __all__ = [
     "METHODS",
     "SLD",
     "AttentionToZero",
+    "AttentiveEraser",
     "Rewrite",
     "SuppressEOT",
     "Unread",
