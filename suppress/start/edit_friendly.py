@@ -76,29 +76,35 @@ class EditFriendly(Inversion):
             raise UserError(f"repeats = {self.repeats}; edit-friendly repeats no step, leave it out")
 
     def start(self, source: Source) -> Start:
-        pivots, noise = self.find(source)
-        less = [self.less(source.schedule, i) for i in range(len(source.schedule))]
-        return Start(
-            pivots[min(noise)],
-            lambda i: source.uncond,
-            pivots,
-            pinned=True,
-            around=lambda edit: EditFriendlyEdit(edit, less, noise),
-            begin=min(noise),
-        )
+        return self.make(source, self.find(source))
 
     @torch.no_grad()
-    def find(self, source: Source) -> tuple[list[Tensor], dict[int, Tensor]]:
-        """The pivots, and the noise map σ_t n_t of each step of the loop, (1,4,h,w) each."""
+    def find(self, source: Source) -> dict[str, Tensor]:
+        """ "pivots" (T+1,1,4,h,w), and "noise_maps" (T-s,1,4,h,w): σ_t n_t of each step of the loop."""
         steps = len(source.schedule)
-        pivots, noise = self.noised(source), {}
+        pivots, noise_maps = self.noised(source), []
         for i in source.each(range(min(round(self.skip * steps), steps - 1), steps)):
             eps = self.noise(source, i, pivots[i])
             mean = source.step(i, pivots[i], eps) + self.less(source.schedule, i) * eps
             zeroed = i == steps - 1 and self.last_noise == "zeroed"
-            noise[i] = torch.zeros_like(mean) if zeroed else pivots[i + 1] - mean
-            pivots[i + 1] = mean + noise[i]
-        return pivots, noise
+            noise_maps.append(torch.zeros_like(mean) if zeroed else pivots[i + 1] - mean)
+            pivots[i + 1] = mean + noise_maps[-1]
+        return {"pivots": torch.stack(pivots), "noise_maps": torch.stack(noise_maps)}
+
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        """The start, from what `find` found."""
+        pivots, begin = found["pivots"].unbind(), len(source.schedule) - len(found["noise_maps"])
+        steps = range(begin, len(source.schedule))
+        noise = dict(zip(steps, found["noise_maps"].unbind(), strict=True))
+        less = {i: self.less(source.schedule, i) for i in steps}
+        return Start(
+            pivots[begin],
+            lambda i: source.uncond,
+            pivots,
+            pinned=True,
+            around=lambda edit: EditFriendlyEdit(edit, less, noise),
+            begin=begin,
+        )
 
     def noised(self, source: Source) -> list[Tensor]:
         """z*_t (1,4,h,w) of each step, each with noise of its own, and the picture's latents."""
@@ -123,9 +129,9 @@ class EditFriendly(Inversion):
 
 
 class EditFriendlyEdit(Wrapped):
-    """A method's edit, with stochastic steps whose noise is known. noise: of each step, (1,4,h,w)."""
+    """A method's edit, with stochastic steps whose noise is known: for each step, σ_t n_t (1,4,h,w)."""
 
-    def __init__(self, edit: Edit, less: list[float], noise: Mapping[int, Tensor]):
+    def __init__(self, edit: Edit, less: Mapping[int, float], noise: Mapping[int, Tensor]):
         super().__init__(edit)
         self.less, self.noise = less, noise
 
