@@ -6,17 +6,19 @@
     ε = ε_∅ + w (ε_c - ε_∅) - s Σ_e M1 M2 δ_e,      ẑ <- the step of the inversion
 
 ε_∅, ε_c, ε_e: the UNet's predictions for the empty prompt, for the prompt, and for a phrase alone. The paper has w = 0:
-the text of the prompt plays no part, and what is not masked stays exactly as it was, if the inversion is exact for
-w = 0. That is `edit-friendly` (suppress/start/edit_friendly.py), which then inverts without the prompt too. The
-paper's sampler is SDE-DPM-Solver++ of second order; here it is the DDIM form, which the paper's earlier version has.
+the prompt plays no part, and with empty masks the picture comes back, if the inversion is exact for w = 0. That is
+`edit-friendly` (suppress/start/edit_friendly.py), which then inverts without the prompt too. Other inversions
+are not exact for w = 0, so the picture changes everywhere. The paper's sampler is SDE-DPM-Solver++ of second order;
+here it is the stochastic DDIM step, as in LEDITS (Tsaban and Passos 2023), which came before it.
 
 With w > 0 and only M2 this is SEGA (Brack et al., NeurIPS 2023) without its momentum. So the method also runs from
 noise, if it gets a guidance. A negative s adds the phrase. A user's mask is multiplied into M1 M2, as in the code.
 
 Both masks have sharp edges: where two values are nearly equal, two runs that round differently may choose differently.
-The quantile is a share of the picture: λ = .9 changes at most a tenth of it, however large the thing is.
-UNet per step, with K phrases: 1 + K samples, one more if w is not 0, and K passes that read the maps; the fast engine
-leaves those passes when it has the maps.
+The quantile is a share of the picture: with λ = .9 a step guides at most a tenth of it, however large the thing is.
+UNet per step, with K phrases: 1 + K samples, one more if w is not 0, and K that read the maps; the fast engine ends
+these K passes as soon as it has the maps. (The pass with e has these maps too. But a tap on it would need the samples
+of both branches in one batch, which costs more.)
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ The inversion finds the noise maps n_t that make the picture's latents z*_0 out 
     σ_t n_t = z*_s - μ(z*_t, ε(z*_t)),   z*_s <- μ + σ_t n_t    the second equation removes the rounding error
     edited branch:  ẑ <- μ(ẑ, ε̂) + σ_t n_t                     the original branch is set to the pivots
 
-So the edited branch reconstructs the picture exactly if its noise is that of the inversion, at every prompt and every
+So the edited branch draws the picture exactly if its noise is that of the inversion, with every prompt and every
 guidance w: nothing is approximated, unlike in DDIM inversion. With another w than the inversion's, a branch that edits
-nothing goes away from the picture by the difference of the two μ. The maps n_t hold more of the picture than those of
-a drawing do, and they stay as they are; so the layout is kept, and a change must be strong to be seen.
+nothing leaves the picture, in each step by the difference of the two μ. The noise maps hold the layout of the picture
+and stay as they are, so an edit must be strong to be seen, and more steps must be drawn to remove something large.
 
 The loop begins after `skip` of the steps. Only σ_t n_t is stored, so nothing is divided by σ_t, which may be 0.
 
