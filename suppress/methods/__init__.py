@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .attentive_eraser import AttentiveEraser
     from .fixed import Rewrite
     from .gie import GIE
+    from .ledits import Ledits
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -23,6 +24,7 @@ _MODULES = {
     "attentive_eraser": ("AttentiveEraser",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
+    "ledits": ("Ledits",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -38,6 +40,7 @@ __all__ = [
     "SLD",
     "AttentionToZero",
     "AttentiveEraser",
+    "Ledits",
     "Rewrite",
     "SuppressEOT",
     "Unread",

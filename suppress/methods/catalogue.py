@@ -152,6 +152,11 @@ METHODS: dict[str, Entry] = {
         preset=True,
     ),
     "sld": Entry("sld.SLD", "guidance away from the target where the noise shows it (Schramowski 2023)", preset=True),
+    "ledits": Entry(
+        "ledits.Ledits",
+        "pictures: guidance away from the target, where its map and its noise show it (LEDITS++)",
+        preset=True,
+    ),
     "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),
     "value-flip": Entry(
         "value_flip.ValueFlip", "the target's values change their sign where its keys attend (NegPiP)", preset=True
