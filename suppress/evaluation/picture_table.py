@@ -98,6 +98,14 @@ def other_change(case: PictureCase, cell: Cell) -> float:
 
 # ---------------------------------------------------------------------- the tables
 
+NOTES = (
+    "Means over pictures, with 95 % bootstrap intervals. PSNR outside: against the photo, over the pixels that the "
+    "ideal edit leaves alone; van gogh has none. Error inside: mean |difference| to the ideal edit over the other "
+    "pixels, in levels of 0 to 255. Other attributes: mean |change| of their DetScores, without those that the ideal "
+    "edit changes. Passes: UNet samples of the edit (both branches) + of the inversion, which serves many edits; so "
+    "with the seconds."
+)
+
 
 def edits(rows: Rows) -> str:
     head = (
@@ -121,7 +129,7 @@ def edits(rows: Rows) -> str:
             f"{s.seconds:.1f} + {s.inversion_seconds:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + f"\n\n{NOTES}"
 
 
 def by_kind(rows: Rows) -> str:
@@ -154,19 +162,25 @@ def reconstructions(rows: Rows, pairs: Sequence[Pair]) -> str:
             f"{s.inversion_seconds:.1f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + order(found)
+    told = order(found)
+    return "\n".join(lines) + (f"\n\n{told}" if told else "")
 
 
 def order(found: Rows) -> str:
-    """The sentence about the published order; empty if an inversion of it was not measured."""
-    if not set(ORDER) <= set(found):
+    """The sentence about the published order, from the pictures that all four have; empty if there are none."""
+    psnrs = [
+        {case.number: cell["psnr reconstruction"] for case, cell in found.get(inversion, ())} for inversion in ORDER
+    ]
+    common = set.intersection(*map(set, psnrs))
+    if not common:
         return ""
-    values = [float(np.mean([cell["psnr reconstruction"] for _, cell in found[name]])) for name in ORDER]
-    direct, null_text, npi, ddim = values
-    holds = direct >= null_text > npi > ddim
-    told = ", ".join(f"{name} {value:.1f}" for name, value in zip(ORDER, values, strict=True))
-    verdict = "holds" if holds else "does not hold"
-    return f"\n\nThe published order, direct ≥ null-text > negative-prompt > ddim, {verdict}: {told} dB."
+    direct, null_text, npi, ddim = means = [float(np.mean([values[n] for n in common])) for values in psnrs]
+    verdict = "holds" if direct >= null_text > npi > ddim else "does not hold"
+    told = ", ".join(f"{name} {mean:.1f}" for name, mean in zip(ORDER, means, strict=True))
+    return (
+        f"The published order, direct ≥ null-text > negative-prompt > ddim, {verdict}: {told} dB "
+        f"({len(common)} pictures)."
+    )
 
 
 def best(rows: Rows, pairs: Sequence[Pair]) -> str:
