@@ -89,9 +89,9 @@ def det_score(case: PictureCase, cell: Cell, side: str = "after") -> float:
 def other_change(case: PictureCase, cell: Cell) -> float:
     """The mean |change| of the attributes that should stay.
 
-    Left out are the target, what belongs to it by its meaning, and what the ideal edit changes.
+    Left out are the target and what the ideal edit changes with it.
     """
-    gone = {case.name, *IMPLIED.get(case.name, ()), *case.implied}
+    gone = {case.name, *IMPLIED.get(case.name, ())}
     kept = [name for name in cell["before"] if name not in gone]
     return float(np.mean([abs(cell["after"][name] - cell["before"][name]) for name in kept]))
 

@@ -71,12 +71,6 @@ class PictureCase:
     def region(self) -> NDArray[np.bool_]:
         return world.region(self.spec, self.name)
 
-    @property
-    def implied(self) -> set[str]:
-        """The attributes that the ideal edit changes."""
-        before, after = world.attributes(self.spec), world.attributes(world.without(self.spec, self.name))
-        return {name for name in before if before[name] != after[name]}
-
 
 @lru_cache(maxsize=1)
 def picture_cases() -> tuple[PictureCase, ...]:

@@ -79,7 +79,7 @@ def test_the_order_of_reconstructions():
         "The published order, direct ≥ null-text > negative-prompt > ddim, holds: direct 27.0, null-text 27.0, "
         "negative-prompt 25.0, ddim 18.0 dB (1 pictures)."
     )
-    for wrong in ({"null_text": 28.0}, {"negative_prompt": 27.5}, {"ddim": 25.0}):
+    for wrong in ({"null_text": 28.0}, {"negative_prompt": 27.0}, {"negative_prompt": 27.5}, {"ddim": 25.0}):
         assert "does not hold" in order(good | found(**wrong))
     assert order({name: cells for name, cells in good.items() if name != "ddim"}) == ""
 
