@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..protocol import Method
 
 # options of one of the two tables only, with their defaults
-_OF_PROMPTS = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
+_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
 _COMMON = {  # option -> its default (for prompts, for pictures)
     "steps": (protocol.STEPS, pairs.STEPS),
@@ -93,9 +93,9 @@ def _fill_in(args: argparse.Namespace) -> None:
     if foreign:
         advice = "leave --pictures out" if args.pictures else "add --pictures"
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
-    for name, value in own.items() | {(name, both[args.pictures]) for name, both in _COMMON.items()}:
+    for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None:
-            setattr(args, name, value)
+            setattr(args, name, default)
 
 
 def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
