@@ -82,14 +82,14 @@ def picture_cases() -> tuple[PictureCase, ...]:
     while len(found) < len(wanted):
         for k, g in wanted:
             names = TARGETS[kinds[g]]
-            if (k, g) not in found and (case := _case(EACH * g + k, seed, kinds[g], names[k % len(names)])):
+            if (k, g) not in found and (case := find_case(EACH * g + k, seed, kinds[g], names[k % len(names)])):
                 found[k, g] = case
                 break
         seed += 1
     return tuple(found[place] for place in wanted)
 
 
-def _case(number: int, seed: int, kind: str, name: str) -> PictureCase | None:
+def find_case(number: int, seed: int, kind: str, name: str) -> PictureCase | None:
     """The picture of this seed, if it shows the attribute."""
     rng = np.random.default_rng(seed)
     spec = world.sample_spec(rng)

@@ -60,7 +60,8 @@ def _without_item(part: str, phrase: str) -> str:
     items = [item for item in re.split(r", | and ", found[2]) if item and not phrase_in(item, phrase)]
     if not items:
         return ""
-    return found[1] + (", ".join(items[:-1]) + " and " + items[-1] if len(items) > 2 else " and ".join(items))
+    *first, last = items
+    return found[1] + (f"{', '.join(first)} and {last}" if first else last)
 
 
 def phrase_in(text: str, phrase: str) -> bool:

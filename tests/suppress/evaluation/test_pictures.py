@@ -16,7 +16,7 @@ from suppress.evaluation.cells import is_current, read_cells
 from suppress.evaluation.jobs import Job, fill
 from suppress.evaluation.measure_pictures import PICTURES, Bench, method_of
 from suppress.evaluation.pairs import CONTROLS, INVERSIONS, METHODS, NOTHING, PAIRS, STANDARD, Pair, choose
-from suppress.evaluation.pictures import HALVES, TARGETS, picture_cases
+from suppress.evaluation.pictures import HALVES, TARGETS, find_case, picture_cases
 from suppress.evaluation.wording import phrase_of
 from suppress.methods import Rewrite, Unread, parse_method
 from suppress.metrics import Judge
@@ -79,6 +79,14 @@ def test_the_captions_name_the_target(sd):
     assert sum(case.skipped for case in picture_cases()) == 7
 
 
+def test_a_caption_that_denies_the_target_is_skipped():
+    rng = np.random.default_rng(625)
+    assert world.caption(world.sample_spec(rng), rng) == "a woman without a hat in a white shirt, by the sea"
+    case = find_case(0, 625, "hat", "hat")
+    assert case.skipped >= 1 and "without" not in case.prompt and phrase_of(case.prompt, "hat") == case.target
+    assert find_case(0, 625, "rain", "rain") is None
+
+
 def test_the_truth_of_a_picture():
     case = picture_cases()[0]
     a, b = np.asarray(case.photo).astype(int), np.asarray(case.ideal).astype(int)
@@ -126,6 +134,7 @@ def test_the_names_in_the_list_are_names():
 def test_chosen_pairs():
     assert choose(["Unread", "zero"]) == (Pair("Unread", "direct"), Pair("zero", "direct"))
     assert {pair.method for pair in choose((), ["noised"])} == {NOTHING, STANDARD}
+    assert len(choose((), ["noised", "ddim"])) == 4
     assert choose((), ["direct:repeats=2"]) == tuple(Pair(name, "direct:repeats=2") for name in (NOTHING, STANDARD))
     both = choose(["Unread", "zero"], ["noised", "ddim"])
     assert [pair.row for pair in both] == [

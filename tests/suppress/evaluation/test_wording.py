@@ -34,6 +34,7 @@ WORDS = {
             "cap",
             "a dog with a scarf, a mask and earrings at night",
         ),
+        ("hat", "a king in a gold crown", "gold crown", "a king"),
         ("scarf", "a boy with a hat and a red scarf and earrings", "red scarf", "a boy with a hat and earrings"),
         ("beard", "a bearded sad man with a hat", "bearded", "a sad man with a hat"),
         ("beard", "a man with a long brown beard and a moustache", "long brown beard", "a man with a moustache"),
