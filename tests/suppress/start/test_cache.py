@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from safetensors.torch import save
 
 import minisd
 import suppress
+from minisd import ddim
 from minisd.picture import prepare
 from suppress.start.cache import Cache, _read, checksum, default_folder, find_cache
+from suppress.start.inversion import Source
 
 PROMPT = "a man with a beard wearing glasses and a hat"
 SIZE = {"height": 64, "width": 64}
@@ -132,6 +135,30 @@ def test_whatever_it_depends_on_makes_another_entry(sd, photos, invert, tmp_path
         assert passes == 0
     else:
         assert passes > 0 and len(entries(tmp_path)) == 2
+
+
+def test_the_key_depends_on_all_that_an_inversion_reads(sd, photos):
+    def key(recipe="direct", picture=photos[0], **changes):
+        ctx, uncond = sd.encode_text([PROMPT, ""]).split(1)
+        source = Source(sd, torch.zeros(1, 4, 8, 8), ctx, uncond, ddim.Schedule(5, sd.config.schedule), 7.5)
+        return Cache()._key(recipe, replace(source, **changes), picture)
+
+    other = ddim.Schedule(5, replace(sd.config.schedule, beta_end=0.013))
+    more = ddim.Schedule(6, sd.config.schedule)
+    keys = [
+        key(),
+        key("ddim"),
+        key(picture=other_picture(photos[0])),
+        key(ctx=sd.encode_text("a man")),
+        key(uncond=sd.encode_text("a man")),
+        key(schedule=other),
+        key(schedule=more),
+        key(picture=Image.new("RGB", (8, 16))),
+        key(picture=Image.new("RGB", (16, 8))),
+    ]
+    assert len(set(keys)) == len(keys)
+    # engine, progress, and the guidance, which is in the recipe if it is read, do not count
+    assert key() == keys[0] == key(guidance=3.0, engine=suppress.Reference(sd), progress=iter)
 
 
 def test_null_text_depends_on_the_guidance_and_on_all_its_settings(invert):
