@@ -9,8 +9,10 @@ from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
     from .attention_to_zero import AttentionToZero
+    from .attentive_eraser import AttentiveEraser
     from .fixed import Rewrite
     from .gie import GIE
+    from .ledits import Ledits
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -19,8 +21,10 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
+    "attentive_eraser": ("AttentiveEraser",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
+    "ledits": ("Ledits",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -35,6 +39,8 @@ __all__ = [
     "METHODS",
     "SLD",
     "AttentionToZero",
+    "AttentiveEraser",
+    "Ledits",
     "Rewrite",
     "SuppressEOT",
     "Unread",

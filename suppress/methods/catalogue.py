@@ -146,7 +146,17 @@ METHODS: dict[str, Entry] = {
         "delta.Delta", "other weights for the edited branch: delta:FILE.safetensors", preset=True, takes="path"
     ),
     "attn2zero": Entry("attention_to_zero.AttentionToZero", "the target's cross maps become 0 (appendix D)"),
+    "attentive-eraser": Entry(
+        "attentive_eraser.AttentiveEraser",
+        "what is in a mask is filled from around it: no self attention to it (Sun 2025)",
+        preset=True,
+    ),
     "sld": Entry("sld.SLD", "guidance away from the target where the noise shows it (Schramowski 2023)", preset=True),
+    "ledits": Entry(
+        "ledits.Ledits",
+        "pictures: guidance away from the target, where its map and its noise show it (LEDITS++)",
+        preset=True,
+    ),
     "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),
     "value-flip": Entry(
         "value_flip.ValueFlip", "the target's values change their sign where its keys attend (NegPiP)", preset=True

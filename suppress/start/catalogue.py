@@ -18,7 +18,8 @@ class Entry:
 
     factory: str  # "file.Class" in this folder
     about: str
-    passes: str  # samples that go through the UNet for the inversion; T: steps, k: `repeats`
+    # samples that go through the UNet for the inversion; T: steps, k: `repeats`, s: steps before the loop begins
+    passes: str
     takes: str = ""  # the field that the whole text behind "name:" sets: none here (suppress/methods/catalogue.py)
 
     @property
@@ -49,5 +50,10 @@ INVERSIONS: dict[str, Entry] = {
         "T (1 + k)",
     ),
     "direct": Entry("direct.Direct", "the original branch is set to the inversion's latents at each step", "T (1 + k)"),
+    "edit-friendly": Entry(
+        "edit_friendly.EditFriendly",
+        "the noise of stochastic steps that draw the picture exactly (DDPM inversion)",
+        "2 (T - s)",
+    ),
     "noised": Entry("noised.Noised", "noise on the picture instead of an inversion (SDEdit)", "0"),
 }
