@@ -25,14 +25,17 @@ M is the user's mask. Without one, it is found at step R: where the target's cro
 largest value: if the target is not in the picture, M is somewhere else. A map may also miss a part of the object.
 
 The code differs from the paper in this: it blurs M and cuts it at .1, which widens it by 2 of 512 pixels; and it adds
-FreeU, which is not here. Its strength of .8 is R = .2. It noises the picture, or inverts it with the prompt "". Here
-the inversion knows the prompt; "noised" is the code's other form. UNet: 4 samples per step from R on, 2 of them for
-the original, which a pinned one does not need; 2 before R, and 2 for the map.
+FreeU, which is not here. Its strength of .8 is R = .2. It noises the picture (the inversion "noised" of this project),
+or inverts it with the prompt "" (here: with the prompt). UNet: 4 samples per step from R on, 2 of them for the
+original, which a pinned one does not need; 2 before R, and 2 for the map.
 
 Outside M the latents are z* to the bit, but the decoded picture is not: the VAE normalises over the whole picture, so a
 change in M moves distant pixels by 2 or 3 levels of 255 on the embedded model. `suppress.paste` puts the photo's own
-pixels back. On the drawn world the published s = 9 overshoots into torn colours; 3 works for small things, such as
-glasses. Large things keep their outline with R = .2, because z* at R still holds it.
+pixels back.
+
+On the drawn world, the published s = 9 overshoots into torn colours; 3 works, and better from "noised" than from
+"direct", whose latents still hold the object's shape. Worn things go. Things beside the person lose their colour, but
+keep their outline. Rain is everywhere, so that M leaves nothing to fill from.
 """
 
 from __future__ import annotations
