@@ -1,20 +1,22 @@
 """Tensors <-> pictures (PIL), maps laid over a picture, sheets of pictures.
 
-Files of pictures are read and written in `minisd/base/picture_files.py`.
+`prepare` and `to_rgb` read any picture that Pillow opens (minisd/base/picture_fit.py, picture_colours.py). Files of
+pictures are read and written in minisd/base/picture_files.py.
 """
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .base.errors import UserError
+from .base.picture_fit import Prepared, prepare, to_rgb, upright
+
+__all__ = ["Prepared", "from_pil", "overlay", "prepare", "sheet", "to_pil", "to_rgb", "upright"]
 
 # colours for maps, dark to bright; the brightness grows evenly, so that a map can be read in grey too
 _RAMP = np.array([(0, 0, 30), (70, 10, 100), (170, 40, 90), (240, 120, 40), (255, 240, 160)], dtype=np.float32)
@@ -31,50 +33,10 @@ def to_pil(x: Tensor) -> list[Image.Image]:
 def from_pil(image: Image.Image, height: int | None = None, width: int | None = None) -> Tensor:
     """A picture -> x (1,3,H,W) in [-1,1], scaled and cropped around its centre to height × width if these are given."""
     image = to_rgb(image)
-    if height and width and image.size != (width, height):
-        image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+    if height and width:
+        image = prepare(image, height, width).picture
     x = torch.from_numpy(np.array(image, dtype=np.float32))
     return (x / 127.5 - 1).permute(2, 0, 1)[None]
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any picture as RGB, 8 bits per channel. UserError if the range of its values is unknown.
-
-    Grey of more than 8 bits is scaled. Transparent parts become white, with a warning: the colours that the file
-    stores for them are arbitrary, often black.
-    """
-    if not image.width or not image.height:
-        raise UserError(f"the picture has {image.width}×{image.height} pixels (width × height)")
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _eight_bits(image)
-    try:
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        layer = image.convert("RGBA")
-        if np.asarray(layer)[..., 3].min() < 255:
-            warnings.warn("the picture has transparent parts; they are laid on white", stacklevel=2)
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), layer).convert("RGB")
-    except (OSError, TypeError, ValueError) as error:
-        raise UserError(f"a picture of mode {image.mode} that cannot be converted to RGB: {error}") from error
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, 32 bits or floating point -> grey of 8 bits, scaled. Pillow alone would clip the values."""
-    values = np.asarray(image).astype(np.float64)
-    low, high = values.min(), values.max()
-    tops = {"I": (255, 65535), "F": (1, 255, 65535)}.get(image.mode, (65535,))  # the other modes are variants of I;16
-    top = next((top for top in tops if low >= 0 and high <= top), None)
-    found = f"the picture holds numbers from {low:g} to {high:g}"
-    if top is None:
-        known = " or ".join(f"0 to {top}" for top in tops)
-        raise UserError(f"{found}; expected {known}. Save it with 8 bits per channel")
-    if len(tops) > 1:
-        warnings.warn(f"{found}; they are read as 0 (black) to {top} (white)", stacklevel=3)
-    grey = Image.fromarray((values * (255 / top)).round().astype(np.uint8))
-    clear = image.info.get("transparency")  # a PNG may declare one level to be transparent
-    if isinstance(clear, int):
-        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
-    return grey
 
 
 def overlay(image: Image.Image, heat: Tensor, span: tuple[float, float] | None = None) -> Image.Image:

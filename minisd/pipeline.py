@@ -37,7 +37,7 @@ from .base.arguments import (
 from .base.errors import UserError
 from .config import CONTEXT, Config
 from .loading.tokenizer import Tokenizer, piece_labels, pieces_text
-from .picture import from_pil, to_pil
+from .picture import from_pil, to_pil, to_rgb
 from .tap import Tap, check_tap
 from .text import TextEncoder
 from .unet import UNet
@@ -258,6 +258,7 @@ class StableDiffusion:
         if image is not None and not isinstance(image, Image.Image):
             raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
         side = self.config.unet.sample_size * self.vae.config.factor
+        image = None if image is None else to_rgb(image)
         default = (side, side) if image is None else (image.height, image.width)
         h, w = default[0] if height is None else height, default[1] if width is None else width
         h, w = self.check_size(h, w)

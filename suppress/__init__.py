@@ -11,6 +11,7 @@ from minisd.base.lazy import attributes
 
 if TYPE_CHECKING:
     from . import world
+    from .edits.masks import paste
     from .edits.spectrum import soft_weight
     from .engine import Fast, Plan, Reference
     from .job import Job, default_settings, run, run_batch
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from .start.invert import invert
 
 _MODULES = {
+    "edits.masks": ("paste",),
     "edits.spectrum": ("soft_weight",),
     "engine": ("Fast", "Plan", "Reference"),
     "job": ("Job", "default_settings", "run", "run_batch"),
@@ -51,6 +53,7 @@ __all__ = [
     "default_settings",
     "find_rows",
     "invert",
+    "paste",
     "register",
     "run",
     "run_batch",

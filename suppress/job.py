@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,21 +16,24 @@ from torch import Tensor
 from minisd import CheckpointError, StableDiffusion, UserError, compose, heat_maps
 from minisd.base.arguments import check_progress, check_seed, check_settings, pair, shown
 from minisd.base.inputs import read_json
-from minisd.picture import to_pil
+from minisd.picture import Prepared, to_pil
 from minisd.pipeline import check_model
 
 from .edits.masks import mask_pictures, read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
+from .methods.names import read_settings
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start
 from .result import Result, join
-from .start.invert import check_picture, find_start, fitted
+from .start.cache import find_cache
+from .start.invert import check_inversion, find_start, fitted
 from .start.noise import from_noise
 
 if TYPE_CHECKING:
     from .engine import Engine
+    from .start.cache import Cache
     from .start.inversion import Inversion
 
 
@@ -42,9 +46,11 @@ def run(
     settings: Method | None = None,
     engine: str | Engine | None = None,
     *,
-    image: Image.Image | None = None,
+    image: Image.Image | Prepared | None = None,
     inversion: str | Inversion | Start | None = None,
     mask: Image.Image | None = None,
+    crop: Sequence[int] | None = None,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
@@ -61,12 +67,18 @@ def run(
     engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
     "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it compiled
     for later runs.
-    image: a picture to edit, which the prompt describes. It is scaled and cropped to height × width and then inverted.
+    image: a picture to edit, which the prompt describes. It is turned by its EXIF orientation, converted to sRGB,
+    cropped around its centre and resized to height × width, and then inverted. `minisd.picture.prepare` does the same
+    and tells what was done; its result can be given as `image`. crop: the part of the picture to take, (left, top,
+    right, bottom) in pixels of the upright picture; it is cropped further if its aspect is not that of height × width.
     inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
     the result is then the picture itself. The seed has no meaning; leave it out. The method keeps its settings; the
     authors of SuppressEOT use step_size=5 for real pictures.
-    mask: a picture that is white where the result may differ, black elsewhere. It is scaled and cropped like `image`.
+    mask: a picture that is white where the result may differ, black elsewhere, and as large as `image`. It is cropped
+    and resized with it; a mask of height × width is taken as it is.
     Methods that need a mask take it in place of one that they find, and so does `keep`.
+    cache: a folder in which inversions are kept for later runs, True for `~/.cache/minisd/inversions`, or a
+    `suppress.start.cache.Cache`. None: none is kept.
     maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
     memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
     multiples of 8 (default: the size on which the model was trained).
@@ -77,23 +89,26 @@ def run(
     _, seeds = pair(request.prompt, seed)
     if image is not None and isinstance(seed, Iterable):
         raise UserError(f"an image with seeds {shown(seed)}; a picture is edited once, leave the seeds out")
-    jobs = [Job(request.prompt, request, s, height, width, image, inversion, mask) for s in seeds]
-    results = run_batch(sd, jobs, method, settings, engine, maps=maps, batch_size=batch_size, progress=progress)
+    jobs = [Job(request.prompt, request, s, height, width, image, inversion, mask, crop) for s in seeds]
+    results = run_batch(
+        sd, jobs, method, settings, engine, cache=cache, maps=maps, batch_size=batch_size, progress=progress
+    )
     return results[0] if not isinstance(seed, Iterable) else replace(join(results), timings=results[0].timings)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One picture of a batch. `remove`, `image`, `inversion` and `mask` are what `run` takes."""
+    """One picture of a batch. `remove`, `image`, `inversion`, `mask` and `crop` are what `run` takes."""
 
     prompt: str
     remove: str | Sequence[str] | Request | None = None
     seed: int = 0
     height: int | None = None  # pixels, multiples of 8; None: the size on which the model was trained
     width: int | None = None
-    image: Image.Image | None = None
+    image: Image.Image | Prepared | None = None
     inversion: str | Inversion | Start | None = None
     mask: Image.Image | None = None
+    crop: Sequence[int] | None = None
 
 
 def run_batch(
@@ -103,6 +118,7 @@ def run_batch(
     settings: Method | None = None,
     engine: str | Engine | None = None,
     *,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     maps: bool = False,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
@@ -117,29 +133,31 @@ def run_batch(
     settings = _check_settings(sd, method, settings)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
-    drawings = [_check_job(sd, job) for job in jobs]
+    kept = find_cache(cache)
+    tasks = [_check_job(sd, job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
-    given = {k: fitted(sd, job.image, *drawings[k][1]) for k, job in enumerate(jobs) if job.image is not None}
-    starts = {k: find_start(sd, x, prompts[k], jobs[k].inversion, settings, progress) for k, x in given.items()}
+    starts = {
+        k: find_start(runner, task.image, prompts[k], jobs[k].inversion, settings, kept, progress)
+        for k, task in enumerate(tasks)
+        if task.image is not None
+    }
     if starts:
         clock.stop("invert")
-    masks = {k: read_mask(job.mask, *drawings[k][1]) for k, job in enumerate(jobs) if job.mask is not None}
     drawn: dict[int, list[Tensor]] = {}
     found: dict[int, Image.Image] = {}  # masks
-    for batch in _batches(
-        [k if k in given else (size, k in masks) for k, (_, size) in enumerate(drawings)], batch_size
-    ):
-        theirs, start = [prompts[k] for k in batch], starts.get(batch[0])
+    for batch in _batches([k if k in starts else task.kind for k, task in enumerate(tasks)], batch_size):
+        theirs, first, start = [prompts[k] for k in batch], tasks[batch[0]], starts.get(batch[0])
         if start is None:
-            start = from_noise(theirs, sd.noise([drawings[k][0] for k in batch], *drawings[batch[0]][1]))
-        if batch[0] in masks:
-            start = replace(start, mask=torch.cat([masks[k] for k in batch]))
+            start = from_noise(theirs, sd.noise([tasks[k].seed for k in batch], *first.size))
+        masks = [mask for k in batch if (mask := tasks[k].mask) is not None]  # all have one, or none has
+        if masks:
+            start = replace(start, mask=torch.cat(masks))
         samples, changed = _sample(theirs, start, settings, runner, maps, progress)
         drawn |= zip(batch, samples, strict=True)
         if changed is not None:
-            found |= zip(batch, mask_pictures(changed, *drawings[batch[0]][1]), strict=True)
+            found |= zip(batch, mask_pictures(changed, *first.size), strict=True)
     clock.stop("sample")
     tensors = [drawn[k] for k in range(len(jobs))]
     pictures = [[to_pil(runner.decode(z))[0] for z in parts[:2]] for parts in tensors]
@@ -147,8 +165,8 @@ def run_batch(
     return [
         Result(
             image=image,
-            original=to_pil(given[k])[0] if k in given else original,
-            reconstruction=original if k in given else None,
+            original=original if task.image is None else task.image.picture,
+            reconstruction=None if task.image is None else original,
             mask=found.get(k),
             latents=parts[1],
             original_latents=parts[0],
@@ -161,7 +179,9 @@ def run_batch(
             maps=parts[3] if maps else None,
             fetched=parts[4] if maps else None,
         )
-        for k, (prompt, parts, (original, image)) in enumerate(zip(prompts, tensors, pictures, strict=True))
+        for k, (task, prompt, parts, (original, image)) in enumerate(
+            zip(tasks, prompts, tensors, pictures, strict=True)
+        )
     ]
 
 
@@ -176,20 +196,38 @@ def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | 
     return settings
 
 
-def _check_job(sd: StableDiffusion, job: Job) -> tuple[int, tuple[int, int]]:
-    """The job's seed and (height, width).
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A job that was checked."""
 
-    UserError if it is not a Job, if it has several seeds, or if it has an image and a seed that is not 0.
-    """
+    seed: int
+    size: tuple[int, int]  # (height, width)
+    image: Prepared | None
+    mask: Tensor | None  # (1,1,H,W)
+
+    @property
+    def kind(self) -> Hashable:
+        """Jobs of one kind can be drawn together."""
+        return self.size, self.mask is not None
+
+
+def _check_job(sd: StableDiffusion, job: Job) -> _Task:
+    """UserError if it is not a Job, or if one of its values is unusable or does not go with the others."""
     if not isinstance(job, Job):
         raise UserError(f"a job is a suppress.Job(prompt, remove, seed), not {shown(job)}")
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    height, width = (side if value is None else value for value in (job.height, job.width))
-    check_picture(job.image, job.inversion)
+    check_inversion(job.image, job.inversion)
     seed = check_seed(job.seed)
     if job.image is not None and seed != 0:
         raise UserError(f"an image with seed {seed}; a picture is inverted without noise, leave the seed out")
-    return seed, sd.check_size(height, width)
+    if job.image is None and job.crop is not None:
+        raise UserError(f"crop = {shown(job.crop)} without an image; a crop is of a picture: image=…")
+    image, size = None, (job.height, job.width)
+    if job.image is not None:
+        image = fitted(sd, job.image, *size, job.crop)
+        size = image.picture.height, image.picture.width
+    side = sd.config.unet.sample_size * sd.vae.config.factor
+    size = sd.check_size(*(side if value is None else value for value in size))
+    return _Task(seed, size, image, None if job.mask is None else read_mask(job.mask, *size, image))
 
 
 def _batches(kinds: Sequence[Hashable], batch_size: int) -> list[list[int]]:
@@ -212,12 +250,17 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
     return prompts
 
 
-def default_settings(sd: StableDiffusion, method: str | None = None, **given: Any) -> tuple[Method, str]:
+def default_settings(
+    sd: StableDiffusion, method: str | None = None, picture: bool = False, **given: Any
+) -> tuple[Method, str]:
     """(settings, where they come from).
 
     If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
     Otherwise the settings are the published ones, or the method's own if it is not published.
     method: a name, or "name:field=value,…" (`parse_method`). `given` replaces single values.
+    picture: the settings are for the edit of a picture. Then `keep` is 1, because without it a change of the context
+    alone drifts away from the picture. A preset keeps its published `keep`, a method with a default of its own keeps
+    that one, and a value that is given or was measured on the checkpoint counts before it.
     """
     spec = DEFAULT if method is None else method
     if not isinstance(spec, str):
@@ -225,8 +268,18 @@ def default_settings(sd: StableDiffusion, method: str | None = None, **given: An
     name = spec.partition(":")[0]
     measured = _measured(sd)
     settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
+    if picture and not METHODS[name].preset and not _says_keep(spec, measured, given):
+        settings = replace(settings, keep=1.0)
     general = "all" in measured and not METHODS[name].preset
     return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
+
+
+def _says_keep(spec: str, measured: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Whether a value of `keep` was given or measured, or is the method's own."""
+    name = spec.partition(":")[0]
+    entry = METHODS[name]
+    known = (given, read_settings(spec, entry), entry.bound, measured.get("all", {}), measured.get(name, {}))
+    return entry.kind.keep != Method.keep or any("keep" in values for values in known)
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from torch import Tensor
 
@@ -111,6 +111,8 @@ class Method:
     # the rate, 0 to 1, at which all that the edit does not concern is pulled back to the original after each step
     # (suppress/edits/keep_outside.py); 0: not at all, as in the papers
     keep: float = 0.0
+
+    takes_mask: ClassVar[bool] = False  # whether the method itself makes use of `Start.mask`; `keep` always does
 
     def __post_init__(self) -> None:
         for field in fields(self):  # plain Python numbers can multiply tensors and be written to JSON

@@ -23,6 +23,7 @@ from typing import BinaryIO
 from .arguments import shown
 from .errors import UserError
 
+PART = ".minisd-{}.part"  # the temporary name of a file that is being written
 Writer = Callable[[BinaryIO], object]  # writes the content into an open file
 
 
@@ -35,7 +36,7 @@ def free_name(stem: str, folder: Path | None = None, beside: tuple[str, ...] = (
     return next(
         path
         for path in _names(wanted)
-        if not any(os.path.lexists(file) for file in (path, *map(path.with_suffix, beside)))
+        if not any(os.path.lexists(file) for file in (path, *(with_ending(path, end) for end in beside)))
     )
 
 
@@ -44,6 +45,11 @@ def _names(wanted: Path) -> Iterator[Path]:
     yield wanted
     for n in itertools.count(2):
         yield wanted.with_name(f"{wanted.stem}-{n}{wanted.suffix}")
+
+
+def with_ending(path: Path, ending: str) -> Path:
+    """x.png with the ending ".json" is x.json, and with "-mask.png" it is x-mask.png."""
+    return path.with_name(path.stem + ending)
 
 
 def slug(text: str) -> str:
@@ -80,7 +86,7 @@ def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple
         raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
-    files = (path, *map(path.with_suffix, beside))
+    files = (path, *(with_ending(path, end) for end in beside))
     _check_name(path, files)
     folder = path.absolute().parent
     if path.is_dir():
@@ -189,7 +195,7 @@ def _part(path: Path, write: Writer) -> Iterator[Path]:
     UserError if the system refuses to write it or to give it its name.
     """
     # the temporary name does not contain that of `path`, with which it might be too long for a file name
-    part = path.absolute().parent / f".minisd-{secrets.token_hex(8)}.part"
+    part = path.absolute().parent / PART.format(secrets.token_hex(8))
     try:
         with part.open("xb") as file:
             write(file)

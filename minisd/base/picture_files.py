@@ -6,35 +6,40 @@ import os
 import warnings
 from pathlib import Path
 
-from PIL import Image, ImageOps, PngImagePlugin
+from PIL import Image, PngImagePlugin
 
 from .errors import UserError
 from .outputs import Writer, write_file
+from .picture_fit import holds_several, is_turned
 
 
 def open_picture(path: str | os.PathLike[str]) -> Image.Image:
-    """The picture in a file, upright; of several pictures the first, with a warning. UserError if there is none."""
-    image, several = load_picture(path)
-    if several:
-        warnings.warn(f"{os.fspath(path)!r} holds several pictures; the first is taken", stacklevel=2)
-    try:
-        return ImageOps.exif_transpose(image)  # a camera does not turn the picture; it stores how it was held
-    except Exception as error:
-        raise _unreadable(path, error) from error
+    """The picture in a file, as it is stored; of several pictures the first, with a warning.
+
+    `minisd.picture.prepare` and `to_rgb` turn it by its EXIF orientation and convert its colours, and say so.
+    UserError if there is none.
+    """
+    image, remarks = load_picture(path)
+    for remark in remarks:
+        warnings.warn(f"{os.fspath(path)!r} {remark}", stacklevel=2)
+    return image.copy()  # without the link to its file and to the other pictures there
 
 
-def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, bool]:
-    """(the picture as it is stored, whether the file holds more pictures). UserError if there is none."""
+def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
+    """(the picture as it is stored, what the user should know about it). UserError if there is none."""
     try:
         if os.path.exists(path) and not os.path.isfile(path):
             raise OSError("a folder, a device or a pipe")  # reading from a pipe may wait for ever
         with Image.open(path) as image:
             if image.format == "EPS":
                 raise OSError("PostScript, a program that would have to be run")
-            # the second picture of an MPO file is a small preview; the layers of a PSD file are parts of one picture
-            several = image.format not in ("MPO", "PSD") and getattr(image, "is_animated", False)
+            remarks = []
+            if holds_several(image):
+                remarks.append("holds several pictures; the first is taken")
+            if image.format == "TIFF" and is_turned(image):  # Pillow turns these when it loads them
+                remarks.append("is turned by its EXIF orientation")
             image.load()
-            return image, several
+            return image, remarks
     except FileNotFoundError:
         raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
     except MemoryError:

@@ -91,8 +91,30 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_size_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--height", type=int, help="pixels, a multiple of 8 (default: the model's own size)")
-    parser.add_argument("--width", type=int, help="as --height")
+    """--size, --height and --width. `parse` gives the values of --size to the other two."""
+    size = "pixels, width × height, multiples of 8: 768x512 (default: the model's own size)"
+    parser.add_argument("--size", metavar="WxH", type=picture_size, help=size)
+    parser.add_argument("--height", type=int, help="the height alone")
+    parser.add_argument("--width", type=int, help="the width alone")
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """ "768x512" -> (768, 512), width and height"""
+    match = re.fullmatch(r"([0-9]{1,9})[xX×]([0-9]{1,9})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is no size; expected width × height, such as 768x512")
+    return int(match[1]), int(match[2])
+
+
+def _read_size(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Gives --width and --height the values of --size. An error if one of them says something else."""
+    if getattr(args, "size", None) is None:
+        return
+    for name, side in zip(("width", "height"), args.size, strict=True):
+        if getattr(args, name) not in (None, side):
+            given = "x".join(map(str, args.size))
+            parser.error(f"--size {given} and --{name} {getattr(args, name)} contradict each other")
+        setattr(args, name, side)
 
 
 def add_version_option(parser: argparse.ArgumentParser) -> None:
@@ -207,7 +229,9 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) ->
         if argument.startswith("--") and argument.endswith("=--"):  # argparse would drop the "--"
             parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is not a value")
     try:
-        return parser.parse_args(argv)
+        args = parser.parse_args(argv)
+        _read_size(parser, args)
+        return args
     except SystemExit:  # --help and --version have printed
         _close_output()
         raise

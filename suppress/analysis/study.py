@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from PIL import Image
@@ -123,7 +124,7 @@ def open_study(
     is not in the prompt (with the token table), and for unusable seeds and settings.
     """
     check_model(sd)
-    given = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
+    given: dict[str, Any] = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
     request = read_request(prompt, remove)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -38,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
         description="Draw a prompt without something that it names. Writes one picture: left the original, right the "
         "same without the target, and under each a map of what was fetched from the target's token. Also writes a JSON "
         "file with settings and scores.",
-        epilog="Without --remove the target is what the prompt has in [brackets] or negates (without, no, not). "
-        "`suppress methods` lists the methods, `suppress analyse PROMPT` looks into a prompt, `suppress eval` "
-        "compares methods on the drawn world.",
+        epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
+        "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
+        "`suppress analyse PROMPT` looks into a prompt, `suppress eval` compares methods on the drawn world.",
     )
     options.add_version_option(p)
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
@@ -51,12 +52,15 @@ def _parser() -> argparse.ArgumentParser:
     options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
     p.add_argument("--params-from", metavar="FILE.png", help="draw a picture again; other options change it")
     _add_method_options(p)
+    _add_picture_options(p)
     options.add_sampling_options(p)
     options.add_size_options(p)
     options.add_model_options(p)
     options.add_output_options(p)
-    pictures = "also write each picture by itself, the original and the suppressed one, into this folder"
+    pictures = "also write each picture by itself, the original and the suppressed one, into this folder (with --image "
+    pictures += "this is done anyway, beside the output)"
     p.add_argument("--save-pictures", metavar="DIR", help=pictures)
+    p.set_defaults(repeats={})  # the parameters of --params-from, once they are read
     return p
 
 
@@ -95,12 +99,62 @@ def _add_method_options(p: argparse.ArgumentParser) -> None:
         help="ITO ends before this step: a step number or a fraction (default .4)",
     )
     method.add_argument(
+        "--keep-outside",
+        dest="keep",
+        metavar="RATE",
+        type=_rate,
+        nargs="?",
+        const=1.0,
+        help="pull all that the edit does not concern back to the original after each step, at a rate from 0 (not at "
+        "all) to 1 (the default if no RATE follows). For a picture (--image) it is on, except for presets",
+    )
+    method.add_argument(
         "--sheet",
         metavar="NAME",
         nargs="*",
         help="compare methods: one row per method, one column per seed, the originals on top (default: "
         "zero, suppress-eot, official, paper, unread)",
     )
+
+
+def _add_picture_options(p: argparse.ArgumentParser) -> None:
+    picture = p.add_argument_group("a picture of yours")
+    picture.add_argument("--image", metavar="FILE", help="edit this picture; PROMPT describes it as it is")
+    picture.add_argument(
+        "--inversion",
+        metavar="NAME",
+        help="how the start is found from which the model draws it again: direct (default), null-text, …; with "
+        "settings: null-text:iterations=20. `suppress methods` lists them",
+    )
+    picture.add_argument(
+        "--crop",
+        metavar="L,T,R,B",
+        type=_box,
+        help="the part to take: left, top, right and bottom in pixels of the upright picture (default: the centre)",
+    )
+    mask = "white where the picture may change. The edit, or --keep-outside, takes it in place of one that it finds"
+    picture.add_argument("--mask", metavar="FILE", help=mask)
+    picture.add_argument("--show-mask", action="store_true", help="write the mask of the edit, too")
+    pixels = "put the picture's own pixels back outside the mask"
+    picture.add_argument("--paste", action=argparse.BooleanOptionalAction, help=pixels)
+    picture.add_argument("--no-cache", action="store_true", help="invert it anew, and keep nothing of it on the disk")
+
+
+def _box(text: str) -> tuple[int, ...]:
+    """ "10,0,522,512" -> (10, 0, 522, 512)"""
+    match = re.fullmatch(r"\s*,\s*".join([r"(-?[0-9]{1,9})"] * 4), text.strip())
+    if not match:
+        raise argparse.ArgumentTypeError(f"{text[:60]!r}; expected left,top,right,bottom in pixels, as 10,0,522,512")
+    return tuple(int(side) for side in match.groups())
+
+
+def _rate(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:  # --keep-outside may stand without a value, and so it takes a prompt that comes after it, too
+        raise argparse.ArgumentTypeError(
+            f"{text[:60]!r} is no number; a PROMPT goes before --keep-outside, which takes a rate from 0 to 1"
+        ) from None
 
 
 def _number(text: str) -> int | float:
@@ -115,8 +169,12 @@ def _number(text: str) -> int | float:
 
 def _methods(_args: argparse.Namespace) -> None:
     from ..methods import describe_methods
+    from ..start.catalogue import INVERSIONS
 
     print("\n".join(describe_methods()))
+    print("\ninversions of a picture (--image, --inversion), with their UNet passes; T: steps, k: repeats")
+    width = max(map(len, INVERSIONS))
+    print("\n".join(f"{name:<{width}}  {entry.about}; {entry.passes}" for name, entry in INVERSIONS.items()))
 
 
 def _suppress(args: argparse.Namespace) -> None:

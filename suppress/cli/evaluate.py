@@ -1,4 +1,4 @@
-"""`suppress eval`: the table of methods on the drawn world. Every measured cell is kept, so a stopped run can go on.
+"""`suppress eval`: the tables of methods on the drawn world. Every measured cell is kept, so a stopped run can go on.
 
 The parser needs no PyTorch: help comes at once.
 """
@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import argparse
 import platform
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
@@ -18,7 +16,7 @@ from minisd.base.outputs import write_text
 from minisd.cli import options
 
 from ..evaluation import cases as protocol
-from ..evaluation import cells
+from ..evaluation import cells, pairs
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..methods import METHODS, parse_method
 
@@ -28,29 +26,87 @@ if TYPE_CHECKING:
     from ..metrics import Judge
     from ..protocol import Method
 
-    Job = tuple[str, Case, Method]  # a row of the table, a case, the row's method for it
+# options of one of the two tables only, with their defaults
+_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
+_OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
+_COMMON = {  # option -> its default (for prompts, for pictures)
+    "steps": (protocol.STEPS, pairs.STEPS),
+    "start": (protocol.START, None),
+    "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    p = argparse.ArgumentParser(prog="suppress eval", description="Compare methods on the drawn world.")
-    p.add_argument("--rows", choices=("methods", "variants"), default="methods", help="which table (default methods)")
-    p.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS, help="which kinds of prompts (default all)")
+    args = options.parse(_parser(), argv)
+    return options.run("suppress eval", _evaluate, args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(
+        prog="suppress eval",
+        description="Compare methods on the drawn world: on prompts, or, with --pictures, on pictures whose ideal edit "
+        "is known.",
+    )
     p.add_argument(
         "--only",
         metavar="ROW",
         nargs="+",
         help="only these rows, by their names in the table, or other methods, as --method takes them",
     )
-    p.add_argument("--seeds", type=int, default=protocol.SEEDS, help=f"seeds per prompt (default {protocol.SEEDS})")
-    p.add_argument("--steps", type=int, default=protocol.STEPS, help=f"default {protocol.STEPS}")
-    p.add_argument("--start", type=float, default=protocol.START, help=f"R of all rows (default {protocol.START})")
-    p.add_argument("--out", default="suppress-eval.jsonl", help="a .jsonl file, one cell per line; new cells are added")
-    return options.run("suppress eval", _evaluate, options.parse(p, argv))
+    p.add_argument("--steps", type=int, help=f"default {protocol.STEPS}, for pictures {pairs.STEPS}")
+    p.add_argument(
+        "--start", type=float, help=f"R of all rows (default {protocol.START}; for pictures each method has its own)"
+    )
+    p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
+    prompts = p.add_argument_group("prompts")
+    prompts.add_argument("--rows", choices=("methods", "variants"), help="which table (default methods)")
+    prompts.add_argument("--kinds", nargs="+", choices=KINDS, help="which kinds of prompts (default all)")
+    prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
+    pictures = p.add_argument_group("pictures")
+    pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
+    pictures.add_argument(
+        "--inversions",
+        metavar="NAME",
+        nargs="+",
+        help="only these inversions, or other ones, as --inversion takes them; with --only: all of their pairs",
+    )
+    pictures.add_argument("--all-pairs", action="store_true", default=None, help="every method on every inversion")
+    pictures.add_argument("--half", choices=("develop", "report", "all"), help="which pictures (default all)")
+    pictures.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    return p
 
 
 def _evaluate(args: argparse.Namespace) -> None:
+    _fill_in(args)
+    if args.pictures:
+        from .evaluate_pictures import evaluate_pictures
+
+        evaluate_pictures(args)
+    else:
+        _evaluate_prompts(args)
+
+
+def _fill_in(args: argparse.Namespace) -> None:
+    """Gives the options that were left out their defaults. UserError for an option of the other table."""
+    own, other = (_OF_PICTURES, _OF_PROMPTS) if args.pictures else (_OF_PROMPTS, _OF_PICTURES)
+    foreign = [f"--{name.replace('_', '-')}" for name in other if getattr(args, name) is not None]
+    if foreign:
+        advice = "leave --pictures out" if args.pictures else "add --pictures"
+        raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
+    for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
+        if getattr(args, name) is None:
+            setattr(args, name, default)
+
+
+def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
+    """What all cells of a run share. A file with cells of other settings is refused."""
+    return {"steps": args.steps, "start": args.start, **others, "device": platform.processor() or "cpu"}
+
+
+def _evaluate_prompts(args: argparse.Namespace) -> None:
     from minisd import ddim, load
 
+    from ..evaluation.jobs import Job, fill
     from ..evaluation.measure import method_of
     from ..metrics import Judge
 
@@ -58,52 +114,31 @@ def _evaluate(args: argparse.Namespace) -> None:
     rows = _rows(args)
     cases = [case for case in CASES if case.kind in args.kinds]
     out = cells.check_out(args.out)
-    settings = {"steps": args.steps, "start": args.start, "seeds": args.seeds, "device": platform.processor() or "cpu"}
-    done = cells.read_cells(out, settings)
+    settings = settings_of(args, seeds=args.seeds)
+    done = cells.read_cells(out, settings, cells.PROMPTS)
     sd: StableDiffusion = load("tiny", device="cpu")
     ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
     judge = Judge(sd).load()
-    jobs = [
-        (row, case, method_of(sd, spec, case, args.steps, args.start)) for case in cases for row, spec in rows.items()
-    ]
-    try:
-        for row, case, method in _not_done(jobs, done, judge):
-            cell = {"row": row, "case": asdict(case), "method": asdict(method), "settings": settings}
-            cell |= _measure(sd, judge, case, method, args.seeds)
-            cells.keep(out, cell, replace=(row, case.prompt) in done)
-            done[row, case.prompt] = cell
-    except KeyboardInterrupt:
-        print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
-        raise SystemExit(130) from None
-    text = report(done, rows, cases, judge.detector)
+
+    def job(row: str, spec: str, case: Case) -> Job:
+        method = method_of(sd, spec, case, args.steps, args.start)
+        return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
+
+    jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
+    fill(out, done, jobs, settings, cells.PROMPTS, judge.detector.names)
+    print_table(out, report(done, rows, cases, judge.detector))
+
+
+def print_table(out: Any, text: str) -> None:
+    """Prints the table, and writes it beside the cells."""
     print(text)
     write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
 
 
-def _not_done(jobs: Sequence[Job], done: Mapping[cells.Key, cells.Cell], judge: Judge) -> Iterable[Job]:
-    """The jobs without a current cell, with a progress bar. Says which of them had a cell before."""
-    from tqdm import tqdm
-
-    classes = judge.detector.names
-    todo = [
-        (row, case, method)
-        for row, case, method in jobs
-        if (row, case.prompt) not in done or not cells.is_current(done[row, case.prompt], case, method, classes)
-    ]
-    stale = [f"{row} on {case.prompt!r}" for row, case, _ in todo if (row, case.prompt) in done]
-    if stale:
-        print(f"measured again, because method, case or detector have changed: {'; '.join(stale)}", file=sys.stderr)
-    return tqdm(todo, desc="measuring", unit="cell", disable=None)
-
-
 def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: int) -> cells.Cell:
-    """What the cell holds of the pictures, or the reason why the method cannot draw this prompt."""
     from ..evaluation.measure import measure
 
-    try:
-        return measure(sd, judge, case, method, list(range(seeds)))
-    except UserError as error:
-        return {"reason": str(error)}
+    return measure(sd, judge, case, method, list(range(seeds)))
 
 
 def _check(args: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ There are these fields besides those of `minisd generate` (minisd/cli/repeat.py)
                                                "Suppress sheet" instead, for a sheet: its methods, separated by "; "
     Suppress seeds: 0 1 2                      only if there are several
     Suppress engine: fast
+    Image, Image hash, Inversion, Crop         only if a picture was edited, which the file does not hold; and if a mask
+    Mask, Mask hash, Paste                     was given, and if the picture was pasted back
     Suppress start: 3                          R as a step, for readers only: it is among the method's settings
 
 Settings that are not named have the method's own defaults. The checkpoint's defaults.json, which may have changed
@@ -18,7 +20,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
@@ -32,7 +36,8 @@ from ..prompt import Request
 if TYPE_CHECKING:
     from ..protocol import Method
 
-USED = ("Suppress", "Strengthen", "Suppress method", "Suppress sheet", "Suppress seeds", "Suppress engine")
+PICTURE = ("Image", "Image hash", "Inversion", "Crop", "Mask", "Mask hash", "Paste")
+USED = ("Suppress", "Strengthen", "Suppress method", "Suppress sheet", "Suppress seeds", "Suppress engine", *PICTURE)
 ABOUT = ("Suppress start",)
 
 
@@ -80,11 +85,11 @@ def fill_from(args: argparse.Namespace) -> list[str]:
     prompt, negative, fields = parameters.read(path)
     if negative:
         raise UserError(f"{path} was drawn with a negative prompt, which suppress does not have: {negative!r}")
-    if "Image" in fields:
-        raise UserError(f"{path} was drawn over another picture ({fields['Image']}), which suppress cannot start from")
-    found: dict[str, Any] = {"prompt": prompt, **repeat.shared(path, fields)}
+    found: dict[str, Any] = {"prompt": prompt, **repeat.shared(path, fields), **_picture(args, fields)}
     found["engine"] = fields.get("Suppress engine")
-    if "Suppress seeds" in fields:
+    if args.image is not None:
+        found["seed"] = None  # a picture is edited without noise
+    elif "Suppress seeds" in fields:
         found["seed"] = _seeds(path, fields["Suppress seeds"])
     chosen = any(value is not None for value in (args.method, args.preset, args.sheet))
     targets = {name: _targets(path, fields[name]) for name in ("Suppress", "Strengthen") if name in fields}
@@ -96,6 +101,40 @@ def fill_from(args: argparse.Namespace) -> list[str]:
         raise UserError(f"{path} was drawn with the engine {args.engine!r}; there is {', '.join(ENGINES)}: --engine")
     same = bool(args.strengthen) == ("Strengthen" in targets)
     return [] if chosen or not same else _methods(args, fields)
+
+
+def _picture(args: argparse.Namespace, fields: Fields) -> dict[str, Any]:
+    """The options of an edited picture. UserError if it, or its mask, is not given again."""
+    path = args.params_from
+    args.repeats = fields
+    for name, given in (("Image", args.image), ("Mask", args.mask)):
+        if name in fields and given is None:
+            what = {"Image": "drawn over another picture", "Mask": "drawn with a mask"}[name]
+            raise UserError(
+                f"{path} was {what} ({fields[name]}), which the file does not hold: give it as --{name.lower()}"
+            )
+    if "Image" not in fields:
+        return {}
+    crop = re.fullmatch(r"(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})", fields.get("Crop", "0,0,0,0"))
+    if not crop:
+        raise UserError(f"{path}: its parameters hold a crop that cannot be read ({fields['Crop'][:100]!r})")
+    return {
+        "inversion": fields.get("Inversion"),
+        "crop": tuple(map(int, crop.groups())) if "Crop" in fields else None,
+        "paste": True if fields.get("Paste") == "yes" else None,
+    }
+
+
+def check_same(args: argparse.Namespace, about: Mapping[str, object]) -> None:
+    """Warns if the picture or its mask is not the one of the picture that is repeated. about: its fields."""
+    for name in ("Image", "Mask"):
+        before, now = args.repeats.get(f"{name} hash"), about.get(f"{name} hash")
+        if before is not None and before != now:
+            warnings.warn(
+                f"--{name.lower()} {about.get(name)} is not the one that {args.params_from} was drawn with "
+                f"({args.repeats.get(name)}), or it was changed since",
+                stacklevel=2,
+            )
 
 
 def _methods(args: argparse.Namespace, fields: Fields) -> list[str]:

@@ -82,6 +82,16 @@ class Fast:
             edit = start.edit(run)
         return Branches(edit, run.steps(edit))
 
+    def noise(self, z: Tensor, t: int, ctx: Tensor) -> Tensor:
+        """ε = UNet(z, t, ctx), (B,4,h,w); differentiable with respect to z and ctx."""
+        gradient = torch.is_grad_enabled() and (z.requires_grad or ctx.requires_grad)
+        self.passes += len(z)
+        self.gradient_passes += len(z) if gradient else 0
+        inputs = z, torch.full((), t, device=z.device), ctx, torch.arange(len(z), device=z.device)
+        if gradient:  # a CUDA graph would not record its gradients
+            return passes.predict(self.unet, *inputs, tap=None, fused=self.plan.sdpa)
+        return self.call("noise", partial(self.predict, self.unet, tap=None, fused=self.plan.sdpa), *inputs)
+
     def decode(self, z: Tensor) -> Tensor:
         """`sd.decode`, compiled if the plan compiles."""
         return self.sd.decode(z, self._decode)

@@ -38,6 +38,10 @@ class Reference:
             edit = start.edit(run)
         return Branches(edit, two_branches(run, edit))
 
+    def noise(self, z: Tensor, t: int, ctx: Tensor) -> Tensor:
+        """ε = UNet(z, t, ctx), (B,4,h,w); differentiable with respect to z and ctx."""
+        return self.sd.unet(z, t, ctx)
+
     def decode(self, z: Tensor) -> Tensor:
         return self.sd.decode(z)
 

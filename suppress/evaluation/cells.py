@@ -1,5 +1,8 @@
 """The file of measured cells, one line of JSON per cell. Cells are added to it, so a stopped run can go on.
 
+Every cell has a row of the table, a case, the settings of its method and of the run, and scores, or the reason why
+there are none. What a case is and which scores there are belongs to the table: its `Form`.
+
 Files of others are never lost: a file that holds anything else is refused, and so is a .md file beside it that this
 command did not write.
 """
@@ -8,8 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,25 +20,32 @@ from minisd import UserError
 from minisd.base.arguments import is_finite, is_number, shown
 from minisd.base.outputs import output_path, write_file
 
-from .cases import Case
-
 if TYPE_CHECKING:
     from ..protocol import Method
+    from ..start.inversion import Inversion
 
 Cell = dict[str, Any]
-Key = tuple[str, str]  # (row, prompt)
+Key = tuple[str, Any]  # (row, what names the case)
 
 # the first line of the table's file, by which it is recognised
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
 _BEGINS = b'{"row": '  # how every cell begins
-_CASE = {"kind", "prompt", "target", "deleted"}
 _BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
 _LISTS = ("ssim", "clip before", "clip after")  # one score per seed
 _NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
 
 
-def key(cell: Cell) -> Key:
-    return cell["row"], cell["case"]["prompt"]
+@dataclass(frozen=True)
+class Form:
+    """What the cells of one table hold."""
+
+    case: Mapping[str, type]  # the fields of the case, and what they hold
+    name: str  # the field that tells one case from another
+    check_scores: Callable[[Cell], None]  # ValueError, with the reason, if the scores are not those of the table
+    parts: tuple[str, ...] = ("method", "settings")  # what made the scores: names with their values
+
+    def key(self, cell: Cell) -> Key:
+        return cell["row"], cell["case"][self.name]
 
 
 def check_out(name: str) -> Path:
@@ -58,7 +68,7 @@ def check_out(name: str) -> Path:
     return out
 
 
-def read_cells(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
+def read_cells(out: Path, settings: dict[str, Any], form: Form) -> dict[Key, Cell]:
     """The cells in the file. If a run was stopped while it wrote the last line, that line is removed; no other line is.
 
     UserError if a line is not a cell, or if it was measured with other settings.
@@ -71,7 +81,7 @@ def read_cells(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
         lines.append(rest)
     for n, line in enumerate(lines, 1):
         try:
-            cell = _cell(line)
+            cell = _cell(line, form)
         except ValueError as reason:
             raise UserError(
                 f"{out}: line {n} is no cell of this command: {reason} ({line[:40]!r}…); mend the line, or name "
@@ -80,31 +90,38 @@ def read_cells(out: Path, settings: dict[str, Any]) -> dict[Key, Cell]:
         if cell["settings"] != settings:
             measured = shown(cell["settings"])
             raise UserError(f"{out} holds cells measured with {measured}, not {settings}; name another --out")
-        cells[key(cell)] = cell
+        cells[form.key(cell)] = cell
     if rest:
         _write(out, lines)
     return cells
 
 
-def is_current(cell: Cell, case: Case, method: Method, classes: Collection[str]) -> bool:
-    """Whether the cell has the case, the settings and the detector's classes that would be measured now.
-
-    A setting that did not exist when the cell was written counts with its default.
-    """
-    usual, now = (json.loads(json.dumps(asdict(m))) for m in (type(method)(), method))  # as a cell has them
+def is_current(
+    cell: Cell, case: Any, method: Method | None, classes: Collection[str], inversion: Inversion | None = None
+) -> bool:
+    """Whether the cell has the case, the settings and the detector's classes that would be measured now."""
     return (
-        usual | cell["method"] == now
+        _same(cell["method"], method)
+        and _same(cell.get("inversion", {}), inversion)
         and cell["case"] == asdict(case)
         and set(cell.get("before", classes)) == set(classes)
     )
 
 
-def keep(out: Path, cell: Cell, replace: bool) -> None:
-    """Adds the cell to the file. replace: first removes the line that has the same row and prompt."""
+def _same(written: dict[str, Any], settings: Method | Inversion | None) -> bool:
+    """Whether these are the settings. One that did not exist when they were written counts with its default."""
+    if settings is None:
+        return not written
+    usual, now = (json.loads(json.dumps(asdict(each))) for each in (type(settings)(), settings))  # as a cell has them
+    return usual | written == now
+
+
+def keep(out: Path, cell: Cell, form: Form, replace: bool) -> None:
+    """Adds the cell to the file. replace: first removes the line that has the same row and case."""
     line = json.dumps(cell, ensure_ascii=False).encode()
     if replace:
         lines = out.read_bytes().split(b"\n")[:-1]
-        _write(out, [*(other for other in lines if key(json.loads(other)) != key(cell)), line])
+        _write(out, [*(other for other in lines if form.key(json.loads(other)) != form.key(cell)), line])
     else:
         with open(out, "ab") as file:
             file.write(line + b"\n")
@@ -128,7 +145,7 @@ def _is_torn(line: bytes) -> bool:
     return False
 
 
-def _cell(line: bytes) -> Cell:
+def _cell(line: bytes, form: Form) -> Cell:
     """The cell in a line. ValueError, with the reason, if the line holds anything that `measure` would not write."""
     try:
         cell = json.loads(line)
@@ -138,17 +155,31 @@ def _cell(line: bytes) -> Cell:
         raise ValueError("it is not JSON") from None
     if not isinstance(cell, dict):
         raise ValueError(f"it holds {shown(cell)}")
-    _check("row", cell, isinstance(cell.get("row"), str), "a name")
-    for name in ("case", "method", "settings"):
-        _check(name, cell, isinstance(cell.get(name), dict), "names with their values")
+    check("row", cell, isinstance(cell.get("row"), str), "a name")
+    for name in ("case", *form.parts):
+        check(name, cell, isinstance(cell.get(name), dict), "names with their values")
     case = cell["case"]
-    if set(case) != _CASE or not all(isinstance(text, str) for text in case.values()):
-        raise ValueError(f"case is {shown(case)}; expected texts for {', '.join(sorted(_CASE))}")
+    if set(case) != set(form.case) or not all(type(case[name]) is kind for name, kind in form.case.items()):
+        fields = ", ".join(f"{name} ({kind.__name__})" for name, kind in sorted(form.case.items()))
+        raise ValueError(f"case is {shown(case)}; expected {fields}")
     if "reason" in cell:
-        _check("reason", cell, isinstance(cell["reason"], str), "a text")
+        check("reason", cell, isinstance(cell["reason"], str), "a text")
     else:
-        _check_scores(cell)
+        form.check_scores(cell)
     return cell
+
+
+def check(name: str, cell: Cell, fits: bool, expected: str) -> None:
+    """ValueError, with the value found and the one expected, unless it fits."""
+    if not fits:
+        raise ValueError(f"{name} is {shown(cell[name]) if name in cell else 'not there'}; expected {expected}")
+
+
+def is_score(value: Any) -> bool:
+    return is_number(value) and is_finite(value)
+
+
+# ---------------------------------------------------------------------- the cells of prompts
 
 
 def _check_scores(cell: Cell) -> None:
@@ -156,26 +187,20 @@ def _check_scores(cell: Cell) -> None:
     seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
     expected = f"a list of {seeds} numbers"
     for name in _LISTS:
-        _check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
+        check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
     for name in _BY_CLASS:
         scores = cell.get(name)
         fits = isinstance(scores, dict) and bool(scores) and all(_are_scores(v, seeds) for v in scores.values())
-        _check(name, cell, fits, f"{expected} for each class")
+        check(name, cell, fits, f"{expected} for each class")
     if set(cell["before"]) != set(cell["after"]):
         raise ValueError("before and after are of other classes")
     for name in _NUMBERS:
         if name in cell or name != _NUMBERS[-1]:
-            _check(name, cell, _is_score(cell.get(name)), "a number")
-
-
-def _check(name: str, cell: Cell, fits: bool, expected: str) -> None:
-    if not fits:
-        raise ValueError(f"{name} is {shown(cell[name]) if name in cell else 'not there'}; expected {expected}")
+            check(name, cell, is_score(cell.get(name)), "a number")
 
 
 def _are_scores(values: Any, count: int) -> bool:
-    return isinstance(values, list) and len(values) == count and all(_is_score(value) for value in values)
+    return isinstance(values, list) and len(values) == count and all(is_score(value) for value in values)
 
 
-def _is_score(value: Any) -> bool:
-    return is_number(value) and is_finite(value)
+PROMPTS = Form(dict.fromkeys(("kind", "prompt", "target", "deleted"), str), "prompt", _check_scores)

@@ -9,6 +9,7 @@ from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
     from .attention_to_zero import AttentionToZero
+    from .attentive_eraser import AttentiveEraser
     from .fixed import Rewrite
     from .gie import GIE
     from .ledits import Ledits
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
+    "attentive_eraser": ("AttentiveEraser",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "ledits": ("Ledits",),
@@ -37,6 +39,7 @@ __all__ = [
     "METHODS",
     "SLD",
     "AttentionToZero",
+    "AttentiveEraser",
     "Ledits",
     "Rewrite",
     "SuppressEOT",

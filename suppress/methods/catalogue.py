@@ -146,6 +146,11 @@ METHODS: dict[str, Entry] = {
         "delta.Delta", "other weights for the edited branch: delta:FILE.safetensors", preset=True, takes="path"
     ),
     "attn2zero": Entry("attention_to_zero.AttentionToZero", "the target's cross maps become 0 (appendix D)"),
+    "attentive-eraser": Entry(
+        "attentive_eraser.AttentiveEraser",
+        "what is in a mask is filled from around it: no self attention to it (Sun 2025)",
+        preset=True,
+    ),
     "sld": Entry("sld.SLD", "guidance away from the target where the noise shows it (Schramowski 2023)", preset=True),
     "ledits": Entry(
         "ledits.Ledits",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..result import Result
 
 SUPPRESSED, STRENGTHENED = "suppressed", "strengthened"  # what users' files call the edited pictures
+RECONSTRUCTION = "reconstruction"
 # "DetScore glasses" -> {"original": […], "suppressed": […]} with one value per picture, or {"reason": "…"}
 Scores = dict[str, dict[str, list[float] | str]]
 Model = TypeVar("Model")
@@ -67,9 +68,12 @@ class Judge:
     def scores(self, result: Result, label: str = SUPPRESSED) -> Scores:
         """DetScore and CLIP score of each target, for the originals and, under `label`, the edited pictures.
 
+        If a picture was edited, its reconstruction is scored too, between the two.
         Nothing is raised here: the reason why a score is missing stands in its place.
         """
-        pictures = dict(zip(("original", label), both(result), strict=True))
+        original, edited = both(result)
+        rebuilt = {} if result.reconstruction is None else {RECONSTRUCTION: [result.reconstruction]}
+        pictures = {"original": original, **rebuilt, label: edited}
         found: Scores = {}
         for target in result.targets:
             found[f"DetScore {target}"] = self._det_score(pictures, target)

@@ -15,10 +15,14 @@ from minisd import UserError
 RANGE = 2.0  # from -1 to 1
 
 
-def psnr(a: Tensor, b: Tensor) -> Tensor:
-    """10 log10(range² / MSE), in dB, (B,); infinite for equal pictures."""
+def psnr(a: Tensor, b: Tensor, where: Tensor | None = None) -> Tensor:
+    """10 log10(range² / MSE), in dB, (B,); infinite for equal pictures.
+
+    where: (H,W) bool, the pixels that count; all if None. Without any, the result is NaN.
+    """
     _check(a, b)
-    mse = (a.double() - b.double()).square().mean(dim=(1, 2, 3))
+    error = (a.double() - b.double()).square()
+    mse = (error.flatten(2) if where is None else error[:, :, where]).mean(dim=(1, 2))
     return 10 * torch.log10(RANGE**2 / mse)
 
 

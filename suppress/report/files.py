@@ -66,8 +66,8 @@ class Report:
         self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
         self.path: Path | None = None  # None until something is written
         self.judge = Judge(sd)
-        self.labels = row_labels(sd, rows)
-        self.written = 0  # single pictures
+        self.labels = row_labels(sd, rows, args.image is not None)
+        self.told_seeds: Sequence[int] | None = seeds  # those that a message names; an edited picture has none
 
     def add(self, row: Row, result: Result) -> None:
         """Adds more seeds to a row, in order. The pictures are written before they are scored, and again after."""
@@ -86,7 +86,7 @@ class Report:
 
     def print_scores(self, row: Row) -> None:
         print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.edited_label))
-        failed = failures(row.scores, self.request.targets, self.seeds, self.edited_label)
+        failed = failures(row.scores, self.request.targets, self.told_seeds, self.edited_label)
         for line in failed:
             print(line)
         if failed and self.args.sheet is None:
@@ -106,19 +106,25 @@ class Report:
 
     def _write(self) -> None:
         done = [row for row in self.rows if row.result]
-        result = _drawn(done[0])
-        picture = draw(result, self.edited_label) if self.args.sheet is None else self._draw_sheet(done)
         content = json.dumps(self._content(done), indent=2, ensure_ascii=False) + "\n"
-        stem = f"{slug(self.request.prompt)}-s{'-'.join(map(str, self.seeds[:LISTED]))}"
-        stem += ("-and-more" if len(self.seeds) > LISTED else "") + ("-sheet" if self.args.sheet is not None else "")
         text = self._parameters(done, done[0].drawn)
         # from the second time on, the file is this command's own
         overwrite = self.args.overwrite or self.path is not None
-        files = {".png": png_writer(picture, text), ".json": utf8(content)}
-        self.path = write_output(files, self.path or self.out, stem, overwrite)
+        files = {".png": png_writer(self._picture(done), text), ".json": utf8(content)}
+        self.path = write_output(files, self.path or self.out, self._stem(), overwrite)
+
+    def _stem(self) -> str:
+        """What the output's name begins with, if the user gave none."""
+        stem = f"{slug(self.request.prompt)}-s{'-'.join(map(str, self.seeds[:LISTED]))}"
+        return (
+            stem + ("-and-more" if len(self.seeds) > LISTED else "") + ("-sheet" if self.args.sheet is not None else "")
+        )
+
+    def _picture(self, done: Sequence[Row]) -> Image.Image:
+        return draw(drawn(done[0]), self.edited_label) if self.args.sheet is None else self._draw_sheet(done)
 
     def _parameters(self, rows: Sequence[Row], count: int) -> str:
-        size = both(_drawn(rows[0]))[0][0].size
+        size = both(drawn(rows[0]))[0][0].size
         fields = self._original_fields(rows[0], self.seeds[0], size)
         methods = [(row.name, row.settings) for row in rows]
         sheet = self.args.sheet is not None
@@ -132,7 +138,7 @@ class Report:
 
     def _content(self, rows: Sequence[Row]) -> dict[str, object]:
         """The content of the JSON file: all that repeats the run, and its results."""
-        args, size = self.args, both(_drawn(rows[0]))[0][0].size
+        args, size = self.args, both(drawn(rows[0]))[0][0].size
         making = {name.lower(): value for name, value in options.making_fields(self.sd).items()}
         return {
             "prompt": self.request.prompt,
@@ -150,15 +156,15 @@ class Report:
             "seeds": self.seeds[: rows[0].drawn],
             **making,
             "parameters": self._parameters(rows, rows[0].drawn),
-            "results": [
-                {
-                    "method": row.spec,
-                    "settings": asdict(row.settings),
-                    "scores": row.scores,
-                    "seconds": _drawn(row).timings,
-                }
-                for row in rows
-            ],
+            "results": [self._row_content(row) for row in rows],
+        }
+
+    def _row_content(self, row: Row) -> dict[str, object]:
+        return {
+            "method": row.spec,
+            "settings": asdict(row.settings),
+            "scores": row.scores,
+            "seconds": drawn(row).timings,
         }
 
     def _save_pictures(self, row: Row, result: Result, start: int) -> None:
@@ -178,28 +184,34 @@ class Report:
             if k == 0:
                 text = parameters.to_text(self.request.prompt, "", fields)
                 write_output({".png": png_writer(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
-            fields |= suppress_fields(self.args, self.request, [(row.name, row.settings)], [seed])
-            text = parameters.to_text(self.request.prompt, "", fields)
+            text = self._edit_parameters(row, seed)
             write_output({".png": png_writer(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
+
+    def _edit_parameters(self, row: Row, seed: int = 0) -> str:
+        """The parameters that repeat one row's edited picture."""
+        fields = self._original_fields(row, seed, both(drawn(row))[0][0].size)
+        fields |= suppress_fields(self.args, self.request, [(row.name, row.settings)], [seed])
+        return parameters.to_text(self.request.prompt, "", fields)
 
     def _draw_sheet(self, rows: Sequence[Row]) -> Image.Image:
         """One row per method, one column per seed, the originals on top.
 
         A picture's label is the DetScore of the first target and the row's label.
         """
-        originals = both(_drawn(rows[0]))[0]
-        cells, labels = [originals], [_scored("original", rows[0].scores, "original", len(originals))]
+        originals = both(drawn(rows[0]))[0]
+        cells, labels = [originals], [scored("original", rows[0].scores, "original", len(originals))]
         for label, row in zip(self.labels, rows, strict=False):
-            pictures = both(_drawn(row))[1]
+            pictures = both(drawn(row))[1]
             cells.append(pictures)
-            labels.append(_scored(label, row.scores, SUPPRESSED, len(pictures)))
+            labels.append(scored(label, row.scores, SUPPRESSED, len(pictures)))
         return sheet(cells, labels)
 
 
 LISTED = 8  # at most so many seeds stand in a file's name
 
 
-def _drawn(row: Row) -> Result:
+def drawn(row: Row) -> Result:
+    """What a row has drawn, of which there is something."""
     assert row.result is not None
     return row.result
 
@@ -227,15 +239,16 @@ def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
     return sheet(cells, labels)
 
 
-def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
+def row_labels(sd: StableDiffusion, rows: Sequence[Row], picture: bool = False) -> list[str]:
     """A label for each row of a sheet: the method's name, and the settings in which it differs from the other rows.
 
-    If several rows have the same method, the label has these settings only, because long labels are cut.
+    picture: whether they edit a picture, for which `keep` has another default. If several rows have the same method,
+    the label has these settings only, because long labels are cut.
     """
     changed = []  # for each row the settings that are not the method's defaults
     for row in rows:
         usual, _origin = default_settings(
-            sd, row.name, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
+            sd, row.name, picture, steps=rows[0].settings.steps, guidance=rows[0].settings.guidance
         )
         pairs = {name: getattr(row.settings, name) for name in METHODS[row.name].settings}
         changed.append(
@@ -249,7 +262,7 @@ def row_labels(sd: StableDiffusion, rows: Sequence[Row]) -> list[str]:
     return labels
 
 
-def _scored(label: str, scores: Scores, branch: str, count: int) -> list[str]:
+def scored(label: str, scores: Scores, branch: str, count: int) -> list[str]:
     values = next(iter(scores.values()), {}).get(branch, [])
     known = values if isinstance(values, list) else []
     return [f"{known[k]:.2f} {label}" if k < len(known) else label for k in range(count)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..metrics.judge import SUPPRESSED, Scores
+from ..metrics.judge import RECONSTRUCTION, SUPPRESSED, Scores
 
 DASH = "–"
 PRESENT = 0.5  # a DetScore above this says that the target is in the picture
@@ -21,18 +21,22 @@ def join_scores(before: Scores, after: Scores) -> Scores:
 
 
 def table(scores: Scores, title: str = "", label: str = SUPPRESSED) -> str:
-    """One line per score: the means over the seeds, or a dash and the reason."""
-    lines = [f"{title:<27} original  {label}"]
+    """One line per score: the means over the seeds, or a dash and the reason. A picture has its reconstruction, too."""
+    rebuilt = any(RECONSTRUCTION in values for values in scores.values())
+    branches = ["original", *([RECONSTRUCTION] if rebuilt else []), label]
+    lines = [f"{title:<27} {'  '.join(branches)}"]
     for name, values in scores.items():
-        columns = [values.get("original"), values.get(label)]
+        columns = [values.get(branch) for branch in branches]
         cells = [f"{sum(v) / len(v):.3f}" if isinstance(v, list) else DASH for v in columns]
+        widths = [max(8, len(branch)) for branch in branches]
+        line = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
         remark = values.get("reason") or values.get("remark")
-        lines.append(f"{name:<28}{cells[0]:>8}    {cells[1]:>8}" + (f"  ({remark})" if remark else ""))
+        lines.append(f"{name:<28}{line}" + (f"  ({remark})" if remark else ""))
     return "\n".join(lines)
 
 
-def failures(scores: Scores, targets: Sequence[str], seeds: Sequence[int], label: str = SUPPRESSED) -> list[str]:
-    """One line per target on which the method failed, with the seeds.
+def failures(scores: Scores, targets: Sequence[str], seeds: Sequence[int] | None, label: str = SUPPRESSED) -> list[str]:
+    """One line per target on which the method failed, with the seeds; an edited picture has none.
 
     A target that was to be removed is still there, or one that was to be strengthened is not there.
     """
@@ -43,11 +47,12 @@ def failures(scores: Scores, targets: Sequence[str], seeds: Sequence[int], label
             continue
         failed = {
             seed: value
-            for seed, value in zip(seeds, values, strict=True)
+            for seed, value in zip(seeds or [0], values, strict=True)
             if (value > PRESENT if label == SUPPRESSED else value < PRESENT)
         }
         if failed:
             told = ", ".join(f"{seed} ({value:.3f})" for seed, value in failed.items())
+            told = f"{values[0]:.3f}" if seeds is None else f"with seed {told}"
             state = "is still there" if label == SUPPRESSED else "is not there"
-            lines.append(f"{target!r} {state} by DetScore, with seed {told}")
+            lines.append(f"{target!r} {state} by DetScore, {told}")
     return lines

@@ -11,12 +11,16 @@ UNet: T samples.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import torch
+from torch import Tensor
 
 from minisd.base.arguments import number
 
 from ..protocol import Start
-from .inversion import Inversion, Source
+from .inversion import Inversion, Source, pivots_recipe
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,12 @@ class DDIM(Inversion):
         super().__post_init__()
         number("guidance", self.guidance, -math.inf)
 
-    def start(self, source: Source) -> Start:
-        pivots = self.pivots(source, self.guidance)
+    def find(self, source: Source) -> dict[str, Tensor]:
+        return {"pivots": torch.stack(self.pivots(source, self.guidance))}  # (T+1,1,4,h,w)
+
+    def recipe(self, source: Source) -> str | None:
+        return pivots_recipe(self.repeats, self.guidance)
+
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        pivots = found["pivots"].unbind()
         return Start(pivots[0], lambda i: source.uncond, pivots)

@@ -10,14 +10,17 @@ only changes the context takes nothing from there: its edited branch drifts as w
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from ..protocol import Start
-from .inversion import Inversion, Source
+from .inversion import Pivots, Source
 
 
 @dataclass(frozen=True)
-class Direct(Inversion):
-    def start(self, source: Source) -> Start:
-        pivots = self.pivots(source)
+class Direct(Pivots):
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        pivots = found["pivots"].unbind()
         return Start(pivots[0], lambda i: source.uncond, pivots, pinned=True)

@@ -5,13 +5,17 @@
 
 This is DDIM (Song et al. 2021, eq. 12) from less noise to more. The pivots z*_0 … z*_T are the way that the picture
 took; Mokady et al. 2023 call them so ("Null-text Inversion", section 3.2).
+
+An inversion has two parts. `find` makes the UNet passes and returns named tensors, which cache.py can keep on disk;
+`make` turns these into a `Start` without a pass.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +24,9 @@ from minisd import StableDiffusion, ddim
 from minisd.base.arguments import number, plain, whole_number
 
 from ..protocol import Start
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,14 +40,15 @@ class Source:
     schedule: ddim.Schedule
     guidance: float  # w, with which the picture will be drawn again
     progress: Callable[..., Iterable] | None = None
+    engine: Engine | None = None  # makes the UNet passes; None: the plain UNet
 
     def each(self, steps: range) -> Iterable[int]:
         """The steps, under the caller's progress bar."""
         return self.progress(steps, total=len(steps)) if self.progress else steps
 
     def noise(self, i: int, z: Tensor, ctx: Tensor) -> Tensor:
-        """ε = UNet(z, t_i, ctx), (1,4,h,w)"""
-        return self.sd.unet(z, self.schedule.t[i], ctx)
+        """ε = UNet(z, t_i, ctx), (1,4,h,w); differentiable with respect to z and ctx"""
+        return (self.engine.noise if self.engine else self.sd.unet)(z, self.schedule.t[i], ctx)
 
     def step(self, i: int, z: Tensor, eps: Tensor) -> Tensor:
         """DDIM from step i's noise level to the next, which is less."""
@@ -63,7 +71,22 @@ class Inversion:
         whole_number("repeats", self.repeats, 0)
 
     def start(self, source: Source) -> Start:
-        raise NotImplementedError(f"{type(self).__name__}.start")
+        return self.make(source, self.find(source))
+
+    def find(self, source: Source) -> dict[str, Tensor]:
+        """What the UNet passes find, as named tensors. `make` needs nothing else of them."""
+        raise NotImplementedError(f"{type(self).__name__}.find")
+
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        """The start, from what `find` found. It makes no UNet pass."""
+        raise NotImplementedError(f"{type(self).__name__}.make")
+
+    def recipe(self, source: Source) -> str | None:
+        """What `find` depends on beside the picture, the prompt, the schedule and the weights.
+
+        Two inversions with the same recipe find the same. None: nothing that is worth keeping.
+        """
+        return f"{type(self).__module__}.{self!r} for guidance {source.guidance!r}"
 
     @torch.no_grad()
     def pivots(self, source: Source, guidance: float = 1.0) -> list[Tensor]:
@@ -87,3 +110,17 @@ class Inversion:
                 z = source.inverse_step(i, before, noise(i, z))
             pivots.append(z)
         return pivots[::-1]
+
+
+class Pivots(Inversion):
+    """An inversion that finds the pivots with c alone, and nothing else. All of these have one recipe."""
+
+    def find(self, source: Source) -> dict[str, Tensor]:
+        return {"pivots": torch.stack(self.pivots(source))}  # (T+1,1,4,h,w)
+
+    def recipe(self, source: Source) -> str | None:
+        return pivots_recipe(self.repeats, 1.0)
+
+
+def pivots_recipe(repeats: int, guidance: float) -> str:
+    return f"pivots by DDIM with {repeats} repeats at guidance {float(guidance)!r}"

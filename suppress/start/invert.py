@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from torch import Tensor
 
 from minisd import StableDiffusion, UserError, ddim
 from minisd.base.arguments import check_progress, check_prompt, number, shown
-from minisd.picture import from_pil
+from minisd.picture import Prepared, from_pil, prepare, to_rgb
 from minisd.pipeline import check_model
 
+from ..engine import find_engine
 from ..methods.names import read_settings
 from ..prompt import Prompt
 from ..protocol import Method, Start
+from .cache import Cache, find_cache
 from .catalogue import DEFAULT, INVERSIONS
 from .inversion import Inversion, Source
+
+if TYPE_CHECKING:
+    from ..engine import Engine
 
 
 def invert(
     sd: StableDiffusion,
-    image: Image.Image,
+    image: Image.Image | Prepared,
     prompt: str,
     how: str | Inversion = DEFAULT,
     steps: int = 50,
@@ -31,6 +36,9 @@ def invert(
     guidance: float = 7.5,
     height: int | None = None,
     width: int | None = None,
+    crop: Sequence[int] | None = None,
+    engine: str | Engine | None = None,
+    cache: bool | str | os.PathLike[str] | Cache | None = None,
     progress: Callable[..., Iterable] | None = None,
 ) -> Start:
     """The start from which the model draws `image` again with `prompt`, which describes it as it is.
@@ -38,8 +46,7 @@ def invert(
     One start serves many edits of the same number of steps:
     `suppress.run(sd, prompt, "hat", image=image, inversion=start)`.
     how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: that of the edits; null-text depends on
-    it. The picture is scaled and cropped around its centre to height × width (default: the size on which the model was
-    trained). progress: wraps the steps of the inversion, as in `run`.
+    it. image, height, width, crop, engine and cache: as in `run`. progress: wraps the steps of the inversion.
 
     UserError if `image` is not a picture, if the inversion is unknown, or if a setting is unusable.
     """
@@ -49,35 +56,42 @@ def invert(
     guidance = number("guidance", guidance, -math.inf)
     inversion = how if isinstance(how, Inversion) else parse_inversion(how)
     ctx, uncond = sd.encode_text(check_prompt(prompt)), sd.encode_text("")
-    z = sd.encode(fitted(sd, image, height, width))
-    return inversion.start(Source(sd, z, ctx, uncond, schedule, guidance, progress))
+    prepared, keeper, runner = fitted(sd, image, height, width, crop), find_cache(cache), find_engine(sd, engine)
+    z = sd.encode(from_pil(prepared.picture))
+    source = Source(sd, z, ctx, uncond, schedule, guidance, progress, runner)
+    return _start(inversion, source, prepared, keeper)
 
 
 def find_start(
-    sd: StableDiffusion,
-    x: Tensor,
+    engine: Engine,
+    image: Prepared,
     prompt: Prompt,
     inversion: str | Inversion | Start | None,
     settings: Method,
+    cache: Cache | None,
     progress: Callable[..., Iterable] | None,
 ) -> Start:
-    """The start of a picture x (1,3,H,W) for a method; one that was made before is checked and taken."""
-    z = sd.encode(x)
+    """The start of a picture for a method; one that was made before is checked and taken."""
+    sd = engine.sd
+    z = sd.encode(from_pil(image.picture))
     if isinstance(inversion, Start):
         return _check_start(inversion, settings.steps, z.shape)
     inversion = inversion if isinstance(inversion, Inversion) else parse_inversion(inversion)
     schedule = ddim.Schedule(settings.steps, sd.config.schedule)
-    return inversion.start(Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress))
+    source = Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress, engine)
+    return _start(inversion, source, image, cache)
 
 
-def check_picture(image: Any, inversion: Any) -> None:
-    """UserError if it is not a picture, if the inversion is unknown, or if there is an inversion without a picture."""
+def _start(inversion: Inversion, source: Source, image: Prepared, cache: Cache | None) -> Start:
+    return inversion.start(source) if cache is None else inversion.make(source, cache.find(inversion, source, image))
+
+
+def check_inversion(image: Any, inversion: Any) -> None:
+    """UserError if the inversion is unknown, or if there is an inversion without a picture."""
     if image is None and inversion is not None:
         raise UserError(f"inversion = {shown(inversion)} without an image; an inversion is of a picture: image=…")
-    if image is not None:
-        _check_image(image)
-        if not isinstance(inversion, Start | Inversion):
-            parse_inversion(inversion)
+    if image is not None and not isinstance(inversion, Start | Inversion):
+        parse_inversion(inversion)
 
 
 def parse_inversion(spec: str | None) -> Inversion:
@@ -90,17 +104,30 @@ def parse_inversion(spec: str | None) -> Inversion:
     return entry.make(**read_settings(spec, entry))
 
 
-def fitted(sd: StableDiffusion, image: Any, height: int | None = None, width: int | None = None) -> Tensor:
-    """The picture as x (1,3,H,W) in [-1,1], in the model's size if no other is given."""
-    _check_image(image)
+def fitted(
+    sd: StableDiffusion,
+    image: Any,
+    height: int | None = None,
+    width: int | None = None,
+    crop: Sequence[int] | None = None,
+) -> Prepared:
+    """The picture in height × width pixels (default: the size on which the model was trained).
+
+    Warnings tell what was done, except that it was cropped and resized. One that is prepared already is checked.
+    """
+    given = isinstance(image, Prepared)
     side = sd.config.unet.sample_size * sd.vae.config.factor
-    height, width = sd.check_size(*(side if value is None else value for value in (height, width)))
-    return from_pil(image, height, width)
-
-
-def _check_image(image: Any) -> None:
-    if not isinstance(image, Image.Image):
-        raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
+    default = (image.picture.height, image.picture.width) if given else (side, side)
+    height, width = sd.check_size(*(d if v is None else v for d, v in zip(default, (height, width), strict=True)))
+    if not given:
+        if not isinstance(image, Image.Image):
+            raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
+        return prepare(to_rgb(image), height, width, crop)
+    if crop is not None or default != (height, width):
+        raise UserError(
+            f"a prepared picture of {default[1]}×{default[0]} pixels; give crop, height and width to prepare(…) alone"
+        )
+    return image
 
 
 def _check_start(start: Start, steps: int, shape: Sequence[int]) -> Start:

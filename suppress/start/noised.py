@@ -8,7 +8,10 @@ strength keeps less. The baseline that is free, as `minisd generate --image` has
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from torch import Tensor
 
 from minisd import UserError, ddim
 from minisd.base.arguments import check_seed, check_settings
@@ -29,7 +32,13 @@ class Noised(Inversion):
         if self.repeats:
             raise UserError(f"repeats = {self.repeats}; noised inverts nothing, leave it out")
 
-    def start(self, source: Source) -> Start:
+    def find(self, source: Source) -> dict[str, Tensor]:
+        return {}
+
+    def recipe(self, source: Source) -> None:
+        return None
+
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
         steps = len(source.schedule)
         begin = steps - max(1, round(steps * self.strength))
         factor = source.sd.vae.config.factor

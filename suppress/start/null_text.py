@@ -14,6 +14,7 @@ a gradient.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -40,7 +41,7 @@ class NullText(Inversion):
         for name in ("rate", "enough", "more"):
             number(name, getattr(self, name))
 
-    def start(self, source: Source) -> Start:
+    def find(self, source: Source) -> dict[str, Tensor]:
         pivots = self.pivots(source)
         z, uncond = pivots[0], source.uncond.float()
         found = []
@@ -51,7 +52,11 @@ class NullText(Inversion):
             found.append(uncond.to(source.uncond.dtype))
             with torch.no_grad():
                 z = _guided_step(source, i, z, eps_c, uncond)
-        return Start(pivots[0], lambda i: found[i], pivots)
+        return {"pivots": torch.stack(pivots), "uncond": torch.stack(found)}  # (T+1,1,4,h,w), (T,1,77,D)
+
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        pivots = found["pivots"].unbind()
+        return Start(pivots[0], lambda i: found["uncond"][i], pivots)
 
     def _optimise(self, source: Source, i: int, z: Tensor, eps_c: Tensor, uncond: Tensor, goal: Tensor) -> Tensor:
         """∅_i (1,77,D), float32."""

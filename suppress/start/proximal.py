@@ -11,7 +11,7 @@ authors' code shrinks by θ for "l0" and twice for "l1". UNet: T samples.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,11 +23,11 @@ from minisd.base.arguments import fraction, number, shown
 
 from ..edits.wrapped import Wrapped
 from ..protocol import Edit, Start
-from .inversion import Inversion, Source
+from .inversion import Pivots, Source
 
 
 @dataclass(frozen=True)
-class Proximal(Inversion):
+class Proximal(Pivots):
     form: Literal["l0", "l1"] = "l0"  # of prox; from the code
     quantile: float = 0.7  # of |δ|, which gives θ; from the code
     # r, the rate of the pull to the pivots, 0 for none; the code's default. Its published runs have 1, which sets all
@@ -43,8 +43,8 @@ class Proximal(Inversion):
             fraction(name, getattr(self, name))
         number("below", self.below)
 
-    def start(self, source: Source) -> Start:
-        pivots = self.pivots(source)
+    def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
+        pivots = found["pivots"].unbind()
         return Start(pivots[0], lambda i: source.ctx, pivots, around=lambda edit: ProximalEdit(self, edit, pivots))
 
 

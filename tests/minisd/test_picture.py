@@ -83,7 +83,7 @@ RAMP = np.linspace(0, 65535, 256).round()  # 16 bits; it has each level of 8 bit
         (np.arange(256, dtype=np.float32), "F"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:the picture holds numbers")
+@pytest.mark.filterwarnings("ignore:the picture. its numbers")
 def test_grey_of_more_than_eight_bits_keeps_its_levels(tmp_path, values, mode):
     Image.fromarray(values[None]).save(tmp_path / "grey.tiff")
     image = open_picture(tmp_path / "grey.tiff")
@@ -98,7 +98,7 @@ def test_a_dark_picture_of_16_bits_stays_dark(tmp_path):
 
 
 def test_numbers_whose_range_is_taken_from_them_are_told():
-    with pytest.warns(UserWarning, match=r"numbers from 0 to 0\.5; they are read as 0 \(black\) to 1 \(white\)"):
+    with pytest.warns(UserWarning, match=r"its numbers, from 0 to 0\.5, read as 0 \(black\) to 1 \(white\)"):
         levels = np.asarray(picture.to_rgb(Image.fromarray(np.float32([[0, 0.5]]))))
     assert levels[0, :, 0].tolist() == [0, 128]
 
@@ -131,7 +131,7 @@ def cut_out(mode):
 def test_transparent_pictures_are_laid_on_white(mode):
     image = cut_out(mode)
     assert image.has_transparency_data
-    with pytest.warns(UserWarning, match="transparent parts; they are laid on white"):
+    with pytest.warns(UserWarning, match="transparent parts laid on white"):
         levels = np.asarray(picture.to_rgb(image))
     assert (levels[:, :2] == 255).all()
     right = {"I;16": 255, "LA": 76}.get(mode, (255, 0, 0))

@@ -1,6 +1,7 @@
 """`suppress.run` and the method: the loop against one written differently, seeds, settings, bad input."""
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 
 import minisd
 import suppress
+from suppress.methods import METHODS
 from suppress.metrics import Detector
 
 PROMPT = "a man without glasses"
@@ -173,3 +175,30 @@ def test_unknown_method(sd):
         suppress.run(sd, PROMPT, "glasses", method="magic")
     with pytest.raises(minisd.UserError, match="give one of them"):
         suppress.run(sd, PROMPT, "glasses", method="unread", settings=SHORT)
+
+
+def test_an_edit_of_a_picture_keeps_what_it_does_not_concern(sd, tmp_path):
+    """Unless it is a preset, or `keep` is given, measured, or the method's own."""
+
+    def keep(method, model=sd, **given):
+        return suppress.default_settings(model, method, picture=True, **given)[0].keep
+
+    assert keep(None) == keep("zero") == keep("suppress-eot:gamma=2") == 1
+    assert keep("official") == keep("paper") == keep("sld") == 0
+    assert keep("unread", keep=0.5) == keep("unread:keep=0.5") == keep("official", keep=0.5) == 0.5
+    assert keep("unread", keep=0) == 0
+    assert suppress.default_settings(sd, "unread")[0].keep == 0
+    assert suppress.default_settings(sd, "unread", picture=True)[1] == "measured on tiny"
+    for measured in ({"all": {"keep": 0.25}}, {"unread": {"keep": 0.25}}):
+        (tmp_path / "defaults.json").write_text(json.dumps(measured))
+        assert keep("unread", replace(sd, folder=tmp_path)) == 0.25
+
+    @dataclass(frozen=True)
+    class Own(suppress.Method):
+        keep: float = 0.75
+
+    suppress.register("own-keep", Own)
+    try:
+        assert keep("own-keep") == 0.75
+    finally:
+        del METHODS["own-keep"]

@@ -10,7 +10,8 @@ import suppress
 from minisd import Part, Tap
 from suppress.edits.maps import map_spec
 from suppress.edits.weights import with_weights
-from suppress.engine import Fast, Plan, Reference
+from suppress.edits.wrapped import Wrapped
+from suppress.engine import Fast, Plan, Reference, find_engine
 from suppress.prompt import encode
 from suppress.protocol import Edit, Inputs, Method
 from suppress.start.noise import from_noise
@@ -88,8 +89,11 @@ class EverythingEdit(Edit):
             z = z + self.moved
         return z
 
+    def blend(self, i, z, original):
+        return z.lerp(original, 0.3) if "blend" in self.parts else z
 
-PARTS = ["context", "uncond", "third", "tap", "tap_uncond", "step", "weights", "maps"]
+
+PARTS = ["context", "uncond", "third", "tap", "tap_uncond", "step", "blend", "weights", "maps"]
 
 
 @pytest.mark.parametrize("parts", [*[(part,) for part in PARTS], tuple(PARTS)], ids=lambda p: "+".join(p))
@@ -103,7 +107,8 @@ def test_both_engines_draw_the_same(sd, parts):
         assert (got.latents - want.latents).abs().max() < 1e-3
         assert (got.original_latents - want.original_latents).abs().max() < 1e-3
         assert (got.original_latents - alone.original_latents).abs().max() < 1e-3
-        assert (got.latents - got.original_latents).abs().max() > 0.05  # the part does something
+        if parts != ("blend",):  # alone it has nothing to blend with
+            assert (got.latents - got.original_latents).abs().max() > 0.05  # the part does something
         for name in ("maps", "original_maps"):
             assert torch.allclose(getattr(got, name), getattr(want, name), atol=1e-4)
 
@@ -124,6 +129,24 @@ def worst(sd, settings, engine):
 def test_every_plan_draws_all_parts(sd, parts, off):
     settings = EveryStep(steps=4, start=1, parts=tuple(parts))
     assert worst(sd, settings, Fast(sd, Plan(**{off: False} if off else {"graph": True}))) < 1e-3
+
+
+class Shift(Wrapped):
+    """What an inversion may add: the latents move a little after each step."""
+
+    def step(self, i, z, eps):
+        return super().step(i, z, eps) + 0.02
+
+
+@pytest.mark.parametrize("engine", ["reference", "fast"])
+def test_what_a_start_adds_works_before_r_too(sd, engine):
+    prompts = [encode(sd, LAST, ["glasses"])]
+    start = replace(from_noise(prompts, sd.noise([5], 64, 64)), around=Shift)
+    settings = Everything(steps=3, start=2)
+    steps = list(find_engine(sd, engine).two_branches(prompts, start, settings))
+    assert torch.allclose(steps[0][1], steps[0][0] + 0.02, atol=1e-5)
+    alone = list(find_engine(sd, engine).two_branches(prompts, replace(start, around=None), settings))
+    assert torch.equal(alone[1][0], alone[1][1]) and not torch.equal(steps[1][0], steps[1][1])
 
 
 def test_maps_everywhere_draws_all_parts(sd):

@@ -220,3 +220,12 @@ def test_a_name_may_be_as_long_as_file_names_are(tmp_path):
     name = "x" * 251 + ".txt"
     outputs.write_text(tmp_path / name, "a man")
     assert os.listdir(tmp_path) == [name]
+
+
+def test_an_ending_may_be_more_than_a_suffix(tmp_path):
+    path = tmp_path / "a.b.png"
+    assert outputs.with_ending(path, ".json").name == "a.b.json"
+    assert outputs.with_ending(path, "-mask.png").name == "a.b-mask.png"
+    (tmp_path / "a.b-mask.png").touch()
+    with pytest.raises(UserError, match=r"a\.b-mask\.png exists"):
+        outputs.check_out(path, overwrite=False, beside=(".json", "-mask.png"))

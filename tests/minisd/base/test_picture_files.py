@@ -72,13 +72,16 @@ def test_a_damaged_file_is_a_picture_or_a_user_error(tmp_path_factory, at, byte)
         assert "damaged.png" in str(error)
 
 
-def test_a_photograph_is_turned_upright(tmp_path):
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.png", "photo.webp", "photo.tiff"])
+def test_a_photograph_is_turned_upright_and_told(tmp_path, name):
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: held a quarter turn to the left
     image = Image.new("RGB", (40, 20), "black")
     image.paste("white", (0, 0, 20, 20))
-    image.save(tmp_path / "photo.jpg", exif=exif)
-    read = open_picture(tmp_path / "photo.jpg")
+    image.save(tmp_path / name, exif=exif, **{"lossless": True} if name.endswith("webp") else {})
+    with pytest.warns(UserWarning, match="turned by its EXIF orientation") as told:
+        read = to_rgb(open_picture(tmp_path / name))
+    assert len(told) == 1
     assert read.size == (20, 40)
     assert read.getpixel((10, 5)) == (255, 255, 255)
     assert read.getpixel((10, 35)) == (0, 0, 0)

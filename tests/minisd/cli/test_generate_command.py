@@ -183,7 +183,7 @@ def test_a_picture_to_start_from_is_laid_on_white_and_told_once(model, capsys):
     job = ["generate", "a man", "--steps", "20", "--strength", "0.05", "--seed", "0-2", "--image", "clear.png"]
     assert main(job) == 0
     assert pixels("a-man-s2.png").mean() > 200
-    assert capsys.readouterr().err == "minisd: the picture has transparent parts; they are laid on white\n"
+    assert capsys.readouterr().err == "minisd: the picture: transparent parts laid on white\n"
 
 
 # ---------------------------------------------------------------------- told before the work
@@ -241,6 +241,15 @@ def test_maps_of_a_picture_that_is_not_square(model, sd, capsys):
     [picture] = sd.generate("a man", 3, steps=1, height=192, width=64)
     assert np.abs(sheet[4:196, 4:68] - np.asarray(picture, dtype=int)).max() <= 1
     assert parameters.read("m.png")[2]["Size"] == "64x192"
+
+
+@pytest.mark.parametrize("command", ["generate", "maps"])
+def test_size_is_width_times_height(model, capsys, command):
+    assert main([command, "a man", "--steps", "1", "--size", "64x32", "--out", f"{command}.png"]) == 0
+    assert parameters.read(f"{command}.png")[2]["Size"] == "64x32"
+    with pytest.raises(SystemExit, match="2"):
+        main([command, "a man", "--size", "64x32", "--height", "64"])
+    assert "--size 64x32 and --height 64 contradict each other" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["generate", "maps"])

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minisd import UserError
 from suppress.cli.evaluate import main
 from suppress.evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
-from suppress.evaluation.cells import HEADING, is_current, keep, read_cells
+from suppress.evaluation.cells import HEADING, PROMPTS, is_current, keep, read_cells
 from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
 from suppress.methods import METHODS, Variant, parse_method
@@ -146,7 +146,7 @@ def test_a_file_with_anything_else_is_refused(tmp_path, capsys, foreign):
     data = json.dumps(kept()).encode() + b"\n" + (foreign if isinstance(foreign, bytes) else foreign.encode())
     file.write_bytes(data)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read_cells(file, {})
+        read_cells(file, {}, PROMPTS)
     assert main(JOB) == 2 and file.read_bytes() == data
     assert "suppress-eval.jsonl" in capsys.readouterr().err
 
@@ -179,7 +179,7 @@ def test_a_cell_with_other_values_is_refused_by_its_line(tmp_path, name, value):
     file.write_text(json.dumps(kept()) + "\n" + json.dumps(kept(**{name: value})) + "\n")
     before = file.read_bytes()
     with pytest.raises(UserError, match=rf"cells\.jsonl: line 2 is no cell of this command: .*{name}"):
-        read_cells(file, {})
+        read_cells(file, {}, PROMPTS)
     assert file.read_bytes() == before
 
 
@@ -188,7 +188,7 @@ def test_a_last_line_that_was_never_a_cell_is_not_thrown_away(tmp_path, line):
     file = tmp_path / "cells.jsonl"
     file.write_bytes(json.dumps(kept()).encode() + b"\n" + line)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read_cells(file, {})
+        read_cells(file, {}, PROMPTS)
     assert file.read_bytes().endswith(line)
 
 
@@ -209,7 +209,7 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
     line = json.dumps(kept(**changes)).encode()
     file.write_bytes(line[: len(line) - len(noise)] + noise * (not changes) + b"\n" * ends)
     try:
-        found = read_cells(file, changes.get("settings", {}))
+        found = read_cells(file, changes.get("settings", {}), PROMPTS)
     except UserError as error:
         assert "line 1" in str(error) or "name another --out" in str(error)
         return
@@ -223,9 +223,9 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
 def test_a_last_line_without_its_end(tmp_path, torn):
     file = tmp_path / "cells.jsonl"
     file.write_text(json.dumps(kept(row="Unread")) + "\n" + torn)
-    found = read_cells(file, {})
+    found = read_cells(file, {}, PROMPTS)
     assert [row for row, _ in found] == ["Unread"] + (["SWR"] if torn.endswith("}") else [])
-    keep(file, kept(row="zero"), replace=False)
+    keep(file, kept(row="zero"), PROMPTS, replace=False)
     assert [c["row"] for c in lines_of(file)] == [*(row for row, _ in found), "zero"]
 
 

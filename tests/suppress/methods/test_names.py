@@ -67,7 +67,7 @@ def test_a_name_cannot_become_another_method():
 def test_a_checkpoints_settings_for_all_methods():
     defaults = {"all": {"start": 0.06}, "unread": {"start": 0.04}, "paper": {"steps": 20}, "measured": {"seeds": 16}}
     starts = {name: parse_method(name, defaults).start for name in METHODS}
-    published = {"official": 0.2, "paper": 0, "value-loss": 0.2}
+    published = {"official": 0.2, "paper": 0, "value-loss": 0.2, "attentive-eraser": 0.2}
     published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "value-flip", "vsf"), 0)
     assert starts == dict.fromkeys(METHODS, 0.06) | published | {"unread": 0.04}
     assert parse_method("paper", defaults).steps == 20

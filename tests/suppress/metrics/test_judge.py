@@ -29,6 +29,16 @@ def test_a_single_picture_is_a_list_of_one(sd, result):
     assert len(found["original"]) == len(found["strengthened"]) == 1 and found["remark"] == "the whole class hat"
 
 
+def test_the_reconstruction_of_a_picture_is_scored_too(sd, result):
+    one = replace(result, original=result.original[0], image=result.image[0], reconstruction=result.original[1])
+    found = Judge(sd).scores(one)
+    assert list(found["DetScore glasses"]) == ["original", "reconstruction", "suppressed"]
+    for name, branch in (("DetScore glasses", Detector.of(sd).scores), ("CLIP score glasses", ClipScore.of(sd))):
+        values = branch([result.original[1]], *(["glasses"] if "CLIP" in name else []))
+        want = values["glasses"] if "DetScore" in name else values
+        assert found[name]["reconstruction"] == pytest.approx(want.tolist(), abs=1e-5)
+
+
 def test_of_several_targets_the_one_that_is_seen_best_counts(sd, result):
     judge = Judge(sd)
     each = [judge.det_scores(result.original, [target]) for target in ("glasses", "hat")]

@@ -17,6 +17,16 @@ def test_psnr_of_a_known_error():
     assert psnr(a, b)[0] == float("inf") and psnr(a, b)[1].item() == pytest.approx(20, abs=1e-5)
 
 
+def test_psnr_of_some_pixels():
+    a, where = torch.zeros(2, 3, 4, 4), torch.zeros(4, 4, dtype=torch.bool)
+    where[1, 2:] = True
+    b = a.clone()
+    b[:, :, 0, 0] = 9  # not among them
+    b[1, :, 1, 2] = 0.2  # one of two: MSE .02
+    assert psnr(a, b, where).tolist() == [float("inf"), pytest.approx(10 * np.log10(4 / 0.02), abs=1e-5)]
+    assert psnr(a, b, ~torch.ones_like(where)).isnan().all()
+
+
 def test_ssim_of_one_window_by_the_definition():
     generator = torch.Generator().manual_seed(0)
     a, b = (torch.rand(1, 1, 11, 11, generator=generator) * 2 - 1 for _ in range(2))

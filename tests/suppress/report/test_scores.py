@@ -33,3 +33,20 @@ def test_scores_of_more_seeds_stand_behind_those_of_the_first():
     first, more = ({"DetScore hat": {"original": [v], "remark": "r"}} for v in (0.1, 0.2))
     assert join_scores({}, first) == first
     assert join_scores(first, more) == {"DetScore hat": {"original": [0.1, 0.2], "remark": "r"}}
+
+
+def test_the_table_of_a_picture_has_its_reconstruction():
+    scores = {
+        "DetScore hat": {"original": [1.0], "reconstruction": [0.5], "suppressed": [0.25]},
+        "CLIP score hat": {"reason": "no CLIP"},
+    }
+    lines = table(scores).splitlines()
+    assert lines[0].split() == ["original", "reconstruction", "suppressed"]
+    assert lines[1].split() == ["DetScore", "hat", "1.000", "0.500", "0.250"]
+    assert len(lines[0]) == len(lines[1])  # the columns end under their names
+    assert lines[2].split()[3:6] == ["–"] * 3
+
+
+def test_an_edited_picture_has_no_seed():
+    scores = {"DetScore hat": {"original": [1.0], "suppressed": [0.9]}}
+    assert failures(scores, ["hat"], None) == ["'hat' is still there by DetScore, 0.900"]

@@ -1,0 +1,194 @@
+"""One cell of the table of pictures: a pair (method, inversion) on a drawn picture, or a baseline.
+
+A picture is inverted once for all methods of a run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from PIL import Image
+from torch import Tensor
+
+from minisd import StableDiffusion, ddim
+from minisd.picture import from_pil, to_pil
+
+from ..engine import Fast
+from ..job import default_settings, run
+from ..methods import Rewrite
+from ..methods.catalogue import Entry
+from ..methods.names import read_settings
+from ..metrics import Judge, psnr
+from ..protocol import Method, Start
+from ..start.inversion import Inversion, Source
+from ..start.invert import parse_inversion
+from .cells import Cell, Form, check, is_score
+from .jobs import Job
+from .pairs import CONTROLS, GUIDANCE, Pair
+from .pictures import PictureCase
+from .truth import against_truth, decibels
+
+VAE, IDEAL = "VAE alone", "ideal edit, through the VAE"  # the baselines: the best that any row could reach
+_BY_CLASS = ("before", "reconstruction", "after")  # one score for each class of the detector
+_OUTSIDE = "psnr outside"  # None for a target that is everywhere
+_NUMBERS = (
+    "psnr photo",
+    "error inside",
+    "psnr ideal",
+    "ssim ideal",
+    "psnr vae",
+    "psnr reconstruction",
+    "passes",
+    "inversion passes",
+    "seconds",
+    "inversion seconds",
+)
+
+
+def method_of(sd: StableDiffusion, spec: str, case: PictureCase, steps: int, start: int | float | None) -> Method:
+    """A row's method. start: R of all rows; None: each method's own. Two rows depend on the case:
+
+    "nothing" is the prompt to the end. "deleted" draws the case's own control; it has the start of the default method.
+    """
+    given: dict[str, Any] = {"steps": steps} | ({} if start is None else {"start": start})
+    name = spec.partition(":")[0]
+    if name not in CONTROLS:
+        return default_settings(sd, spec, **given)[0]
+    if name == "nothing":
+        given |= {"text": case.prompt, "start": steps}
+    else:
+        given |= {"text": case.deleted, "start": default_settings(sd, **given)[0].start}
+    return Rewrite(**(given | read_settings(spec, Entry("fixed.Rewrite", ""))))
+
+
+@dataclass(frozen=True, eq=False)
+class _Counting(Source):
+    """A picture whose inversion counts the samples that it sends through the UNet."""
+
+    samples: list[int] = field(default_factory=list)
+
+    def noise(self, i: int, z: Tensor, ctx: Tensor) -> Tensor:
+        self.samples.append(len(z))
+        return super().noise(i, z, ctx)
+
+
+@dataclass(frozen=True, eq=False)
+class _Inverted:
+    start: Start
+    seconds: float
+    passes: int
+
+
+class Bench:
+    """What all cells share: the model, the judge, and what was made of the current picture."""
+
+    def __init__(self, sd: StableDiffusion, judge: Judge, steps: int):
+        self.sd, self.judge, self.steps = sd, judge, steps
+        self.engine = Fast(sd)
+        self.case: PictureCase | None = None  # the current picture, and what was made of it
+        self.inverted: dict[Inversion, _Inverted] = {}
+
+    def jobs(self, cases: Sequence[PictureCase], pairs: Sequence[Pair], start: int | float | None) -> list[Job]:
+        """All cells, picture by picture; those of one inversion follow each other."""
+        jobs = []
+        inversions = {pair.inversion: parse_inversion(pair.inversion) for pair in pairs}
+        names = list(inversions)
+        for case in cases:
+            jobs += [
+                Job(VAE, case, None, partial(self.baseline, case, "photo")),
+                Job(IDEAL, case, None, partial(self.baseline, case, "ideal")),
+            ]
+            for pair in sorted(pairs, key=lambda pair: names.index(pair.inversion)):
+                method = method_of(self.sd, pair.spec, case, self.steps, start)
+                inversion = inversions[pair.inversion]
+                jobs.append(Job(pair.row, case, method, partial(self.edit, case, method, inversion), inversion))
+        return jobs
+
+    def baseline(self, case: PictureCase, picture: Literal["photo", "ideal"]) -> Cell:
+        """The scores of a picture that only the VAE has changed."""
+        result = self._through_vae(getattr(case, picture))
+        return self._scores(case, self._through_vae(case.photo), result) | _costs(0, 0, 0.0, 0.0)
+
+    def edit(self, case: PictureCase, method: Method, inversion: Inversion) -> Cell:
+        """The scores of one edit, and what it costs.
+
+        passes: samples that went through the UNet; those of the original branch count too. seconds: wall time.
+        """
+        found = self._invert(case, inversion)
+        passes = self.engine.passes
+        result = run(
+            self.sd,
+            case.prompt,
+            case.target,
+            settings=method,
+            image=case.photo,
+            inversion=found.start,
+            engine=self.engine,
+        )
+        assert isinstance(result.image, Image.Image) and result.reconstruction is not None
+        return self._scores(case, result.reconstruction, result.image) | _costs(
+            self.engine.passes - passes, found.passes, result.timings["sample"], found.seconds
+        )
+
+    def _invert(self, case: PictureCase, inversion: Inversion) -> _Inverted:
+        """The start that all methods of the run share. It fits the guidance GUIDANCE."""
+        if case != self.case:
+            self.case, self.inverted = case, {}
+        if inversion not in self.inverted:
+            sd, schedule = self.sd, ddim.Schedule(self.steps, self.sd.config.schedule)
+            ctx, uncond = sd.encode_text(case.prompt), sd.encode_text("")
+            source = _Counting(sd, sd.encode(from_pil(case.photo)), ctx, uncond, schedule, GUIDANCE)
+            begin = time.perf_counter()
+            start = inversion.start(source)
+            self.inverted[inversion] = _Inverted(start, time.perf_counter() - begin, sum(source.samples))
+        return self.inverted[inversion]
+
+    def _through_vae(self, picture: Image.Image) -> Image.Image:
+        return to_pil(self.sd.decode(self.sd.encode(from_pil(picture))))[0]
+
+    def _scores(self, case: PictureCase, reconstruction: Image.Image, picture: Image.Image) -> Cell:
+        photo = case.photo
+        scores = self.judge.detector.scores([photo, reconstruction, picture])
+        by_class = {
+            side: {name: round(float(values[k]), 5) for name, values in scores.items()}
+            for k, side in enumerate(_BY_CLASS)
+        }
+        vae = psnr(from_pil(self._through_vae(photo)), from_pil(photo))
+        found = psnr(from_pil(reconstruction), from_pil(photo))
+        truth = against_truth(picture, photo, case.ideal, case.region)
+        return {**by_class, **truth, "psnr vae": decibels(vae), "psnr reconstruction": decibels(found)}
+
+
+def _costs(passes: int, inversion_passes: int, seconds: float, inversion_seconds: float) -> Cell:
+    return {
+        "passes": passes,
+        "inversion passes": inversion_passes,
+        "seconds": round(seconds, 3),
+        "inversion seconds": round(inversion_seconds, 3),
+    }
+
+
+def _check_scores(cell: Cell) -> None:
+    """ValueError if a score is missing or is no number."""
+    for name in _BY_CLASS:
+        scores = cell.get(name)
+        fits = isinstance(scores, dict) and bool(scores) and all(is_score(value) for value in scores.values())
+        check(name, cell, fits, "one number for each class")
+    if not set(cell["before"]) == set(cell["after"]) == set(cell["reconstruction"]):
+        raise ValueError("before, reconstruction and after are of different classes")
+    check(_OUTSIDE, cell, _OUTSIDE in cell and (cell[_OUTSIDE] is None or is_score(cell[_OUTSIDE])), "a number or null")
+    for name in _NUMBERS:
+        check(name, cell, is_score(cell.get(name)), "a number")
+
+
+_WORDS = ("kind", "name", "prompt", "target", "deleted")
+PICTURES = Form(
+    {"number": int, "seed": int, "skipped": int} | dict.fromkeys(_WORDS, str),
+    "number",
+    _check_scores,
+    ("method", "inversion", "settings"),
+)
