@@ -33,9 +33,9 @@ Outside M the latents are z* to the bit, but the decoded picture is not: the VAE
 change in M moves distant pixels by 2 or 3 levels of 255 on the embedded model. `suppress.paste` puts the photo's own
 pixels back.
 
-On the drawn world, the published s = 9 overshoots into torn colours; 3 works, and better from "noised" than from
-"direct", whose latents still hold the object's shape. Worn things go. Things beside the person lose their colour, but
-keep their outline. Rain is everywhere, so that M leaves nothing to fill from.
+On the drawn world, the published s = 9 overshoots into torn colours; 3 works. "noised" works better than "direct",
+whose latents hold the object's shape, more so than an inversion with "" would. Worn things go. Things beside the
+person lose their colour, but keep their outline. Rain is everywhere, so that M leaves nothing to fill from.
 """
 
 from __future__ import annotations
@@ -209,14 +209,13 @@ def target_map(sd: StableDiffusion, z: Tensor, resolution: int | None) -> MapSpe
 
 
 def target_rows(run: Run) -> Tensor:
-    """(B,targets,77): the mean of a map's columns over the rows of each target. Missing targets have zeros."""
+    """(B,targets,77): 1 in the rows of each target, whose columns of a map are added up. Missing targets have zeros."""
     most = max(len(prompt.targets) for prompt in run.prompts)
 
     def weights(prompt: Prompt) -> Tensor:
         rows = torch.zeros(1, most, prompt.ctx.shape[1], device=prompt.ctx.device)
         for n, target in enumerate(prompt.request.found):
-            at = list(find_rows(run.sd, prompt.request.prompt, replace(prompt.request, found=(target,))))
-            rows[:, n, at] = 1 / len(at)
+            rows[:, n, list(find_rows(run.sd, prompt.text, replace(prompt.request, found=(target,))))] = 1
         return rows
 
     return run.per_prompt(weights)
