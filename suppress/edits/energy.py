@@ -51,10 +51,12 @@ def normalised(maps: Tensor) -> Tensor:
 
 
 def relaxed(maps: Tensor, relax: float) -> Tensor:
-    """g (…) of maps (…,h,w): |A - m A|_1 with m = min + λ (max - min), a constant. MagicRemover, eq. 7."""
-    low, high = (f(maps.detach(), (-2, -1), keepdim=True) for f in (torch.amin, torch.amax))
-    goal = (low + relax * (high - low)) * maps
-    return (maps - goal).abs().sum((-2, -1))
+    """g (…) of maps (…,h,w): |A - m A|_1 with m = min + λ (max - min), a constant. MagicRemover, eq. 7.
+
+    No map is negative, so g = |1 - m| Σ A. (abs() has no gradient at the pixel where Ã is 0.)
+    """
+    low, high = (f(maps.detach(), (-2, -1)) for f in (torch.amin, torch.amax))
+    return (1 - (low + relax * (high - low))).abs() * maps.sum((-2, -1))
 
 
 def above_least(maps: Tensor) -> Tensor:

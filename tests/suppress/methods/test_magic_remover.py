@@ -24,7 +24,6 @@ CALM = MagicRemover(steps=4, guidance=2, start=1, stop=3, extra_stop=2)  # a low
 JOBS = [
     suppress.Job("a man without glasses", "glasses", 5, 64, 64),
     suppress.Job(LIST, ("glasses", "a hat"), 1, 64, 64),
-    suppress.Job("a cat with a crown on the beach", "crown", 3, 64, 64),
 ]
 
 
@@ -60,7 +59,7 @@ def test_two_steps_by_hand(sd):
         leaf, record = z.clone().requires_grad_(), Record(select("cross"))
         sd.unet(leaf, t, c, tap=record)
         seen = len(record.maps) * heat_maps(record.maps, (8, 8))[0, row]
-        low, high = float(seen.min()), float(seen.max())
+        low, high = seen.min().item(), seen.max().item()
         (gradient,) = torch.autograd.grad((1 - 0.8) * ((seen - low) / (high - low)).sum(), leaf)
         return -0.5 * 64 * (((seen - low) / (high - low)).detach() * gradient)  # 64 pixels per latent
 
@@ -119,12 +118,13 @@ def test_only_the_direction_term_is_guided(sd):
 # ---------------------------------------------------------------------- what stays
 
 
-@pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("engine", ["reference", "fast"])
-def test_without_strength_it_is_the_original(sd, photo, share, engine):
-    settings = MagicRemover(steps=4, strength=0, share=share)
-    assert distance(suppress.run(sd, LIST, "hat", settings=settings, engine=engine, seed=2, **SIZE)) < 1e-3
-    for inversion in ("null-text:iterations=1", "negative-prompt", "direct"):
+def test_without_strength_it_is_the_original(sd, photo, engine):
+    settings = MagicRemover(steps=3, start=1, strength=0)
+    for share in (True, False):
+        plain = replace(settings, share=share)
+        assert distance(suppress.run(sd, LIST, "hat", settings=plain, engine=engine, seed=2, **SIZE)) < 1e-3
+    for inversion in ("null-text:iterations=1", "direct"):
         job = {"image": photo, "inversion": inversion, "engine": engine, **SIZE}
         assert distance(suppress.run(sd, LIST, "hat", settings=settings, **job)) < 1e-3
     drifting = suppress.run(sd, LIST, "hat", settings=replace(settings, follow=False), **job)  # from direct
@@ -154,9 +154,9 @@ def test_a_users_mask_takes_the_place_of_the_maps(sd, half):
         moved = (result.latents - result.original_latents).abs()
         assert moved[..., 4:].max() < 1e-3 < 0.02 < moved[..., :4].max()
         assert result.mask is None
-        blended = suppress.run(sd, LIST, "hat", settings=replace(one, start=1, blend=True), mask=half, seed=2, **SIZE)
-        assert (blended.latents == blended.original_latents)[..., 4:].all() and distance(blended) > 0.02
-        assert blended.mask.tobytes() == half.tobytes()
+    blended = suppress.run(sd, LIST, "hat", settings=replace(one, start=2, blend=True), mask=half, seed=2, **SIZE)
+    assert (blended.latents == blended.original_latents)[..., 4:].all() and distance(blended) > 0.02
+    assert blended.mask.tobytes() == half.tobytes()
 
 
 def test_the_other_form_pulls_to_the_picture_outside_the_mask(sd, half, photo):
