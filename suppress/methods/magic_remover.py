@@ -30,11 +30,12 @@ Where this differs from the text:
 It needs no picture: on noise, the original is what the prompt draws. UNet per step: 4 samples; with guidance 1 more for
 the keys and values and 1 with a gradient, and 1 with a gradient for each extra descent; `follow` costs up to 2 more.
 
-What it cannot do: the prompt still names the target, and only its own words are guided. On the drawn world [EOT] and
-the other words carry the target too, and the method fails: in all settings that were tried, DetScore of the target fell
-only when the face fell apart. With v = 1 the pictures are noise; v = .03 is the largest that leaves them whole, and it
-removes nothing. This is no evidence about SD v1.5. The inversion `proximal` does not fit: it pulls back all that the
-context does not change, which is everything.
+What it cannot do: the prompt still names the target, and only the target's own words are guided. On the drawn world
+[EOT] and the other words carry the target too, and there the method fails. In all settings that were tried (v from .01
+to 1, R from .05, both energies, with and without shared keys, the blend, guidance 1), DetScore of the target fell below
+.5 only when the face fell apart. With v = 1 the pictures are noise. v = .03 leaves most of them whole and removes
+nothing. This is no evidence about SD v1.5. The inversion `proximal` does not fit: it pulls back all that the context
+does not change, which is everything.
 """
 
 from __future__ import annotations

@@ -92,6 +92,8 @@ def test_the_guidance_descends(sd):
     low, high = seen[0].amin((-2, -1), keepdim=True), seen[0].amax((-2, -1), keepdim=True)
     energies = [((s - low) / (high - low)).sum() for s in seen]
     assert energies[1] < energies[0]
+    own = edit._descent(1, z, None)  # with the edited branch's own keys
+    assert (edit._descent(1, z, kept) - own).norm() > 0.05 * own.norm()
 
 
 def test_words_of_one_object_are_multiplied_and_objects_are_added(sd):
