@@ -129,8 +129,13 @@ def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Re
     UserError, with the token table, for a phrase that the prompt does not have, and for one that stands beyond the 77
     tokens that the model reads.
     """
-    request = read_request(prompt, remove)
-    rows: set[int] = set()
+    places = place_rows(sd, read_request(prompt, remove))
+    return tuple(sorted({row for rows in places for row in rows}))
+
+
+def place_rows(sd: StableDiffusion, request: Request) -> tuple[tuple[int, ...], ...]:
+    """The rows of each place at which a target stands: the words that together name one thing. Errors: `find_rows`."""
+    places: list[tuple[int, ...]] = []
     for target in request.found:
         if not target.places:
             raise UserError(_unknown(sd, request.prompt, target.phrase))
@@ -141,8 +146,8 @@ def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Re
                 f"{target.phrase!r} stands beyond the {CONTEXT - 2} tokens that the model reads, at {spans[0].start}; "
                 f"shorten the prompt. It reads:\n{token_table(sd, request.prompt)}"
             )
-        rows.update(row for span in within for row in span)
-    return tuple(sorted(rows))
+        places += [tuple(span) for span in within]
+    return tuple(places)
 
 
 def eot_rows(sd: StableDiffusion, prompt: str) -> tuple[int, ...]:

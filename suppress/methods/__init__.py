@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from .fixed import Rewrite
     from .gie import GIE
     from .ledits import Ledits
+    from .magic_remover import MagicRemover
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -25,6 +26,7 @@ _MODULES = {
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "ledits": ("Ledits",),
+    "magic_remover": ("MagicRemover",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -41,6 +43,7 @@ __all__ = [
     "AttentionToZero",
     "AttentiveEraser",
     "Ledits",
+    "MagicRemover",
     "Rewrite",
     "SuppressEOT",
     "Unread",

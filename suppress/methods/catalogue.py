@@ -167,6 +167,14 @@ METHODS: dict[str, Entry] = {
         preset=True,
         bound={"form": "appended", "weighs": "values"},
     ),
+    "magic-remover": Entry(
+        "magic_remover.MagicRemover", "the latents descend on the target's cross maps (Yang 2023)", preset=True
+    ),
+    "magic-remover-blended": Entry(
+        "magic_remover.MagicRemover.blended",
+        "magic-remover as a third party runs it: binary masks, the original outside of them",
+        preset=True,
+    ),
 } | {name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
 
 
