@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .attention_to_zero import AttentionToZero
     from .fixed import Rewrite
     from .gie import GIE
+    from .prompt_to_prompt import PromptToPrompt
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -21,6 +22,7 @@ _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
+    "prompt_to_prompt": ("PromptToPrompt",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -35,6 +37,7 @@ __all__ = [
     "METHODS",
     "SLD",
     "AttentionToZero",
+    "PromptToPrompt",
     "Rewrite",
     "SuppressEOT",
     "Unread",

@@ -72,8 +72,8 @@ class PromptToPrompt(Method):
 
     @classmethod
     def reweight(cls, **changes: Any) -> PromptToPrompt:
-        """The old trick: the target's maps × -8. All steps are weighted, so that no step draws the target again."""
-        trick: dict[str, Any] = {"mode": "reweight", "weight": -8.0}
+        """The old trick: the target's maps × -8, in all steps. After the last weighted step the target comes back."""
+        trick: dict[str, Any] = {"mode": "reweight", "weight": -8.0, "cross_until": changes.get("steps", cls.steps)}
         return cls(**(trick | changes))
 
     @classmethod
