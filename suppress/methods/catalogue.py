@@ -159,7 +159,7 @@ METHODS: dict[str, Entry] = {
     ),
     "prompt-to-prompt": Entry(
         "prompt_to_prompt.PromptToPrompt",
-        "the phrase taken out of the prompt, the other words keep their maps (Hertz 2022)",
+        "the phrase is taken out of the prompt, the other words keep their maps (Hertz 2022)",
         preset=True,
     ),
     "prompt-to-prompt-pnp": Entry(

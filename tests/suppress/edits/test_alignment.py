@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from suppress.edits.alignment import longest_common, refined, replaced
@@ -38,6 +38,8 @@ def test_a_kept_word_is_not_paired_with_its_equal_in_the_removed_phrase():
     assert longest_common(prompt, edited, (1, 2, 3)) == [0, 4, 5, 6]
     assert longest_common("a a b".split(), "a b".split()) == [0, 2]  # as published: the first that fits
     assert longest_common("a a b".split(), "a b".split(), (0,)) == [1, 2]
+    assert pairs(refined("a a b".split(), "a b".split(), removed=(1,))[0], 4) == {0: 0, 1: 2, 2: 3, 3: 4}
+    assert pairs(refined("a a b".split(), "a b".split(), removed=(2,))[0], 4) == {0: 0, 1: 1, 2: 3, 3: 4}
 
 
 def test_a_removed_word_that_the_edited_prompt_has_again_is_paired():
@@ -68,13 +70,19 @@ def test_partners_are_equal_and_do_not_cross_and_none_more_is_possible(x, y):
 
 
 @given(st.lists(st.sampled_from("abcd"), max_size=90))
+@example(["a"] * 90)
 def test_the_same_prompt_is_the_identity(tokens):
     for matrix, new in (refined(tokens, tokens, (1,)), replaced([[t] for t in tokens], [[t] for t in tokens])):
         assert torch.equal(matrix, torch.eye(77)) and new == ()
 
 
+def test_words_of_equally_many_tokens_are_paired_token_by_token():
+    matrix, new = replaced([["x", "y"], ["hat"]], [["u", "v"], ["hat"]])
+    assert torch.equal(matrix, torch.eye(77)) and new == (1, 2)
+
+
 def test_two_tokens_share_the_maps_of_three():
-    """Row 3: "with"; the words after an uneven pair are aligned with themselves."""
+    """The words after an uneven pair are aligned with themselves."""
     old, word = [["a"], ["x", "y", "z"], ["with"], ["hat"]], [["a"], ["u", "v"], ["with"], ["cap"]]
     matrix, new = replaced(old, word)
     assert matrix[2:5, 2:4].eq(0.5).all() and matrix[:, 2:4].sum() == 3

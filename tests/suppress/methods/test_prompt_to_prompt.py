@@ -1,4 +1,4 @@
-"""Prompt-to-Prompt: identities, the taps against a small form of the equations, both engines, any batch, real pictures."""
+"""Prompt-to-Prompt: identities, the taps against a small form of the equations, both engines, real pictures."""
 
 import numpy as np
 import pytest
@@ -136,7 +136,7 @@ def test_maps_are_copied_before_their_steps(sd):
 
 
 def test_a_copied_self_map_is_the_originals(sd):
-    run, inputs = taps_at(sd, PromptToPrompt(), [encode(sd, LIST, "glasses")], 0)
+    _, inputs = taps_at(sd, PromptToPrompt(), [encode(sd, LIST, "glasses")], 0)
     attn = sd.unet.mid_block.attentions[0].transformer_blocks[0].attn1
     q, k, v = torch.randn(3, 2, 8, 4, 16, generator=torch.Generator().manual_seed(0))
     out = inputs.tap.attend(attn.site, q, k, v, attn)
@@ -176,7 +176,7 @@ def test_the_blend_begins_at_its_step(sd):
     edit, z, other = settings.edit(run), run.start.z, torch.zeros_like(run.start.z)
     assert torch.equal(edit.blend(2, z, other), z)
     assert torch.equal(edit.blend(3, z, other), other)  # no maps were read: nothing is inside
-    assert draw(sd, PromptToPrompt(steps=4)).mask is None
+    assert draw(sd, PromptToPrompt.official(steps=2)).mask is None
 
 
 @pytest.fixture(scope="module")
@@ -211,12 +211,14 @@ def test_words_in_the_place_of_the_phrases(sd):
 
 
 def test_names_and_their_settings():
-    assert parse_method("prompt-to-prompt:mode=replace,instead=hat,blend=.3") == PromptToPrompt(
-        mode="replace", instead="hat", blend=0.3
+    assert parse_method("prompt-to-prompt:mode=replace,instead=hat,blend=.5") == PromptToPrompt(
+        mode="replace", instead="hat", blend=0.5
     )
     assert parse_method("reweight") == PromptToPrompt.reweight()
     assert parse_method("reweight:weight=-2").weight == -2
+    assert parse_method("reweight:steps=9").cross_end == 9
     assert parse_method("prompt-to-prompt-pnp").self_scale == 2
+    assert parse_method("prompt-to-prompt:blend=none") == PromptToPrompt.official()
 
 
 @pytest.mark.parametrize(
