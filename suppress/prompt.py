@@ -31,6 +31,7 @@ __all__ = [
     "find_rows",
     "read_request",
     "token_table",
+    "without_targets",
 ]
 
 Place = tuple[int, int]  # characters of the prompt: prompt[start:end]
@@ -305,3 +306,14 @@ def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Reque
     text = request.prompt
     rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
     return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+
+
+def without_targets(prompt: Prompt, instead: str = "") -> str:
+    """The prompt's text without the phrases to remove. instead: the words that stand in the place of each."""
+    text, new, at = prompt.text, "", 0
+    for start, end in sorted(place for target in prompt.request.found for place in target.places):
+        between = text[at:start]  # empty inside a phrase; phrases with only a space between them count as one
+        if not at or between.strip():
+            new += between + instead
+        at = max(at, end)
+    return " ".join((new + text[at:]).split())

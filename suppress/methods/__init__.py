@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .gie import GIE
     from .ledits import Ledits
     from .magic_remover import MagicRemover
+    from .prompt_to_prompt import PromptToPrompt
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -27,6 +28,7 @@ _MODULES = {
     "gie": ("GIE",),
     "ledits": ("Ledits",),
     "magic_remover": ("MagicRemover",),
+    "prompt_to_prompt": ("PromptToPrompt",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -44,6 +46,7 @@ __all__ = [
     "AttentiveEraser",
     "Ledits",
     "MagicRemover",
+    "PromptToPrompt",
     "Rewrite",
     "SuppressEOT",
     "Unread",

@@ -175,6 +175,22 @@ METHODS: dict[str, Entry] = {
         "magic-remover as a third party runs it: binary masks, the original outside of them",
         preset=True,
     ),
+    "prompt-to-prompt": Entry(
+        "prompt_to_prompt.PromptToPrompt",
+        "the phrase is taken out of the prompt, the other words keep their maps (Hertz 2022)",
+        preset=True,
+    ),
+    "prompt-to-prompt-pnp": Entry(
+        "prompt_to_prompt.PromptToPrompt.pnp",
+        "prompt-to-prompt with the settings of PnP inversion, for real pictures",
+        preset=True,
+    ),
+    "reweight": Entry(
+        "prompt_to_prompt.PromptToPrompt.reweight",
+        "the target's cross maps times -8 (Prompt-to-Prompt's re-weighting)",
+        preset=True,
+        bound={"mode": "reweight", "text": "", "instead": ""},
+    ),
 } | {name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
 
 
