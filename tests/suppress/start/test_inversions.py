@@ -222,7 +222,11 @@ def test_passes_are_what_the_catalogue_says(sd, photos, name, monkeypatch):
 
 
 def test_an_inversion_of_your_own_says_what_is_missing(sd, photos):
-    with pytest.raises(NotImplementedError, match=r"Inversion\.start"):
-        suppress.invert(sd, photos[0], PROMPT, suppress.start.inversion.Inversion(), 2)
+    class Half(suppress.start.inversion.Pivots):
+        """It finds pivots and makes nothing of them."""
+
+    for inversion, missing in ((suppress.start.inversion.Inversion(), r"Inversion\.find"), (Half(), r"Half\.make")):
+        with pytest.raises(NotImplementedError, match=missing):
+            suppress.invert(sd, photos[0], PROMPT, inversion, 2, **SIZE)
     with pytest.raises(minisd.UserError, match="repeats = -1"):
         suppress.start.inversion.Inversion(repeats=-1)
