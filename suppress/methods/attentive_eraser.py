@@ -38,7 +38,7 @@ glasses. Large things keep their outline with R = .2, because z* at R still hold
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +73,8 @@ class AttentiveEraser(Method):
     dilation: int = 1  # how many latents around the mask belong to it; this project's own
     # the side of the target's map; None: the coarsest that has 8 pixels or more (16 for SD at 512², as in LocalBlend)
     resolution: int | None = None
+
+    takes_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
