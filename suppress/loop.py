@@ -94,6 +94,13 @@ class Run:
         self.sd.unet(z, self.schedule.t[i], ctx, tap=self._shown(means))
         return means.maps(map_grid(z, maps.scale))
 
+    def show(self, i: int, z: Tensor, ctx: Tensor, tap: Tap) -> Tensor:
+        """Shows a tap the pass with z (B,4,h,w) and ctx (B,77,D) at step i; returns the noise.
+
+        Differentiable with respect to z and ctx.
+        """
+        return self.sd.unet(z, self.schedule.t[i], ctx, tap=self._shown(tap))
+
     def descend(
         self, i: int, z: Tensor, ctx: Tensor, loss: MapLoss, reference: Maps, iterations: int, eta: float
     ) -> Tensor:

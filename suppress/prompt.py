@@ -31,6 +31,7 @@ __all__ = [
     "find_rows",
     "read_request",
     "token_table",
+    "without_targets",
 ]
 
 Place = tuple[int, int]  # characters of the prompt: prompt[start:end]
@@ -129,8 +130,13 @@ def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Re
     UserError, with the token table, for a phrase that the prompt does not have, and for one that stands beyond the 77
     tokens that the model reads.
     """
-    request = read_request(prompt, remove)
-    rows: set[int] = set()
+    places = place_rows(sd, read_request(prompt, remove))
+    return tuple(sorted({row for rows in places for row in rows}))
+
+
+def place_rows(sd: StableDiffusion, request: Request) -> tuple[tuple[int, ...], ...]:
+    """The rows of each place at which a target stands: the words that together name one thing. Errors: `find_rows`."""
+    places: list[tuple[int, ...]] = []
     for target in request.found:
         if not target.places:
             raise UserError(_unknown(sd, request.prompt, target.phrase))
@@ -141,8 +147,8 @@ def find_rows(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Re
                 f"{target.phrase!r} stands beyond the {CONTEXT - 2} tokens that the model reads, at {spans[0].start}; "
                 f"shorten the prompt. It reads:\n{token_table(sd, request.prompt)}"
             )
-        rows.update(row for span in within for row in span)
-    return tuple(sorted(rows))
+        places += [tuple(span) for span in within]
+    return tuple(places)
 
 
 def eot_rows(sd: StableDiffusion, prompt: str) -> tuple[int, ...]:
@@ -300,3 +306,14 @@ def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Reque
     text = request.prompt
     rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
     return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+
+
+def without_targets(prompt: Prompt, instead: str = "") -> str:
+    """The prompt's text without the phrases to remove. instead: the words that stand in the place of each."""
+    text, new, at = prompt.text, "", 0
+    for start, end in sorted(place for target in prompt.request.found for place in target.places):
+        between = text[at:start]  # empty inside a phrase; phrases with only a space between them count as one
+        if not at or between.strip():
+            new += between + instead
+        at = max(at, end)
+    return " ".join((new + text[at:]).split())

@@ -14,7 +14,8 @@ the batch at work:
 
     run.sd, run.prompts, run.ctx (c), run.batch (B), run.start, run.schedule, run.settings      what there is
     run.per_prompt(f), run.soft_weight(γ)                                      contexts, prompt by prompt
-    run.read_maps(i, z, ctx, spec), run.descend(…), run.predict(…), run.step(…)    for a method's inner loops
+    run.read_maps(i, z, ctx, spec), run.show(i, z, ctx, tap), run.descend(…), run.predict(…), run.step(…)
+                                                                               for a method's inner loops
 
 Shapes: B samples, each with its own prompt and rows; contexts (B,77,D); latents (B,4,h,w).
 """

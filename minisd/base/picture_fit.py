@@ -124,7 +124,7 @@ def _centre(box: Box, height: int, width: int) -> Box:
     box_width, box_height = right - left, bottom - top
     new_width = min(box_width, box_height * width / height)
     new_height = min(box_height, box_width * height / width)
-    if min(box_width, box_height) < SMALLEST or min(new_width, new_height) < SMALLEST:
+    if min(new_width, new_height) < SMALLEST:
         raise UserError(
             f"the picture has {_size(box)} pixels to be drawn as {width} × {height}; expected at least {SMALLEST} on "
             "each side. Give a larger picture, or a larger part of it"

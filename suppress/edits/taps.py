@@ -1,9 +1,10 @@
-"""Changes of a cross attention that many methods use: other keys or values, more of both, or another output.
+"""Changes of an attention that many methods use: other keys or values, more of both, other maps, or another output.
 
-    Z = softmax(Q K^T / √d) V,   K = W_K c,   V = W_V c
+    Z = P V,   P = softmax(Q K^T / √d),   K = W_K c,   V = W_V c
 
 The context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D), one for all of them. To change
-only some samples of a batch, use `minisd.Part`.
+only some samples of a batch, use `minisd.Part`. The taps that carry maps from the original to the edited branch see
+the batch [original × B, edited × B].
 """
 
 from __future__ import annotations
@@ -65,6 +66,40 @@ class Append(CrossTap):
         k = torch.cat([k, _project(self.keys, attn.to_k, k, attn)], dim=2)
         v = torch.cat([v, _project(self.values, attn.to_v, v, attn)], dim=2)
         return F.scaled_dot_product_attention(q, k, v, attn_mask=self.bias.to(q.dtype))
+
+
+class ShareMaps(Tap):
+    """Copies columns of the maps from the original to the edited samples of a batch [original × B, edited × B].
+
+    kept (B,L) bool: the columns that are copied; None: all of them. where: picks the sites.
+    """
+
+    def __init__(self, kept: Tensor | None, where: Callable[[Site], bool]):
+        self.kept = None if kept is None else kept[:, None, None]  # (B,1,1,L)
+        self.where = where
+
+    def wants(self, site: Site) -> bool:
+        return self.where(site)
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        original, edited = p.chunk(2)
+        return torch.cat([original, original if self.kept is None else torch.where(self.kept, original, edited)])
+
+
+class MixMaps(CrossTap):
+    """Makes the edited samples' maps out of both branches': P̂ <- P A + P̂ ∘ o, in a batch [original × B, edited × B].
+
+    matrix: A (B,77,77), columns of the original -> columns of the edited. own: o (B,77), the weight of each column's
+    own map. Nothing is renormalised.
+    """
+
+    def __init__(self, matrix: Tensor, own: Tensor):
+        super().__init__()
+        self.matrix, self.own = matrix[:, None], own[:, None, None]  # (B,1,77,77), (B,1,1,77)
+
+    def probs(self, site: Site, p: Tensor) -> Tensor:
+        original, edited = p.chunk(2)
+        return torch.cat([original, original @ self.matrix.to(p) + edited * self.own.to(p)])
 
 
 class Output(CrossTap):

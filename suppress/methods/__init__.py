@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .fixed import Rewrite
     from .gie import GIE
     from .ledits import Ledits
+    from .magic_remover import MagicRemover
+    from .prompt_to_prompt import PromptToPrompt
     from .sld import SLD
     from .suppress_eot import SuppressEOT
     from .unread import Unread
@@ -25,6 +27,8 @@ _MODULES = {
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "ledits": ("Ledits",),
+    "magic_remover": ("MagicRemover",),
+    "prompt_to_prompt": ("PromptToPrompt",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
     "unread": ("Unread",),
@@ -41,6 +45,8 @@ __all__ = [
     "AttentionToZero",
     "AttentiveEraser",
     "Ledits",
+    "MagicRemover",
+    "PromptToPrompt",
     "Rewrite",
     "SuppressEOT",
     "Unread",

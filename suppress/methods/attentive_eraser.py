@@ -21,18 +21,21 @@ Both maps are the plain softmax(Q K^T / √d), the mean over heads. As long as t
 keys are hidden; when it is gone, the new content may use them. The original's pass has the prompt, not ∅.
 
 M is the user's mask. Without one, it is found at step R: where the target's cross map of the original branch, scaled to
-[0,1], is above `threshold`; with several targets, the union of theirs. `dilation` widens either. A map always has a
+[0,1], is above `threshold`; with several targets, the union of theirs. `dilation` widens it. A map always has a
 largest value: if the target is not in the picture, M is somewhere else. A map may also miss a part of the object.
 
 The code differs from the paper in this: it blurs M and cuts it at .1, which widens it by 2 of 512 pixels; and it adds
-FreeU, which is not here. Its strength of .8 is R = .2. It noises the picture, or inverts it with the prompt "". Here
-the inversion knows the prompt; "noised" is the code's other form. UNet: 4 samples per step from R on, 2 of them for
-the original, which a pinned one does not need; 2 before R, and 2 for the map.
+FreeU, which is not here. Its strength of .8 is R = .2. It noises the picture (the inversion "noised" of this project),
+or inverts it with the prompt "" (here: with the prompt). UNet: 4 samples per step from R on, 2 of them for the
+original, which a pinned one does not need; 2 before R, and 2 for the map.
 
 Outside M the latents are z* to the bit, but the decoded picture is not: the VAE normalises over the whole picture, so a
 change in M moves distant pixels by 2 or 3 levels of 255 on the embedded model. `suppress.paste` puts the photo's own
-pixels back. On the drawn world the published s = 9 overshoots into torn colours; 3 works for small things, such as
-glasses. Large things keep their outline with R = .2, because z* at R still holds it.
+pixels back.
+
+On the drawn world, the published s = 9 overshoots into torn colours; 3 works. "noised" works better than "direct",
+whose latents hold the object's shape, more so than an inversion with "" would. Worn things go. Things beside the
+person lose their colour, but keep their outline. Rain is everywhere, so that M leaves nothing to fill from.
 """
 
 from __future__ import annotations
@@ -70,7 +73,8 @@ class AttentiveEraser(Method):
     # the first step with f = 1: a step number, or a fraction of the steps below 1; the code has f in its first 10 of 40
     similarity_until: int | float = 0.4
     threshold: float = 0.3  # of the target's map; that of Prompt-to-Prompt's LocalBlend
-    dilation: int = 1  # how many latents around the mask belong to it; this project's own
+    # how many latents around the mask belong to it; None: 1 if it was found, 0 for the user's; this project's own
+    dilation: int | None = None
     # the side of the target's map; None: the coarsest that has 8 pixels or more (16 for SD at 512², as in LocalBlend)
     resolution: int | None = None
 
@@ -83,9 +87,9 @@ class AttentiveEraser(Method):
         one_of("keys", self.keys, ("masked", "soft"))
         step_number("similarity_until", self.similarity_until, self.steps)
         object.__setattr__(self, "threshold", fraction("threshold", self.threshold))
-        whole_number("dilation", self.dilation, 0)
-        if self.resolution is not None:
-            whole_number("resolution", self.resolution, 1)
+        for name, least in (("dilation", 0), ("resolution", 1)):
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name), least)
 
     def edit(self, run: Run) -> Edit:
         return AttentiveEraserEdit(self, run)
@@ -100,6 +104,8 @@ class AttentiveEraserEdit(Edit):
         self.empty = run.per_prompt(lambda p: p.uncond)  # ∅ (B,77,D), also if an inversion has another one
         self.mask = torch.zeros_like(z[:, :1], dtype=torch.bool)  # M (B,1,h,w)
         self.taps: dict[float, Tap] = {}  # by f
+        found = run.start.mask is None
+        self.dilation = int(found) if settings.dilation is None else settings.dilation
         if run.start.mask is None:
             self.maps = target_map(run.sd, z, settings.resolution)
             self.rows = target_rows(run)
@@ -107,7 +113,7 @@ class AttentiveEraserEdit(Edit):
             self._set_mask(latent_mask(run.start.mask, z))
             if self.mask.flatten(1).all(dim=1).any():
                 raise UserError(
-                    f"the mask, with dilation = {settings.dilation}, covers the whole picture; leave a part black, "
+                    f"the mask, with dilation = {self.dilation}, covers the whole picture; leave a part black, "
                     "because the rest is filled with what is there"
                 )
 
@@ -144,7 +150,7 @@ class AttentiveEraserEdit(Edit):
 
     def _set_mask(self, mask: Tensor) -> None:
         """M, and the taps that hide it. mask (B,1,h,w): 1 inside, else 0."""
-        mask = dilate(mask, self.settings.dilation)
+        mask = dilate(mask, self.dilation)
         self.mask = mask > 0
         hidden = {scale: pixels_inside(mask, scale) for scale in (1, 2, 4, 8)}
         for factor in (self.settings.similarity, 1.0):
@@ -205,14 +211,13 @@ def target_map(sd: StableDiffusion, z: Tensor, resolution: int | None) -> MapSpe
 
 
 def target_rows(run: Run) -> Tensor:
-    """(B,targets,77): the mean of a map's columns over the rows of each target. Missing targets have zeros."""
+    """(B,targets,77): 1 in the rows of each target, whose columns of a map are added up. Missing targets have zeros."""
     most = max(len(prompt.targets) for prompt in run.prompts)
 
     def weights(prompt: Prompt) -> Tensor:
         rows = torch.zeros(1, most, prompt.ctx.shape[1], device=prompt.ctx.device)
         for n, target in enumerate(prompt.request.found):
-            at = list(find_rows(run.sd, prompt.request.prompt, replace(prompt.request, found=(target,))))
-            rows[:, n, at] = 1 / len(at)
+            rows[:, n, list(find_rows(run.sd, prompt.text, replace(prompt.request, found=(target,))))] = 1
         return rows
 
     return run.per_prompt(weights)

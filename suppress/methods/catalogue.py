@@ -167,6 +167,30 @@ METHODS: dict[str, Entry] = {
         preset=True,
         bound={"form": "appended", "weighs": "values"},
     ),
+    "magic-remover": Entry(
+        "magic_remover.MagicRemover", "the latents descend on the target's cross maps (Yang 2023)", preset=True
+    ),
+    "magic-remover-blended": Entry(
+        "magic_remover.MagicRemover.blended",
+        "magic-remover as a third party runs it: binary masks, the original outside of them",
+        preset=True,
+    ),
+    "prompt-to-prompt": Entry(
+        "prompt_to_prompt.PromptToPrompt",
+        "the phrase is taken out of the prompt, the other words keep their maps (Hertz 2022)",
+        preset=True,
+    ),
+    "prompt-to-prompt-pnp": Entry(
+        "prompt_to_prompt.PromptToPrompt.pnp",
+        "prompt-to-prompt with the settings of PnP inversion, for real pictures",
+        preset=True,
+    ),
+    "reweight": Entry(
+        "prompt_to_prompt.PromptToPrompt.reweight",
+        "the target's cross maps times -8 (Prompt-to-Prompt's re-weighting)",
+        preset=True,
+        bound={"mode": "reweight", "text": "", "instead": ""},
+    ),
 } | {name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()}
 
 

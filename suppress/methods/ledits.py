@@ -14,6 +14,10 @@ here it is the stochastic DDIM step, as in LEDITS (Tsaban and Passos 2023), whic
 With w > 0 and only M2 this is SEGA (Brack et al., NeurIPS 2023) without its momentum. So the method also runs from
 noise, if it gets a guidance. A negative s adds the phrase. A user's mask is multiplied into M1 M2, as in the code.
 
+On the drawn world (one picture each of glasses, hat and beard, 50 steps) λ = .75 with `edit-friendly:skip=0.15` removes
+all three and keeps more than λ = .9. With skip = .36 the hat stays, and glasses may. Guidance away says only what the
+place should not show, so the model may put another thing there, e.g. a mask in the place of a beard.
+
 Both masks have sharp edges: where two values are nearly equal, two runs that round differently may choose differently.
 The quantile is a share of the picture: with λ = .9 a step guides at most a tenth of it, however large the thing is.
 UNet per step, with K phrases: 1 + K samples, one more if w is not 0, and K that read the maps; the fast engine ends

@@ -30,11 +30,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from minisd import Site, StableDiffusion, Tap
+from minisd import StableDiffusion, select
 from minisd.base.arguments import step_number
 
 from ..edits.maps import Maps
 from ..edits.spectrum import soft_weight
+from ..edits.taps import ShareMaps
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
@@ -65,7 +66,7 @@ class UnreadEdit(Edit):
         super().__init__(run)
         self.ctx = run.per_prompt(lambda prompt: unread_context(run.sd, prompt))  # ĉ (B,77,D)
         kept = run.per_prompt(kept_rows)
-        self.tap = ShareMaps(kept.to(run.ctx.device)) if kept.any() else None
+        self.tap = ShareMaps(kept.to(run.ctx.device), select("cross")) if kept.any() else None
         self.shared_until = step_number("shared_until", settings.shared_until, settings.steps)
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
@@ -93,20 +94,3 @@ def ends_in_target(prompt: Prompt) -> bool:
     """Whether only targets and punctuation follow the first row of the target."""
     rest = prompt.words[prompt.target[0] :]
     return all(i in prompt.target or not word.isalnum() for i, word in enumerate(rest, prompt.target[0]))
-
-
-class ShareMaps(Tap):
-    """Copies cross maps from the original to the edited samples of a batch [original × B, edited × B].
-
-    kept (B,77) bool: the columns that are copied.
-    """
-
-    def __init__(self, kept: Tensor):
-        self.kept = kept[:, None, None]  # (B,1,1,77)
-
-    def wants(self, site: Site) -> bool:
-        return site.kind == "cross"
-
-    def probs(self, site: Site, p: Tensor) -> Tensor:
-        original, edited = p.chunk(2)
-        return torch.cat([original, torch.where(self.kept, original, edited)])

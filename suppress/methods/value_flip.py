@@ -32,7 +32,7 @@ from minisd.base.arguments import number, shown
 
 from ..edits.maps import Maps
 from ..edits.taps import Append, VContext
-from ..prompt import Prompt
+from ..prompt import Prompt, without_targets
 from ..protocol import Edit, Inputs, Method
 
 if TYPE_CHECKING:
@@ -140,9 +140,3 @@ class Appended(Edit):
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
         return replace(same, contexts=(same.contexts[0], self.ctx), tap=self.tap)
-
-
-def without_targets(prompt: Prompt) -> str:
-    """The prompt's text without the phrases to remove."""
-    inside = {k for target in prompt.request.found for start, end in target.places for k in range(start, end)}
-    return " ".join("".join(c for k, c in enumerate(prompt.text) if k not in inside).split())

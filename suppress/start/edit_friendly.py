@@ -77,9 +77,6 @@ class EditFriendly(Inversion):
         if self.repeats:
             raise UserError(f"repeats = {self.repeats}; edit-friendly repeats no step, leave it out")
 
-    def start(self, source: Source) -> Start:
-        return self.make(source, self.find(source))
-
     @torch.no_grad()
     def find(self, source: Source) -> dict[str, Tensor]:
         """ "pivots" (T+1,1,4,h,w), and "noise_maps" (T-s,1,4,h,w): σ_t n_t of each step of the loop."""

@@ -69,8 +69,9 @@ def test_a_colour_profile_is_converted_to_srgb():
     assert image.info and np.array_equal(np.asarray(image), COLOURS)  # the user's picture is left alone
 
 
-def test_a_profile_of_grey_pictures_is_converted():
-    image = with_profile(Image.new("L", (8, 8), 128), profile(b"GRAY", "Linear", gamma=1))
+@pytest.mark.parametrize("image", [Image.new("L", (8, 8), 128), Image.new("LA", (8, 8), (128, 255))])
+def test_a_profile_of_grey_pictures_is_converted(image):
+    image = with_profile(image, profile(b"GRAY", "Linear", gamma=1))
     rgb, remarks = read_colours(image)
     assert abs(rgb.getpixel((0, 0))[0] - srgb_level(128 / 255)) <= 1.5
     assert remarks == ["its colour profile (Linear) converted to sRGB"]
@@ -105,6 +106,15 @@ def test_a_profile_that_cannot_be_used_is_told_and_the_numbers_stay(image, data)
     rgb, [remark] = read_colours(with_profile(image.copy(), data))
     assert np.array_equal(np.asarray(rgb), plain)
     assert remark.startswith("its colour profile cannot be used, so its numbers are read as sRGB (")
+
+
+def test_without_littlecms_a_profile_is_told(monkeypatch):
+    def missing(file):
+        raise ImportError("the _imagingcms C module is not installed")
+
+    monkeypatch.setattr(ImageCms, "ImageCmsProfile", missing)
+    rgb, [remark] = read_colours(with_profile(Image.fromarray(COLOURS), profile(b"RGB ", "Display P3", P3)))
+    assert np.array_equal(np.asarray(rgb), COLOURS) and "cannot be used" in remark
 
 
 def test_the_ground_lies_under_transparent_parts():

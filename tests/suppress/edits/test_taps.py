@@ -5,7 +5,7 @@ import torch
 
 import minisd
 from minisd import Part, UserError, compose, select
-from suppress.edits.taps import KContext, Output, VContext
+from suppress.edits.taps import KContext, MixMaps, Output, ShareMaps, VContext
 
 pytestmark = pytest.mark.quick
 
@@ -90,3 +90,29 @@ def test_a_context_for_other_samples_is_refused(sd, inputs, other):
     for tap in (KContext(torch.cat([other, other])), VContext(other[0])):
         with pytest.raises(UserError, match="for 2 samples; expected one context per sample, or one for all"):
             sd.unet(*inputs, tap=tap)
+
+
+def test_mixed_maps_are_columns_of_both_branches():
+    """P̂_k <- Σ_j P_j A_jk + o_k P̂_k, sample by sample; the original's maps stay."""
+    p = torch.rand(4, 2, 3, 77)  # [original × 2, edited × 2]
+    matrix, own = torch.rand(2, 77, 77), torch.rand(2, 77)
+    tap = MixMaps(matrix, own)
+    assert tap.wants(minisd.Site("mid.cross", "cross", "mid", 8, 2))
+    assert not tap.wants(minisd.Site("mid.self", "self", "mid", 8, 2))
+    got = tap.probs(None, p)
+    assert torch.equal(got[:2], p[:2])
+    for sample in (0, 1):
+        for k in (0, 5, 76):
+            want = (
+                sum(matrix[sample, j, k] * p[sample, ..., j] for j in range(77))
+                + own[sample, k] * p[2 + sample][..., k]
+            )
+            near(got[2 + sample, ..., k], want)
+
+
+def test_all_columns_are_shared_where_the_predicate_says():
+    tap = ShareMaps(None, select("self", scale=4))
+    assert tap.wants(minisd.Site("up.1.0.self", "self", "up", 4, 2))
+    assert not tap.wants(minisd.Site("up.2.0.self", "self", "up", 2, 2))
+    p = torch.rand(4, 2, 3, 3)
+    assert torch.equal(tap.probs(None, p), torch.cat([p[:2], p[:2]]))

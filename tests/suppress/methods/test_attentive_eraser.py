@@ -277,6 +277,18 @@ def test_dilation_widens_the_users_mask(sd):
     assert counts == [1, 9, 25]
 
 
+def test_a_found_mask_is_widened_and_the_users_is_not(sd):
+    settings = replace(SETTINGS, dilation=None)
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[..., 30, 30] = 1
+    assert edit_of(sd, "hat", settings, mask)[0].changed().sum() == 1
+    edit, _ = edit_of(sd, "hat", settings)
+    cross = torch.zeros(1, 64, 77)
+    cross[0, 27] = 1
+    edit._set_mask(edit._found(Maps(cross, torch.zeros(1, 64, 64), (8, 8))))
+    assert edit.changed().sum() == 9
+
+
 def test_a_mask_of_everything_is_refused(sd, photo, start):
     almost = Image.new("L", (64, 64), 255)
     almost.paste(0, (0, 0, 8, 8))

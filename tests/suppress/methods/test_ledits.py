@@ -67,17 +67,17 @@ def noise(contexts, samples=1):
 # ---------------------------------------------------------------------- the equation
 
 
-def map_mask(run, phrase, rows, threshold):
-    """M1 by hand, in loops: the map of one phrase, smoothed, and the cells that reach its quantile."""
-    spec = suppress.edits.maps.map_spec(run.sd, run.start.z)
+def map_mask(run, phrase, rows, threshold, side):
+    """M1 by hand, in loops: the map of one phrase, side × side, smoothed, and the cells that reach its quantile."""
+    spec = suppress.edits.maps.map_spec(run.sd, run.start.z, side)
     with torch.no_grad():
         cross = run.read_maps(1, run.start.z, run.sd.encode_text(phrase), spec).cross[0]
-    grid = cross[:, rows].sum(dim=1).reshape(2, 2).double().numpy()
+    grid = cross[:, rows].sum(dim=1).reshape(side, side).double().numpy()
     smooth = np.zeros_like(grid)
-    for y, x, dy, dx in np.ndindex(2, 2, 3, 3):
+    for y, x, dy, dx in np.ndindex(side, side, 3, 3):
         weight = np.exp(-((dy - 1) ** 2 + (dx - 1) ** 2) / (2 * 0.5**2)) / (1 + 2 * np.exp(-2)) ** 2
-        smooth[y, x] += weight * grid[min(max(y + dy - 1, 0), 1), min(max(x + dx - 1, 0), 1)]
-    return np.kron(smooth >= np.quantile(smooth, threshold) - 1e-9, np.ones((4, 4)))
+        smooth[y, x] += weight * grid[min(max(y + dy - 1, 0), side - 1), min(max(x + dx - 1, 0), side - 1)]
+    return np.kron(smooth >= np.quantile(smooth, threshold) - 1e-9, np.ones((8 // side, 8 // side)))
 
 
 def size_mask(delta, threshold):
@@ -85,10 +85,12 @@ def size_mask(delta, threshold):
     return size >= np.quantile(size, threshold)
 
 
-@pytest.mark.parametrize("masks", ["intersect", "map", "difference", "none"])
-@pytest.mark.parametrize("scale", [3.0, -2.0])
-def test_the_noise_by_hand(sd, masks, scale):
-    settings = replace(FROM_NOISE, masks=masks, scale=scale)
+@pytest.mark.parametrize(
+    ("masks", "scale", "side"),
+    [("intersect", 3.0, 4), ("intersect", -2.0, 8), ("map", 3.0, 8), ("difference", 3.0, None), ("none", 3.0, None)],
+)
+def test_the_noise_by_hand(sd, masks, scale, side):
+    settings = replace(FROM_NOISE, masks=masks, scale=scale, resolution=side)
     edit = edit_of(sd, settings, (PROMPT, ["glasses", "a hat"]))
     inputs = inputs_of(edit)
     phrases = {"glasses": [1], "a hat": [1, 2]}
@@ -98,7 +100,7 @@ def test_the_noise_by_hand(sd, masks, scale):
     for (phrase, rows), eps_e in zip(phrases.items(), concepts, strict=True):
         delta, mask = eps_e - empty, np.ones((8, 8))
         if masks in ("intersect", "map"):
-            mask = mask * map_mask(edit.run, phrase, rows, 0.75)
+            mask = mask * map_mask(edit.run, phrase, rows, 0.75, side)
         if masks in ("intersect", "difference"):
             mask = mask * size_mask(delta, 0.75)
         assert masks == "none" or 0 < mask.sum() < 64

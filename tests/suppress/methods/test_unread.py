@@ -5,8 +5,9 @@ import torch
 
 import minisd
 import suppress
+from suppress.edits.taps import ShareMaps
 from suppress.loop import Run
-from suppress.methods.unread import ShareMaps, ends_in_target, unread_context
+from suppress.methods.unread import ends_in_target, unread_context
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
@@ -62,7 +63,7 @@ def test_maps_are_shared_but_for_the_target():
     site = minisd.Site("up.1.0.cross", "cross", "up", 4, 8)
     p = torch.rand(4, 2, 3, 5)  # two samples: [original × 2, edited × 2]
     kept = torch.tensor([[True, False, True, True, True], [False] * 5])  # the second shares nothing
-    got = ShareMaps(kept).probs(site, p)
+    got = ShareMaps(kept, minisd.select("cross")).probs(site, p)
     assert torch.equal(got[:2], p[:2]) and torch.equal(got[3], p[3])
     assert torch.equal(got[2, ..., [0, 2, 3, 4]], p[0, ..., [0, 2, 3, 4]])
     assert torch.equal(got[2, ..., 1], p[2, ..., 1])

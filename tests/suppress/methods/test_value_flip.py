@@ -7,8 +7,7 @@ import suppress
 from minisd import UserError
 from suppress.loop import Run
 from suppress.methods import ValueFlip, parse_method
-from suppress.methods.value_flip import without_targets
-from suppress.prompt import encode
+from suppress.prompt import encode, without_targets
 from suppress.start.noise import from_noise
 
 LIST = "a man with a beard wearing glasses and a hat"

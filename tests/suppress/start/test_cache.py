@@ -5,6 +5,7 @@ import os
 import signal
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from safetensors.torch import save
 
 import minisd
 import suppress
+from minisd import ddim
 from minisd.picture import prepare
 from suppress.start.cache import Cache, _read, checksum, default_folder, find_cache
+from suppress.start.inversion import Source
 
 PROMPT = "a man with a beard wearing glasses and a hat"
 SIZE = {"height": 64, "width": 64}
@@ -62,12 +65,13 @@ def same(a, b):
 
 
 @pytest.mark.parametrize("how", [*sorted({*suppress.INVERSIONS} - {"null-text"}), "null-text:iterations=1"])
-def test_the_second_inversion_costs_no_pass_and_is_the_same(invert, how):
+def test_the_second_inversion_costs_no_pass_and_is_the_same(invert, tmp_path, how):
     first, passes = invert(how)
     second, none = invert(how)
     assert (passes > 0 or how == "noised") and none == 0
     assert torch.equal(first.z, second.z) and same(first, second)
     assert (first.around is None) == (second.around is None)
+    assert len(entries(tmp_path)) == (how != "noised")  # which has nothing that is worth keeping
 
 
 def test_a_second_target_costs_no_inversion(sd, engine, photos, tmp_path):
@@ -132,6 +136,32 @@ def test_whatever_it_depends_on_makes_another_entry(sd, photos, invert, tmp_path
         assert passes == 0
     else:
         assert passes > 0 and len(entries(tmp_path)) == 2
+
+
+def test_the_key_depends_on_all_that_an_inversion_reads(sd, photos):
+    def key(recipe="direct", picture=photos[0], **changes):
+        ctx, uncond = sd.encode_text([PROMPT, ""]).split(1)
+        source = Source(sd, torch.zeros(1, 4, 8, 8), ctx, uncond, ddim.Schedule(5, sd.config.schedule), 7.5)
+        return Cache()._key(recipe, replace(source, **changes), picture)
+
+    other = ddim.Schedule(5, replace(sd.config.schedule, beta_end=0.013))
+    more, shifted = ddim.Schedule(6, sd.config.schedule), ddim.Schedule(5, sd.config.schedule)
+    shifted.t = [t + 1 for t in shifted.t]
+    keys = [
+        key(),
+        key("ddim"),
+        key(picture=other_picture(photos[0])),
+        key(ctx=sd.encode_text("a man")),
+        key(uncond=sd.encode_text("a man")),
+        key(schedule=other),
+        key(schedule=more),
+        key(schedule=shifted),
+        key(picture=Image.new("RGB", (8, 16))),
+        key(picture=Image.new("RGB", (16, 8))),
+    ]
+    assert len(set(keys)) == len(keys)
+    # engine, progress, and the guidance, which is in the recipe if it is read, do not count
+    assert key() == keys[0] == key(guidance=3.0, engine=suppress.Reference(sd), progress=iter)
 
 
 def test_null_text_depends_on_the_guidance_and_on_all_its_settings(invert):
@@ -221,6 +251,16 @@ def test_a_process_that_is_killed_leaves_no_torn_entry(tmp_path):
         assert _read(entry)["pivots"].shape == (51, 1, 4, 64, 64)
 
 
+def test_an_entry_has_its_name_only_when_it_is_complete(monkeypatch, tmp_path):
+    def stopped(*files):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        Cache(tmp_path)._write(tmp_path / "x.safetensors", {"pivots": torch.ones(1)})
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_killed_process_left_is_removed_later(invert, tmp_path):
     old, new = tmp_path / ".minisd-0123.part", tmp_path / ".minisd-4567.part"
     for file in (old, new):
@@ -273,6 +313,14 @@ def test_the_least_recently_used_entries_go_first(invert, tmp_path):
     invert(prompt="a boy", cache=cache)
     assert first in entries(tmp_path) and second not in entries(tmp_path)
     assert len(entries(tmp_path)) == 2
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_cannot_be_deleted_stops_nothing(invert, tmp_path):
+    (tmp_path / "folder.safetensors").mkdir()
+    os.utime(tmp_path / "folder.safetensors", (0, 0))
+    cache = Cache(tmp_path, bound=5000)
+    assert invert(cache=cache)[1] == 3 and invert(cache=cache)[1] == 0
 
 
 def test_an_entry_beyond_the_bound_is_not_kept(invert, tmp_path):
