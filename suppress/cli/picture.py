@@ -166,7 +166,9 @@ class _Inversions:
         width, height = self.photo.picture.size
         cost = f"{entry.passes} UNet passes, T = {steps}"
         cost += f", k = {inversion.repeats}" if "k" in entry.passes else ""
-        print(f"inversion: {self.spec}, {entry.about}; {cost}, and T to measure it at guidance 1", flush=True)
+        cost += ", s: steps that are left out" if "s" in entry.passes else ""
+        further = ", and T to measure it at guidance 1" if inversion.deterministic else ""
+        print(f"inversion: {self.spec}, {entry.about}; {cost}{further}", flush=True)
         begin = time.perf_counter()
         bar = _Bar("inverting")
         start = invert(
@@ -185,6 +187,8 @@ class _Inversions:
         seconds = time.perf_counter() - begin
         cached = self.cache is not None and entry.passes != "0" and not bar.used
         print(f"  {'taken from the cache' if cached else 'done'} in {seconds:.1f} s", flush=True)
+        if not inversion.deterministic:
+            return Inverted(start, cost, cached, seconds, None)
         plain = at_guidance_1(self.sd, start, self.prompt.ctx, steps, options.progress_bar("drawing it at guidance 1"))
         return Inverted(start, cost, cached, seconds, pictures_psnr(plain, self.photo.picture))
 

@@ -41,7 +41,7 @@ person lose their colour, but keep their outline. Rain is everywhere, so that M 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -77,6 +77,8 @@ class AttentiveEraser(Method):
     dilation: int | None = None
     # the side of the target's map; None: the coarsest that has 8 pixels or more (16 for SD at 512², as in LocalBlend)
     resolution: int | None = None
+
+    takes_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

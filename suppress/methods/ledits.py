@@ -28,7 +28,7 @@ of both branches in one batch, which costs more.)
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -60,6 +60,8 @@ class Ledits(Method):
     masks: Literal["intersect", "map", "difference", "none"] = "intersect"
     # the maps whose grid has this side; None: a quarter of the latents' side, 16 for SD at 512², as in the code
     resolution: int | None = None
+
+    takes_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -42,7 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -98,6 +98,8 @@ class MagicRemover(Method):
         """
         code: dict[str, Any] = {"start": 0.16, "stop": 0.98, "strength": 1.0, "energy": "least", "weight": "top"}
         return cls(**(code | {"blend": True} | changes))
+
+    takes_mask: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

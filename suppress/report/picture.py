@@ -46,7 +46,7 @@ class Inverted:
     cost: str  # in UNet passes
     cached: bool  # whether an earlier command had found it
     seconds: float
-    psnr: float  # of what it gives at guidance 1
+    psnr: float | None  # of what it gives at guidance 1, if that can be measured
 
 
 @dataclass

@@ -56,19 +56,22 @@ class Reconstruction:
     """PSNR of the three reconstructions with the picture, in dB."""
 
     vae: float
-    inversion: float
+    inversion: float | None  # None: the start holds noise, from which DDIM steps do not lead back to the picture
     guided: float
     guidance: float
     pinned: bool  # whether the original branch was set to the inversion's latents
 
     def describe(self) -> str:
         """For the terminal: the three figures."""
+        inverted = "" if self.inversion is None else f"the inversion at guidance 1 {self.inversion:.1f}, "
         three = (
-            f"reconstruction, PSNR in dB: the VAE alone {self.vae:.1f}, the inversion at guidance 1 "
-            f"{self.inversion:.1f}, at guidance {self.guidance:g} {self.guided:.1f}"
+            f"reconstruction, PSNR in dB: the VAE alone {self.vae:.1f}, {inverted}"
+            f"at guidance {self.guidance:g} {self.guided:.1f}"
         )
         if not self.pinned:
             return three
+        if self.inversion is None:
+            return f"{three}\n  (that of the VAE, because the original is set to the inversion's latents)"
         return (
             f"{three}\n  (the last one is that of the VAE, because the original is set to the inversion's latents; the "
             f"edit starts from the latents that give {self.inversion:.1f} dB at guidance 1)"
@@ -82,6 +85,8 @@ class Reconstruction:
                 f"the VAE failed: it keeps {self.vae:.1f} dB of the picture, below {VAE_BOUND:g}. The picture is "
                 "unlike those that the model knows; try another part of it (--crop) or another --size"
             )
+        if self.inversion is None:
+            return lines + self._advice_for_noise()
         if self.vae - self.inversion > LOSS:
             lines.append(
                 f"the inversion failed: it loses {self.vae - self.inversion:.1f} dB, more than {LOSS:g}. Try more "
@@ -94,6 +99,15 @@ class Reconstruction:
                 "Try --inversion direct or null-text, less --guidance, or a prompt that describes the picture better"
             )
         return lines
+
+    def _advice_for_noise(self) -> list[str]:
+        lost = self.vae - self.guided
+        if lost <= LOSS:
+            return []
+        return [
+            f"the start failed: with its noise, {lost:.1f} dB are lost, more than {LOSS:g}. Try less of it, as "
+            "--inversion noised:strength=0.5, or --inversion direct"
+        ]
 
     def to_json(self) -> dict[str, object]:
         return asdict(self) | {"unit": "dB", "advice": self.advice()}

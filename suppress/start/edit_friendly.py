@@ -31,7 +31,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -52,6 +52,8 @@ class EditFriendly(Inversion):
     eta: float = 1.0  # η; from the paper
     last_noise: Literal["kept", "zeroed"] = "kept"  # the paper's text; "zeroed": the authors' code
     seed: int = 0  # of the ε_t
+
+    deterministic: ClassVar[bool] = False
 
     @classmethod
     def paper(cls, **changes: Any) -> EditFriendly:

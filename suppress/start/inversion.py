@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
@@ -64,6 +64,9 @@ class Inversion:
     """The settings that every inversion has. A subclass adds its own, each with its source, and makes its `Start`."""
 
     repeats: int = 0  # k of ReNoise (renoise.py): 0 to 5
+
+    # whether DDIM steps at guidance 1 lead from the start's latents back to the picture; not if there is noise in them
+    deterministic: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         for field in fields(self):

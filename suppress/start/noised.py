@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -24,6 +25,8 @@ from .inversion import Inversion, Source
 class Noised(Inversion):
     strength: float = 0.8  # fraction of the steps that are drawn; this project's own, as in `generate`
     seed: int = 0  # of the noise
+
+    deterministic: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

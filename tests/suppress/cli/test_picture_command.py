@@ -239,12 +239,15 @@ def test_a_sheet_has_a_row_for_each_method(tmp_path, capsys):
     assert len([name for name in names(tmp_path) if name.startswith("s-")]) == 5
 
 
-@pytest.mark.parametrize("inversion", ["proximal", "noised:strength=0.5", "renoise", "negative-prompt"])
+@pytest.mark.parametrize("inversion", ["proximal", "noised:strength=0.5", "renoise", "edit-friendly"])
 def test_every_inversion_and_strengthening(inversion, capsys):
     job = ["--image", "photo.png", PROMPT, "--strengthen", "hat", *SMALL, "--inversion", inversion]
     assert main(job) == 0
     out = capsys.readouterr().out
     assert f"inversion: {inversion}, " in out and out.endswith("photo-more-hat.png\n")
+    noise = inversion.startswith(("noised", "edit"))
+    assert (read("photo-more-hat.json")[1]["reconstruction"]["inversion"] is None) == noise
+    assert ("to measure it at guidance 1" in out) != noise and ("inversion at guidance 1" in out) != noise
     assert read("photo-more-hat.json")[1]["scores"]["DetScore hat"]["strengthened"]
 
 
@@ -270,6 +273,18 @@ def test_the_mask_is_cropped_like_the_photo():
     job = [*JOB, "--mask", "mask.png", "--show-mask", "--crop", "64,0,128,64", "--out", "a.png"]
     assert main(job) == 0
     assert pixels("a-mask.png").min() == 255
+
+
+@pytest.mark.parametrize("method", ["ledits", "attentive-eraser", "magic-remover"])
+def test_a_method_may_have_its_own_use_for_a_mask(method):
+    mask = Image.new("L", (128, 128))
+    mask.paste(255, (0, 64, 64, 128))
+    mask.save("mask.png")
+    assert main([*JOB, "--mask", "mask.png", "--method", method, "--keep-outside", "0", "--show-mask"]) == 0
+    if method == "magic-remover":
+        return  # its mask is a weight: it has none outside which it keeps the picture
+    mask = pixels(f"{FILES[0]}-mask.png")
+    assert mask[:24].max() == 0 and mask[32:, :32].max() == 255
 
 
 def test_keeping_can_be_switched_off(capsys):

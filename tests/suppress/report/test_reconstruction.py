@@ -38,13 +38,13 @@ def test_the_vae_alone(sd, photo):
     assert np.array_equal(through_vae(sd, photo), want)
 
 
-@pytest.mark.parametrize("inversion", ["ddim", "direct", "null-text:iterations=1", "noised:strength=0.5"])
+@pytest.mark.parametrize("inversion", ["ddim", "direct", "null-text:iterations=1", "renoise"])
 def test_what_an_inversion_found_is_drawn_without_guidance(sd, photo, inversion):
     """Whatever the inversion adds for guidance does not count: not its empty prompts, not its pivots."""
     start = suppress.invert(sd, photo, PROMPT, inversion, 4, height=64, width=64)
     ctx, schedule, z = sd.encode_text(PROMPT), ddim.Schedule(4, sd.config.schedule), start.z
     with torch.no_grad():
-        for i in range(2 if "noised" in inversion else 0, 4):
+        for i in range(4):
             eps = sd.unet(z, schedule.t[i], ctx)
             z = ddim.step(z, eps, schedule.alpha[i], schedule.alpha[i + 1])
     totals = []
@@ -55,7 +55,7 @@ def test_what_an_inversion_found_is_drawn_without_guidance(sd, photo, inversion)
 
     got = at_guidance_1(sd, start, ctx, 4, bar)
     assert np.abs(np.asarray(got, int) - np.asarray(to_pil(sd.decode(z))[0], int)).max() <= 1
-    assert totals == [2 if "noised" in inversion else 4]
+    assert totals == [4]
 
 
 def test_ddim_at_guidance_1_is_what_the_loop_draws_there(sd, photo):
@@ -78,6 +78,9 @@ def test_ddim_at_guidance_1_is_what_the_loop_draws_there(sd, photo):
         (30, 30, 29.9 - LOSS, ["guidance 7.5"]),
         (30, 27.1, 24.2, []),
         (10, 5, 1, ["the VAE", "the inversion", "guidance 7.5"]),
+        (30, None, 27.1, []),
+        (30, None, 26.9, ["the start"]),
+        (10, None, 10, ["the VAE"]),
     ],
 )
 def test_what_failed_is_named(vae, inversion, guided, failed):
@@ -92,5 +95,7 @@ def test_what_failed_is_named(vae, inversion, guided, failed):
 def test_a_pinned_original_is_told_to_say_nothing_about_the_inversion():
     three = "the VAE alone 30.0, the inversion at guidance 1 25.0, at guidance 7.5 30.0"
     assert Reconstruction(30, 25, 30, 7.5, pinned=False).describe().endswith(three)
+    assert "inversion at" not in Reconstruction(30, None, 30, 7.5, pinned=False).describe()
+    assert "that of the VAE" in Reconstruction(30, None, 30, 7.5, pinned=True).describe()
     told = Reconstruction(30, 25, 30, 7.5, pinned=True).describe()
     assert three in told and "starts from the latents that give 25.0 dB at guidance 1" in told
