@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
 from PIL import Image
-from torch import Tensor
 
-from minisd import StableDiffusion, ddim
+from minisd import StableDiffusion
 from minisd.picture import from_pil, to_pil
 
 from ..engine import Fast
@@ -24,8 +23,8 @@ from ..methods.catalogue import Entry
 from ..methods.names import read_settings
 from ..metrics import Judge, psnr
 from ..protocol import Method, Start
-from ..start.inversion import Inversion, Source
-from ..start.invert import parse_inversion
+from ..start.inversion import Inversion
+from ..start.invert import invert, parse_inversion
 from .cells import Cell, Form, check, is_score
 from .jobs import Job
 from .pairs import CONTROLS, GUIDANCE, Pair
@@ -63,17 +62,6 @@ def method_of(sd: StableDiffusion, spec: str, case: PictureCase, steps: int, sta
     else:
         given |= {"text": case.deleted, "start": default_settings(sd, **given)[0].start}
     return Rewrite(**(given | read_settings(spec, Entry("fixed.Rewrite", ""))))
-
-
-@dataclass(frozen=True, eq=False)
-class _Counting(Source):
-    """A picture whose inversion counts the samples that it sends through the UNet."""
-
-    samples: list[int] = field(default_factory=list)
-
-    def noise(self, i: int, z: Tensor, ctx: Tensor) -> Tensor:
-        self.samples.append(len(z))
-        return super().noise(i, z, ctx)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,12 +127,12 @@ class Bench:
         if case != self.case:
             self.case, self.inverted = case, {}
         if inversion not in self.inverted:
-            sd, schedule = self.sd, ddim.Schedule(self.steps, self.sd.config.schedule)
-            ctx, uncond = sd.encode_text(case.prompt), sd.encode_text("")
-            source = _Counting(sd, sd.encode(from_pil(case.photo)), ctx, uncond, schedule, GUIDANCE)
-            begin = time.perf_counter()
-            start = inversion.start(source)
-            self.inverted[inversion] = _Inverted(start, time.perf_counter() - begin, sum(source.samples))
+            begin, passes = time.perf_counter(), self.engine.passes
+            start = invert(
+                self.sd, case.photo, case.prompt, inversion, self.steps, guidance=GUIDANCE, engine=self.engine
+            )
+            seconds = time.perf_counter() - begin
+            self.inverted[inversion] = _Inverted(start, seconds, self.engine.passes - passes)
         return self.inverted[inversion]
 
     def _through_vae(self, picture: Image.Image) -> Image.Image:
