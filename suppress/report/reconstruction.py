@@ -46,8 +46,8 @@ def pictures_psnr(a: Image.Image, b: Image.Image) -> float:
 # of a photo of a person, 14.0 of a gradient of colours, 10.1 of noise.
 VAE_BOUND = 19.0  # dB
 # Below the VAE, DDIM inversion at guidance 1 loses 0.2 to 1.4 dB with 50 steps, 0.6 to 3.0 with 20, and with 10 steps
-# 1.2 to 13, more than 3 for 8 of the 12. Guidance 7.5 then loses 7.5 to 18 dB more with `ddim` and 50 steps, and 22 to
-# 26 with a prompt that describes something else. With 3 dB, the error is twice as large as it has to be.
+# 1.2 to 13, more than 3 for 8 of the 12. Guidance 7.5 then loses 7.5 to 18 dB more with `ddim` and 50 steps, and 15 to
+# 25 with a prompt that describes something else. With 3 dB, the error is twice as large as it has to be.
 LOSS = 3.0  # dB, from one reconstruction to the next
 
 
