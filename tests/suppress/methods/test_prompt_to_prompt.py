@@ -67,6 +67,16 @@ def attended(sd, settings, prompts, site="mid"):
     return original, edited, v.chunk(2)[1], out.chunk(2)[1]
 
 
+def test_the_edited_prompt_is_encoded_and_its_words_are_blended(sd):
+    prompts = [encode(sd, "a man without glasses", "glasses"), encode(sd, "a cat with a hat and a scarf", "hat")]
+    run, inputs = taps_at(sd, PromptToPrompt(instead="bow tie"), prompts, 0)
+    texts = ["a man without bow tie", "a cat with a bow tie and a scarf"]
+    assert torch.equal(inputs.contexts[1], sd.encode_text(texts))
+    assert torch.equal(inputs.contexts[0], sd.encode_text(["", ""]))
+    rows = PromptToPrompt(instead="bow tie").edit(run).local.rows.squeeze(1)
+    assert [row.nonzero().flatten().tolist() for row in rows] == [[4], [5], [4, 5], [5, 6]]
+
+
 def check(output, original, edited, values, pairs, weights):
     """pairs: row of the edited prompt -> rows of the original; a row that is not in it keeps its own map."""
     rows = []
