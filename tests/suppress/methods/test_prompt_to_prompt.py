@@ -40,10 +40,10 @@ def taps_at(sd, settings, prompts, step):
 @pytest.mark.parametrize(
     "settings",
     [
-        PromptToPrompt(steps=4, mode="reweight"),
-        PromptToPrompt(steps=4, text=LIST, weight=-8),
-        PromptToPrompt(steps=4, mode="replace", text=LIST, weight=-8),
-        PromptToPrompt(steps=4, cross_until=0, self_until=0, text=LIST),
+        PromptToPrompt(steps=2, mode="reweight"),
+        PromptToPrompt(steps=2, text=LIST, weight=-8),
+        PromptToPrompt(steps=2, mode="replace", text=LIST, weight=-8),
+        PromptToPrompt(steps=2, cross_until=0, self_until=0, text=LIST),
     ],
 )
 def test_a_weight_of_one_or_the_same_text_is_the_original(sd, settings):
