@@ -21,8 +21,8 @@ says what should be in the phrase's place: the thing appears as often as in trai
 
 On the drawn world, `refine` removes glasses, hats, rain and styles from generated pictures and keeps the figure; with
 LocalBlend the background stays too. More copied self maps (`pnp`) keep more, and sometimes the thing itself. A weight
-of -8 removes a word only if all steps have it, and it damages what is near. In a real picture at guidance 7.5, all
-forms drift away from the parts that should stay by more than the inversion's own error.
+of -8 removes a word only if all steps have it, and it damages what is near. From a real picture the thing goes too, but
+at guidance 7.5 other parts change colour or shape, because only the maps hold them. `keep=1` takes much of this back.
 
 UNet: 4 samples per step, as every method of two branches. Not here: other steps for single words (a dictionary as
 `cross_replace_steps`), and words that are subtracted from the blend's mask. LocalBlend has a hard threshold. If a value

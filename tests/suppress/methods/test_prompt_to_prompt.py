@@ -40,10 +40,10 @@ def taps_at(sd, settings, prompts, step):
 @pytest.mark.parametrize(
     "settings",
     [
-        PromptToPrompt(steps=4, mode="reweight"),
-        PromptToPrompt(steps=4, text=LIST, weight=-8),
-        PromptToPrompt(steps=4, mode="replace", text=LIST, weight=-8),
-        PromptToPrompt(steps=4, cross_until=0, self_until=0, text=LIST),
+        PromptToPrompt(steps=2, mode="reweight"),
+        PromptToPrompt(steps=2, text=LIST, weight=-8),
+        PromptToPrompt(steps=2, mode="replace", text=LIST, weight=-8),
+        PromptToPrompt(steps=2, cross_until=0, self_until=0, text=LIST),
     ],
 )
 def test_a_weight_of_one_or_the_same_text_is_the_original(sd, settings):
@@ -65,6 +65,16 @@ def attended(sd, settings, prompts, site="mid"):
     torch.testing.assert_close(out[: len(prompts)], (p @ v)[: len(prompts)], rtol=0, atol=1e-5)
     original, edited = p.chunk(2)
     return original, edited, v.chunk(2)[1], out.chunk(2)[1]
+
+
+def test_the_edited_prompt_is_encoded_and_its_words_are_blended(sd):
+    prompts = [encode(sd, "a man without glasses", "glasses"), encode(sd, "a cat with a hat and a scarf", "hat")]
+    run, inputs = taps_at(sd, PromptToPrompt(instead="bow tie"), prompts, 0)
+    texts = ["a man without bow tie", "a cat with a bow tie and a scarf"]
+    assert torch.equal(inputs.contexts[1], sd.encode_text(texts))
+    assert torch.equal(inputs.contexts[0], sd.encode_text(["", ""]))
+    rows = PromptToPrompt(instead="bow tie").edit(run).local.rows.squeeze(1)
+    assert [row.nonzero().flatten().tolist() for row in rows] == [[4], [5], [4, 5], [5, 6]]
 
 
 def check(output, original, edited, values, pairs, weights):
