@@ -168,7 +168,7 @@ def _read(path: Path) -> dict[str, Tensor] | None:
             whole = (file.metadata() or {}).get("sha256") == _hash(found)
         if whole:
             os.utime(path)  # it was used now
-    except (OSError, SafetensorError):
+    except (OSError, RuntimeError, SafetensorError):  # RuntimeError: PyTorch opens it again; it may be deleted by now
         return None
     return found if whole else None
 

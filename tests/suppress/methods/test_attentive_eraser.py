@@ -265,11 +265,6 @@ def test_a_target_without_a_place_changes_nothing(sd):
     assert torch.isfinite(z).all() and torch.equal(edit.blend(0, z, kept), kept) and not edit.changed().any()
 
 
-def test_an_empty_mask_gives_the_picture(sd, photo, start):
-    result = erase(sd, photo, replace(SETTINGS, dilation=3), inversion=start, mask=Image.new("L", (64, 64)))
-    assert torch.equal(result.latents, start.pivots[-1])
-
-
 def test_dilation_widens_the_users_mask(sd):
     mask = torch.zeros(1, 1, 64, 64)
     mask[..., 30, 30] = 1
