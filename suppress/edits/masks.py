@@ -61,10 +61,16 @@ def _nothing_white(brightest: int) -> str:
     )
 
 
-def above(values: Tensor, threshold: float) -> Tensor:
-    """1 where values (B,1,h,w), smoothed and scaled to [0,1], are above the threshold, and one pixel around; else 0."""
+def largest(values: Tensor, share: float) -> Tensor:
+    """The smallest mask that holds a share of the squared values (B,1,h,w), smoothed over 3 × 3, and one pixel around.
+
+    It is empty where all values are 0.
+    """
     smooth = F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
-    return dilate(from_map(smooth, threshold), 1)
+    squares, places = smooth.square().flatten(1).sort(dim=1, descending=True)
+    before = squares.cumsum(dim=1) - squares  # the sum of all larger ones
+    inside = (before < share * squares.sum(dim=1, keepdim=True)).to(values.dtype)
+    return dilate(torch.zeros_like(inside).scatter(1, places, inside).view_as(values), 1)
 
 
 def from_map(heat: Tensor, threshold: float) -> Tensor:

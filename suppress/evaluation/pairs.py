@@ -7,7 +7,7 @@ The whole product would cost hours, so the default pairs are those that answer a
 - every method on the default inversion: which removes best, and which keeps the rest?
 - the methods on the inversion that they were published with.
 
-15 steps, where the papers take 50, so that the default table takes about 45 minutes on one idle core; a fifth of it is
+15 steps, where the papers take 50, so that the default table takes about 50 minutes on one idle core; a fifth of it is
 null-text inversion. The time grows with the steps. Guidance 7.5 as published. The methods have the settings that their
 names stand for, with the start that was measured on the embedded model (R = .06, which is step 0 here); suppress-eot
 has ITO with the step size 5, which its authors use for real pictures.
@@ -40,8 +40,11 @@ METHODS: dict[str, str] = {
     "GIE, keep 1": "gie:keep=1",
     "SLD, keep 1": "sld:keep=1",
     "MagicRemover": "magic-remover",
+    "Unread, keep 1, w = 4": "unread:keep=1,guidance=4",
     "Prompt-to-Prompt": "prompt-to-prompt",
+    "Prompt-to-Prompt, keep 1": "prompt-to-prompt:keep=1",
     "Attentive Eraser": "attentive-eraser",
+    "Attentive Eraser, s = 3": "attentive-eraser:scale=3",
     "LEDITS++": "ledits",
 }
 INVERSIONS = ("ddim", "null-text", "negative-prompt", "proximal", "direct", "renoise", "edit-friendly", "noised")
@@ -71,6 +74,7 @@ PAIRS = (
     Pair("SWR + ITO", "null-text"),
     Pair("MagicRemover", "null-text"),
     Pair("Prompt-to-Prompt", "null-text"),
+    Pair("Attentive Eraser, s = 3", "noised"),
     Pair("LEDITS++", "edit-friendly"),
 )
 

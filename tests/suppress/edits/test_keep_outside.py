@@ -9,8 +9,10 @@ from PIL import Image
 
 import suppress
 from minisd import UserError
-from suppress import Fast
-from suppress.edits.masks import above, latent_mask, read_mask
+from suppress import Fast, Reference
+from suppress.edits.masks import largest, latent_mask, read_mask
+from suppress.prompt import encode
+from suppress.start.noise import from_noise
 
 PROMPT = "a man with a beard wearing glasses and a hat"
 UNREAD = suppress.Unread(steps=6, start=2)
@@ -67,11 +69,38 @@ def test_a_real_picture_is_pulled_to_its_pivots(sd, half):
         assert torch.equal(result.latents[..., 8:], start.pivots[-1][..., 8:])
 
 
-def test_above_smooths_scales_and_widens():
-    values = torch.zeros(1, 1, 9, 9)
+def test_the_smallest_mask_that_holds_a_share():
+    values = torch.zeros(1, 1, 12, 12)
     values[..., 4, 4] = 5
-    assert above(values, 0.5).sum() == 25  # 3 × 3 by the smoothing, 5 × 5 by the pixel around
-    assert above(torch.ones(1, 1, 4, 4), 0.5).sum() == 0
+    assert largest(values, 1).sum() == 25  # 3 × 3 by the smoothing, 5 × 5 by the pixel around
+    values[..., 10:, 10:] = 0.1  # a small value far away belongs to the mask only if all is asked for
+    assert largest(values, 0.8)[..., 9:, 9:].sum() == 0 and largest(values, 1)[..., 10:, 10:].sum() == 4
+    assert largest(torch.ones(1, 1, 8, 8), 0.9).sum() == 64  # what is everywhere is not cut
+    assert largest(torch.zeros(1, 1, 8, 8), 0.9).sum() == 0
+
+
+def test_the_mask_of_each_sample_is_its_own():
+    values = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) ** 4
+    alone = [largest(one, 0.5) for one in (values * torch.tensor([1, 100, 0.01]).view(3, 1, 1, 1)).split(1)]
+    assert torch.equal(largest(values, 0.5), torch.cat(alone)) and 0 < largest(values, 0.5).mean() < 1
+
+
+def test_the_edit_is_free_until_from(sd, half):
+    """From R to FROM the edited latents may leave the original outside the mask; before and after they may not."""
+    settings, prompts = replace(UNREAD, steps=10, keep=1), [encode(sd, PROMPT, ["hat"])]
+    start = replace(from_noise(prompts, sd.noise([5], 128, 128)), mask=read_mask(half, 128, 128))
+    left = [
+        not torch.equal(edited[..., 8:], original[..., 8:])
+        for original, edited in Reference(sd).two_branches(prompts, start, settings)
+    ]
+    assert left == [False, False, True, True, *[False] * 6]
+
+
+def test_a_start_that_begins_later_than_r_is_measured_too(sd):
+    picture = sd.generate(PROMPT, 5, 12, 2.0)[0]
+    settings = replace(UNREAD, keep=1, start=0)
+    result = suppress.run(sd, PROMPT, "hat", settings=settings, image=picture, inversion="noised:strength=0.5")
+    assert 0.05 < np.asarray(result.mask).mean() / 255 < 0.95
 
 
 def test_a_mask_of_pixels_becomes_one_of_latents():

@@ -10,7 +10,7 @@ from PIL import Image
 
 import suppress
 from minisd import UserError
-from suppress.edits.masks import above, dilate, feather, from_map, paste
+from suppress.edits.masks import dilate, feather, from_map, paste
 
 pytestmark = pytest.mark.quick
 
@@ -108,9 +108,3 @@ def test_a_map_is_cut_between_its_least_and_its_largest_value(heat, threshold):
 def test_a_map_is_cut_at_any_scale_and_offset():
     heat = torch.tensor([[[[5.0, 6.0, 8.0, 9.0]]]])
     assert from_map(heat, 0.3).tolist() == from_map(heat / 1000, 0.3).tolist() == [[[[0, 0, 1, 1]]]]
-
-
-def test_above_smooths_before_it_cuts():
-    speck = torch.zeros(1, 1, 9, 9)
-    speck[..., 0, 0] = 4  # the mean of a corner has 4 pixels, that of its neighbours 6
-    assert above(speck, 0.9).nonzero().tolist() == dilate((speck > 0).float(), 1).nonzero().tolist()
