@@ -129,8 +129,8 @@ def test_the_names_in_the_list_are_names():
 
 def test_chosen_pairs():
     assert choose(["Unread", "zero"]) == (Pair("Unread", "direct"), Pair("zero", "direct"))
-    assert {pair.method for pair in choose((), ["noised"])} == {NOTHING, STANDARD}
-    assert len(choose((), ["noised", "ddim"])) == 4
+    assert {pair.method for pair in choose((), ["renoise"])} == {NOTHING, STANDARD}
+    assert len(choose((), ["renoise", "ddim"])) == 4
     assert choose((), ["direct:repeats=2"]) == tuple(Pair(name, "direct:repeats=2") for name in (NOTHING, STANDARD))
     both = choose(["Unread", "zero"], ["noised", "ddim"])
     assert [pair.row for pair in both] == [
