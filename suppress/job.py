@@ -22,7 +22,7 @@ from minisd.pipeline import check_model
 from .edits.masks import mask_pictures, read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
-from .methods.names import read_settings
+from .methods.catalogue import Entry
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start
@@ -72,8 +72,8 @@ def run(
     and tells what was done; its result can be given as `image`. crop: the part of the picture to take, (left, top,
     right, bottom) in pixels of the upright picture; it is cropped further if its aspect is not that of height × width.
     inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
-    the result is then the picture itself. The seed has no meaning; leave it out. The method keeps its settings; the
-    authors of SuppressEOT use step_size=5 for real pictures.
+    the result is then the picture itself. The seed has no meaning; leave it out. Without `settings`, the method has
+    those for pictures (`default_settings`).
     mask: a picture that is white where the result may differ, black elsewhere, and as large as `image`. It is cropped
     and resized with it; a mask of height × width is taken as it is.
     Methods that need a mask take it in place of one that they find, and so does `keep`.
@@ -127,14 +127,14 @@ def run_batch(
 
     Returns one result per job, in the order of the jobs, with single pictures. Each picture equals that of the job
     alone, to rounding. Jobs of one size are drawn together; a job with an image is drawn by itself. `timings` are those
-    of all jobs together.
+    of all jobs together. If a job has an image, the method's name stands for its settings for pictures.
     """
     check_model(sd)
-    settings = _check_settings(sd, method, settings)
+    tasks = [_check_job(sd, job) for job in jobs]
+    settings = _check_settings(sd, method, settings, picture=any(task.image for task in tasks))
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
     kept = find_cache(cache)
-    tasks = [_check_job(sd, job) for job in jobs]
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
     prompts = _encode_all(sd, jobs)
     clock.stop("encode")
@@ -185,10 +185,10 @@ def run_batch(
     ]
 
 
-def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | None) -> Method:
-    """The settings, or those that belong to the method's name."""
+def _check_settings(sd: StableDiffusion, method: str | None, settings: Method | None, picture: bool) -> Method:
+    """The settings, or those that belong to the method's name. picture: whether a picture is edited."""
     if settings is None:
-        return default_settings(sd, method)[0]
+        return default_settings(sd, method, picture)[0]
     if method is not None:
         raise UserError("method and settings both say what to run; give one of them")
     if not isinstance(settings, Method):
@@ -258,9 +258,7 @@ def default_settings(
     If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
     Otherwise the settings are the published ones, or the method's own if it is not published.
     method: a name, or "name:field=value,…" (`parse_method`). `given` replaces single values.
-    picture: the settings are for the edit of a picture. Then `keep` is 1, because without it a change of the context
-    alone drifts away from the picture. A preset keeps its published `keep`, a method with a default of its own keeps
-    that one, and a value that is given or was measured on the checkpoint counts before it.
+    picture: the settings are for the edit of a picture (`_for_pictures`); measured and given values count before them.
     """
     spec = DEFAULT if method is None else method
     if not isinstance(spec, str):
@@ -268,18 +266,22 @@ def default_settings(
     name = spec.partition(":")[0]
     measured = _measured(sd)
     settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
-    if picture and not METHODS[name].preset and not _says_keep(spec, measured, given):
-        settings = replace(settings, keep=1.0)
+    if picture:
+        own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
+        settings = parse_method(spec, {**measured, name: own}, **given)
     general = "all" in measured and not METHODS[name].preset
     return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
 
 
-def _says_keep(spec: str, measured: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
-    """Whether a value of `keep` was given or measured, or is the method's own."""
-    name = spec.partition(":")[0]
-    entry = METHODS[name]
-    known = (given, read_settings(spec, entry), entry.bound, measured.get("all", {}), measured.get(name, {}))
-    return entry.kind.keep != Method.keep or any("keep" in values for values in known)
+def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's settings for real pictures: those published for them, and keep = 1.
+
+    Without `keep`, an edit of the context alone drifts away from the picture. A preset has its published `keep`, and a
+    method with a default of its own has that one.
+    """
+    if entry.preset or entry.kind.keep != Method.keep or "keep" in entry.bound:
+        return dict(entry.for_pictures)
+    return {"keep": 1.0, **entry.for_pictures, **measured.get("all", {})}
 
 
 def _measured(sd: StableDiffusion) -> dict[str, Any]:

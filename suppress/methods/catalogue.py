@@ -34,6 +34,7 @@ class Entry:
     own: bool = False  # a method of this project, whose settings are published nowhere else
     bound: Mapping[str, Any] = field(default_factory=dict)  # fixed settings, which belong to the name
     takes: str = ""  # the field that the text after "name:" sets, as in "delta:PATH"
+    for_pictures: Mapping[str, Any] = field(default_factory=dict)  # settings that were published for real pictures
 
     @property
     def kind(self) -> type[Method]:
@@ -121,9 +122,16 @@ PUBLISHED: dict[str, Published] = {
 }
 
 METHODS: dict[str, Entry] = {
-    "suppress-eot": Entry("suppress_eot.SuppressEOT", "soft-weighted regularisation; ITO with iterations=10"),
+    "suppress-eot": Entry(
+        "suppress_eot.SuppressEOT",
+        "soft-weighted regularisation; ITO with iterations=10",
+        for_pictures={"step_size": 5.0},
+    ),
     "official": Entry(
-        "suppress_eot.SuppressEOT.official", "suppress-eot with the settings of its authors' code", preset=True
+        "suppress_eot.SuppressEOT.official",
+        "suppress-eot with the settings of its authors' code",
+        preset=True,
+        for_pictures={"step_size": 5.0},
     ),
     "paper": Entry("suppress_eot.SuppressEOT.paper", "suppress-eot as its text has it", preset=True),
     "value-loss": Entry(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import minisd
 import suppress
@@ -175,6 +176,26 @@ def test_unknown_method(sd):
         suppress.run(sd, PROMPT, "glasses", method="magic")
     with pytest.raises(minisd.UserError, match="give one of them"):
         suppress.run(sd, PROMPT, "glasses", method="unread", settings=SHORT)
+
+
+def test_settings_that_were_published_for_pictures(sd, tmp_path):
+    def step_size(method, model=sd, picture=True, **given):
+        return suppress.default_settings(model, method, picture, **given)[0].step_size
+
+    assert step_size("suppress-eot") == step_size("official") == 5
+    assert step_size("suppress-eot", picture=False) == step_size("official", picture=False) == 20
+    assert step_size("official:step_size=7") == step_size("official", step_size=7) == 7
+    (tmp_path / "defaults.json").write_text(json.dumps({"official": {"step_size": 3}, "all": {"start": 0.5}}))
+    assert step_size("official", replace(sd, folder=tmp_path)) == 3
+    assert suppress.default_settings(replace(sd, folder=tmp_path), "suppress-eot", True)[0].start == 0.5
+
+
+def test_a_name_stands_for_its_settings_for_pictures(sd):
+    picture = Image.new("RGB", (64, 64), "red")
+    jobs = [suppress.Job(PROMPT, "glasses", image=image) for image in (picture, None)]
+    for given in (jobs[:1], jobs):
+        assert suppress.run_batch(sd, given, "unread:steps=1")[0].settings.keep == 1
+    assert suppress.run_batch(sd, jobs[1:], "unread:steps=1")[0].settings.keep == 0
 
 
 def test_an_edit_of_a_picture_keeps_what_it_does_not_concern(sd, tmp_path):

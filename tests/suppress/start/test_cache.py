@@ -125,7 +125,6 @@ def other_picture(photo):
         {"image": lambda photo: photo.rotate(90)},
         {"height": 72},
     ],
-    ids=str,
 )
 def test_whatever_it_depends_on_makes_another_entry(sd, photos, invert, tmp_path, change):
     invert()
