@@ -172,7 +172,7 @@ def _methods(_args: argparse.Namespace) -> None:
     from ..start.catalogue import INVERSIONS
 
     print("\n".join(describe_methods()))
-    print("\ninversions of a picture (--image, --inversion), with their UNet passes; T: steps, k: repeats")
+    print("\ninversions of a picture (--image, --inversion), with their UNet passes; T: steps, k: repeats, s: skipped steps")
     width = max(map(len, INVERSIONS))
     print("\n".join(f"{name:<{width}}  {entry.about}; {entry.passes}" for name, entry in INVERSIONS.items()))
 
