@@ -13,13 +13,12 @@ pytestmark = pytest.mark.slow
 
 PROMPT = "a man with a beard wearing glasses and a hat"
 PAIRS = [  # method, inversion, engine; two steps each
-    ("unread:keep=1", "direct", "reference"),
+    ("unread:keep=1", "proximal", "reference"),
     ("suppress-eot:iterations=1,stop=1,step_size=5", "null-text:iterations=1", "reference"),
     ("magic-remover:strength=1", "negative-prompt", "reference"),
-    ("prompt-to-prompt", "proximal", "reference"),
     ("attentive-eraser", "noised", "reference"),
     ("ledits", "edit-friendly:skip=0", "reference"),
-    ("prompt-to-prompt:keep=1", "renoise", "fast"),
+    ("prompt-to-prompt:keep=1", "direct:repeats=1", "fast"),
 ]
 
 
