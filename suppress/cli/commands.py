@@ -172,7 +172,8 @@ def _methods(_args: argparse.Namespace) -> None:
     from ..start.catalogue import INVERSIONS
 
     print("\n".join(describe_methods()))
-    print("\ninversions of a picture (--image, --inversion), with their UNet passes; T: steps, k: repeats, s: skipped steps")
+    symbols = "T: steps, k: repeats, s: skipped steps"
+    print(f"\ninversions of a picture (--image, --inversion), with their UNet passes; {symbols}")
     width = max(map(len, INVERSIONS))
     print("\n".join(f"{name:<{width}}  {entry.about}; {entry.passes}" for name, entry in INVERSIONS.items()))
 
