@@ -62,6 +62,13 @@ class Start:
         """The original's latents after step i: z, or the pivot if the original is pinned."""
         return self.pivots[i + 1] if self.pinned and self.pivots is not None else z
 
+    def picture(self, i: int, original: Tensor) -> Tensor:
+        """z* (B,4,h,w), the picture's latents before step i; i = steps: after the last step.
+
+        They are its pivot, or `original`, the original branch's latents, if the start has no pivots.
+        """
+        return original if self.pivots is None else self.pivots[i].expand_as(original)
+
     def edit(self, run: Run) -> Edit:
         """The method's edit on this batch, with what the inversion and `Method.keep` add to it."""
         return self._wrapped(run, run.settings.edit(run))

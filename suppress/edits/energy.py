@@ -20,6 +20,7 @@ from torch import Tensor
 
 from minisd import Site, Tap
 
+from . import masks
 from .maps import map_grid
 
 TOP = 0.2  # the fraction of the pixels in `top`; from MagicRemover's text
@@ -66,8 +67,7 @@ def above_least(maps: Tensor) -> Tensor:
 
 def top(maps: Tensor) -> Tensor:
     """1 at the 20 % of the pixels that have the largest values, else 0: (…,h,w) of maps (…,h,w)."""
-    bound = maps.detach().flatten(-2).quantile(1 - TOP, dim=-1)
-    return (maps.detach() >= bound[..., None, None]).to(maps.dtype)
+    return masks.top(maps, 1 - TOP)
 
 
 def descent(z: Tensor, energy: Callable[[Tensor], Tensor], scale: float) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 from minisd import Site, Tap
 
 from .maps import MapSpec, map_grid
+from .masks import dilate
 
 
 class LocalBlend(Tap):
@@ -39,7 +40,7 @@ class LocalBlend(Tap):
 
     def mask(self) -> Tensor:
         """M (B,1,h,w) bool"""
-        largest = F.max_pool2d(self.sums.view(-1, 1, *self.grid), 3, stride=1, padding=1)
+        largest = dilate(self.sums.view(-1, 1, *self.grid), 1)
         values = F.interpolate(largest, self.size)
         original, edited = (values > self.threshold * values.amax(dim=(2, 3), keepdim=True)).chunk(2)
         return original | edited

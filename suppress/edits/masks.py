@@ -73,6 +73,12 @@ def largest(values: Tensor, share: float) -> Tensor:
     return dilate(torch.zeros_like(inside).scatter(1, places, inside).view_as(values), 1)
 
 
+def top(values: Tensor, quantile: float) -> Tensor:
+    """1 where values (…,h,w) reach their quantile, picture by picture, else 0: a mask of the same shape and dtype."""
+    bound = values.detach().flatten(-2).quantile(quantile, dim=-1)
+    return (values.detach() >= bound[..., None, None]).to(values.dtype)
+
+
 def from_map(heat: Tensor, threshold: float) -> Tensor:
     """1 where a map (B,C,h,w), scaled to [0,1], is above the threshold, else 0. If all its values are equal: 0."""
     low, high = heat.amin(dim=(2, 3), keepdim=True), heat.amax(dim=(2, 3), keepdim=True)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from minisd import StableDiffusion
-from minisd.picture import from_pil, to_pil
+from minisd.picture import from_pil
 
 from ..engine import Fast
 from ..job import default_settings, run
@@ -23,6 +23,7 @@ from ..methods.catalogue import Entry
 from ..methods.names import read_settings
 from ..metrics import Judge, psnr
 from ..protocol import Method, Start
+from ..report.reconstruction import through_vae
 from ..start.inversion import Inversion
 from ..start.invert import invert, parse_inversion
 from .cells import Cell, Form, check, is_score
@@ -79,6 +80,7 @@ class Bench:
         self.engine = Fast(sd)
         self.case: PictureCase | None = None  # the current picture, and what was made of it
         self.inverted: dict[Inversion, _Inverted] = {}
+        self.vae: Image.Image | None = None  # the picture as the VAE gives it back
 
     def jobs(self, cases: Sequence[PictureCase], pairs: Sequence[Pair], start: int | float | None) -> list[Job]:
         """All cells, picture by picture; those of one inversion follow each other."""
@@ -98,8 +100,9 @@ class Bench:
 
     def baseline(self, case: PictureCase, picture: Literal["photo", "ideal"]) -> Cell:
         """The scores of a picture that only the VAE has changed."""
-        result = self._through_vae(getattr(case, picture))
-        return self._scores(case, self._through_vae(case.photo), result) | _costs(0, 0, 0.0, 0.0)
+        photo = self._through_vae(case)
+        result = photo if picture == "photo" else through_vae(self.sd, case.ideal)
+        return self._scores(case, photo, result) | _costs(0, 0, 0.0, 0.0)
 
     def edit(self, case: PictureCase, method: Method, inversion: Inversion) -> Cell:
         """The scores of one edit, and what it costs.
@@ -124,8 +127,7 @@ class Bench:
 
     def _invert(self, case: PictureCase, inversion: Inversion) -> _Inverted:
         """The start that all methods of the run share. It fits the guidance GUIDANCE."""
-        if case != self.case:
-            self.case, self.inverted = case, {}
+        self._turn_to(case)
         if inversion not in self.inverted:
             begin, passes = time.perf_counter(), self.engine.passes
             start = invert(
@@ -135,8 +137,16 @@ class Bench:
             self.inverted[inversion] = _Inverted(start, seconds, self.engine.passes - passes)
         return self.inverted[inversion]
 
-    def _through_vae(self, picture: Image.Image) -> Image.Image:
-        return to_pil(self.sd.decode(self.sd.encode(from_pil(picture))))[0]
+    def _through_vae(self, case: PictureCase) -> Image.Image:
+        """The picture as the VAE gives it back. It is made once for all cells of the picture."""
+        self._turn_to(case)
+        self.vae = self.vae or through_vae(self.sd, case.photo)
+        return self.vae
+
+    def _turn_to(self, case: PictureCase) -> None:
+        """Forgets what was made of another picture."""
+        if case != self.case:
+            self.case, self.inverted, self.vae = case, {}, None
 
     def _scores(self, case: PictureCase, reconstruction: Image.Image, picture: Image.Image) -> Cell:
         photo = case.photo
@@ -145,7 +155,7 @@ class Bench:
             side: {name: round(float(values[k]), 5) for name, values in scores.items()}
             for k, side in enumerate(_BY_CLASS)
         }
-        vae = psnr(from_pil(self._through_vae(photo)), from_pil(photo))
+        vae = psnr(from_pil(self._through_vae(case)), from_pil(photo))
         found = psnr(from_pil(reconstruction), from_pil(photo))
         truth = against_truth(picture, photo, case.ideal, case.region)
         return {**by_class, **truth, "psnr vae": decibels(vae), "psnr reconstruction": decibels(found)}

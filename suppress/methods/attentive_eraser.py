@@ -124,7 +124,7 @@ class AttentiveEraserEdit(Edit):
         if maps is not None:
             self._set_mask(self._found(maps))
         if i == self.first:
-            same = replace(same, z=self._source(i, original.z))
+            same = replace(same, z=self.run.start.picture(i, original.z))
         factor = self.settings.similarity if i < self.suppressed_until else 1.0
         return replace(same, contexts=(self.empty, self.empty), tap=self.taps[factor])
 
@@ -132,15 +132,10 @@ class AttentiveEraserEdit(Edit):
         return eps[0] + self.settings.scale * (eps[1] - eps[0])
 
     def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
-        return torch.where(self.mask, z, self._source(i + 1, original))
+        return torch.where(self.mask, z, self.run.start.picture(i + 1, original))
 
     def changed(self) -> Tensor:
         return self.mask.float()
-
-    def _source(self, i: int, original: Tensor) -> Tensor:
-        """z* before step i, (B,4,h,w)."""
-        pivots = self.run.start.pivots
-        return original if pivots is None else pivots[i].expand_as(original)
 
     def _found(self, maps: Maps) -> Tensor:
         """The mask (B,1,h,w) of the targets' maps."""

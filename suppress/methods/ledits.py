@@ -38,7 +38,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import fraction, number, one_of, whole_number
 
 from ..edits.maps import Maps, map_spec
-from ..edits.masks import latent_mask
+from ..edits.masks import latent_mask, top
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
@@ -172,9 +172,3 @@ def smooth(values: Tensor) -> Tensor:
     kernel = one[:, None] * one
     padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
     return F.conv2d(padded, (kernel / kernel.sum())[None, None])
-
-
-def top(values: Tensor, share: float) -> Tensor:
-    """1 where values (B,1,h,w) reach their quantile `share`, sample by sample; else 0."""
-    theta = torch.quantile(values.flatten(1), share, dim=1)
-    return (values >= theta.view(-1, 1, 1, 1)).float()

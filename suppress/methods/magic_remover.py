@@ -233,7 +233,6 @@ class MagicRemoverEdit(Edit):
     def _pulled(self, i: int, z: Tensor, original: Tensor) -> Tensor:
         """ẑ' after the term that pulls to the picture outside the user's mask."""
         assert self.mask is not None
-        pivots, alpha = self.run.start.pivots, self.run.schedule.alpha
-        goal = original if pivots is None else pivots[i + 1]
+        alpha, goal = self.run.schedule.alpha, self.run.start.picture(i + 1, original)
         rate = (1 - alpha[i + 1]) ** 0.5 * (alpha[i + 1] / alpha[i]) ** 0.5
         return z - rate * (1 - self.mask).to(z.dtype) * (z - goal)

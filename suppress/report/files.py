@@ -95,7 +95,8 @@ class Report:
     def _ways_out(self, row: Row) -> list[str]:
         ways = [f"an earlier --start (R is step {row.settings.start_step})"] if row.settings.start_step else []
         if self.args.strengthen:
-            return [*ways, "a larger factor, as --method strengthen:value=2", "another --seed"]
+            ways.append("a larger factor, as --method strengthen:value=2")
+            return ways if self.told_seeds is None else [*ways, "another --seed"]
         if row.name != "unread":
             ways.append("--method unread")
         if not getattr(row.settings, "iterations", 0):

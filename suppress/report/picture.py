@@ -159,7 +159,7 @@ class PictureReport(Report):
         return write_output(files, None, stem, folder=folder)
 
     def _ways_out(self, row: Row) -> list[str]:
-        ways = [way for way in super()._ways_out(row) if "--seed" not in way]
+        ways = super()._ways_out(row)
         return [*ways, "a --mask of your own"] if row.settings.keep else ways
 
 

@@ -73,9 +73,10 @@ def find_start(
 ) -> Start:
     """The start of a picture for a method; one that was made before is checked and taken."""
     sd = engine.sd
-    z = sd.encode(from_pil(image.picture))
     if isinstance(inversion, Start):
-        return _check_start(inversion, settings.steps, z.shape)
+        sides = (side // sd.vae.config.factor for side in (image.picture.height, image.picture.width))
+        return _check_start(inversion, settings.steps, (1, sd.config.unet.in_channels, *sides))
+    z = sd.encode(from_pil(image.picture))
     inversion = inversion if isinstance(inversion, Inversion) else parse_inversion(inversion)
     schedule = ddim.Schedule(settings.steps, sd.config.schedule)
     source = Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress, engine)

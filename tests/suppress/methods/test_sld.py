@@ -65,12 +65,8 @@ def test_the_remark_tells_of_a_warm_up_as_long_as_the_run(sd):
     assert SLD(steps=50).remark(prompt) == ""
 
 
-def test_any_batch_on_both_engines_is_each_job_alone(sd):
-    fast, plain = (suppress.run_batch(sd, JOBS, settings=SETTINGS, engine=name) for name in ("fast", "reference"))
-    for job, *results in zip(JOBS, fast, plain, strict=True):
-        [alone] = suppress.run_batch(sd, [job], settings=SETTINGS, engine="reference")
-        assert all((result.latents - alone.latents).abs().max() < 1e-3 for result in results)
-        assert (alone.latents - alone.original_latents).abs().max() > 0.1
+def test_any_batch_on_both_engines_is_each_job_alone(check_batch):
+    check_batch(JOBS, SETTINGS)
 
 
 def test_published_sets_and_single_constants():
