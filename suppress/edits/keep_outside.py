@@ -12,7 +12,8 @@ ProxEdit, Han et al. 2024). r: `Method.keep`. If the user gave a mask, it takes 
 The share adapts to the target: d of glasses is large in a small place, that of a style is large everywhere. From R to
 `FROM` the edit is free, because what stands around a thing (a beard's face) otherwise draws it again; after the last
 step, everything outside M is z* all the same. Two latents with nearly the same d can be in M for one engine and outside
-for another.
+for another. A method that does nothing in the measured steps, as SLD in its warm-up, has d = 0 there and an empty M, so
+that nothing is edited: give it a mask, or no `keep`.
 
 Cost: two more contexts in each measured step, so 4 UNet samples. They are computed with the model's own weights, even
 if the edit has others.
