@@ -22,7 +22,7 @@ from minisd.pipeline import check_model
 from .edits.masks import mask_pictures, read_mask
 from .engine import find_engine
 from .methods import DEFAULT, METHODS, parse_method
-from .methods.catalogue import Entry
+from .methods.catalogue.entry import Entry
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt, Request, encode, read_request
 from .protocol import Method, Start

@@ -19,7 +19,7 @@ from minisd.picture import from_pil
 from ..engine import Fast
 from ..job import default_settings, run
 from ..methods import Rewrite
-from ..methods.catalogue import Entry
+from ..methods.catalogue.entry import Entry
 from ..methods.names import read_settings
 from ..metrics import Judge, psnr
 from ..protocol import Method, Start

@@ -19,7 +19,7 @@ from ..edits.rows import Rows, attenuate, mpe, zero
 from ..edits.spectrum import keep_top, soft_weight, strengthen, wnnm, zero_bottom, zero_top
 from ..prompt import Prompt
 from ..protocol import Edit, Method
-from .catalogue import PUBLISHED, Published
+from .catalogue.variants import PUBLISHED, Published
 from .fixed import FixedContext
 
 if TYPE_CHECKING:

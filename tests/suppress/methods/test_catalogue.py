@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import suppress
 from suppress.methods import METHODS, method_spec, parse_method
-from suppress.methods.catalogue import PUBLISHED
+from suppress.methods.catalogue.variants import PUBLISHED
 from suppress.methods.variant import VARIANTS
 from suppress.protocol import Method
 
