@@ -149,6 +149,8 @@ class Edit:
 
     maps: MapSpec | None = None  # which of the original's maps `inputs` gets, at the steps that `reads_maps` names
     unet: UNet | None = None  # a UNet with other weights, for the edited branch
+    # the first step at which the edit changes anything, if this is later than R; `Method.keep` measures from there
+    acts_from: int = 0
 
     def __init__(self, run: Run):
         self.run = run

@@ -98,6 +98,7 @@ class SLDEdit(Edit):
     def __init__(self, settings: SLD, run: Run):
         super().__init__(run)
         self.constants = settings.constants
+        self.acts_from = settings.constants.warm_up
         self.concept = run.per_prompt(lambda p: run.sd.encode_text(settings.concept or ", ".join(p.targets)))
         self.nu = torch.zeros_like(run.start.z)  # ν (B,4,h,w)
 
