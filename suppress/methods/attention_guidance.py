@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
-from minisd import Part
-from minisd.base.arguments import fraction, number, one_of
+from minisd import Part, UserError
+from minisd.base.arguments import fraction, number, shown, whole_number
 
 from ..edits.maps import Maps
 from ..edits.negative import Negative, unwanted
@@ -92,7 +92,8 @@ class NAG(AttentionGuidance):
         for name in ("scale", "limit"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
         object.__setattr__(self, "alpha", fraction("alpha", self.alpha))
-        one_of("norm", str(self.norm), ("1", "2"))
+        if whole_number("norm", self.norm, 1) > 2:
+            raise UserError(f"norm = {shown(self.norm)}; expected 1 (L1) or 2 (L2)")
 
     def length(self, z: Tensor) -> Tensor:
         """|z| of each query, (B,1,N,1), in float32."""
