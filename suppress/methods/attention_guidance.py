@@ -8,16 +8,18 @@
 at every cross attention, before its output layer, in the pass with the prompt only. Norms and products are those of one
 query over all channels (all heads together). NAG: "Normalized Attention Guidance" (Chen et al. 2025, arXiv 2505.21179).
 ONG: "Orthogonal Negative Guidance" (Ko et al. 2026, arXiv 2605.29390), which was made for transformers without cross
-attention and has no code; this is our reading for a UNet. NASA (Nguyen et al. 2024, SNOOPI, arXiv 2412.02687) is what
-both of them compare with.
+attention and has no code; this is our reading for a UNet. NASA (Nguyen et al., ICCV 2025, arXiv 2412.02687) came
+before them.
 
 n has 77 rows with its padding, as c has, and the padding counts. With n equal to the prompt, NAG changes nothing. The
 rules run beside the guidance w, which enlarges their effect; the papers' models draw with few steps and without it.
 
 Cost: a second cross attention at each site, and no UNet sample: 200 for both branches at 50 steps.
 
-What they cannot do: Z⁺ of a prompt that names the thing has it in all its rows, and Z⁻ points in much the same
-direction, so that little is taken away.
+What they cannot do: Z⁺ of a prompt that names the thing has it in all its rows, also in those of [EOT]. On the drawn
+world (glasses, hat and beard, 3 seeds each, 15 steps) none of the three removes one, at a mean SSIM of .38 to .54. What
+else the prompt has is enlarged: with snow in it, NAG and ONG fill the picture with snow. With word="cut" NAG removes
+all 9, as the deletion does by itself.
 """
 
 from __future__ import annotations

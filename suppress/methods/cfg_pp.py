@@ -11,6 +11,9 @@ itself it removes nothing, and so alone it draws the prompt without the words. A
 plain steps (the control of the tables) shows what the step does. The original branch keeps its DDIM steps and its w, as
 in every method; so before R the edited branch has them too, and the default R is 0.
 
+On the drawn world (glasses, hat and beard, 3 seeds each, 15 steps) it removes all 9 things, as the deletion in plain
+steps does, and changes more of the picture (SSIM .41 instead of .54). Added to composable-not it removes 5 of 9.
+
 UNet: 200 samples for both branches at 50 steps, or what the other method needs.
 """
 

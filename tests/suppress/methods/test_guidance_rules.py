@@ -231,3 +231,8 @@ def test_bad_settings_are_named(method, bad):
     [(name, value)] = bad.items()
     with pytest.raises(UserError, match=f"{name} = {value!r}"):
         method(**bad)
+
+
+def test_the_unwanted_words_are_a_text():
+    with pytest.raises(UserError, match="a prompt is a string, not 3"):
+        Signed(concept=3)
