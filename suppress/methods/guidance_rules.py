@@ -16,15 +16,16 @@ and SLD are in files of their own.
 Each step costs one more context: 250 UNet samples for both branches at 50 steps.
 
 What they cannot do: while the prompt names the thing, all of them work against their own prompt. On the drawn world
-(glasses, hat and beard, 3 seeds each, 15 steps) composable-not then removes 6 of 9 things, perp-neg 1, and the others
-none. Without the words in the prompt (word="cut") composable-not removes all 9; but so does weight 0, and the rule only
-changes more of the picture (SSIM .42 instead of .54).
+(glasses, hat and beard, 3 seeds each, 15 steps) composable-not then removes 6 of 9 things, with a = 1.5 all of them,
+perp-neg 1, and the others none. Without the words in the prompt (word="cut") composable-not removes all 9; but so does
+weight 0. Both composable-not with a = 1.5 and with word="cut" change more of the picture than this deletion does (SSIM
+.43 and .42 instead of .54).
 
-When: from R = .2 on, composable-not removes none of them, because the thing was laid out before. Stable Diffusion lays
-out less in its first steps, so that about .2 of the steps is a good R there, and a negative that acts only before it can
-create the thing, because there is nothing yet to push away from ("reverse activation", Ban et al., ECCV 2024). On the
-drawn world this was not seen: with word="cut", a hat, earrings and a scarf (5 seeds each, 12 steps) never appear,
-whether composable-not acts in all steps, in the first quarter of them, or not at all.
+When: for Stable Diffusion, Ban et al. (ECCV 2024) find that a negative begins to act at about .2 of the steps, and that
+one that acts only earlier can create the thing, because there is nothing yet to push away from ("reverse activation").
+On the drawn world neither was seen. From R = .2 on, composable-not removes none of the 9, because the thing was laid
+out before. With word="cut", a hat, earrings and a scarf (5 seeds each, 12 steps) never appear, whether composable-not
+acts in all steps, in the first quarter of them, or not at all.
 
 Not here: Dynamic Negative Guidance (Koulischer et al., ICLR 2025). Its weight is a posterior that it updates with the
 noise that each step adds, σ_t; the DDIM steps of this project add none.
