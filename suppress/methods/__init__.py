@@ -8,29 +8,45 @@ from .catalogue import DEFAULT, METHODS, describe_methods, register
 from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
+    from .adavd import AdaVD
+    from .adavd_word import AdaVDWord
     from .attention_to_zero import AttentionToZero
     from .attentive_eraser import AttentiveEraser
+    from .context_map import FromFile
     from .fixed import Rewrite
     from .gie import GIE
     from .ledits import Ledits
     from .magic_remover import MagicRemover
     from .prompt_to_prompt import PromptToPrompt
+    from .rece import RECE
+    from .safree import SAFREE
+    from .safree_word import SAFREEWord
     from .sld import SLD
     from .suppress_eot import SuppressEOT
+    from .uce import UCE
+    from .uce_word import UCEWord
     from .unread import Unread
     from .value_flip import ValueFlip
     from .variant import Variant
 
 _MODULES = {
+    "adavd": ("AdaVD",),
+    "adavd_word": ("AdaVDWord",),
     "attention_to_zero": ("AttentionToZero",),
     "attentive_eraser": ("AttentiveEraser",),
+    "context_map": ("FromFile",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "ledits": ("Ledits",),
     "magic_remover": ("MagicRemover",),
     "prompt_to_prompt": ("PromptToPrompt",),
+    "rece": ("RECE",),
+    "safree": ("SAFREE",),
+    "safree_word": ("SAFREEWord",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
+    "uce": ("UCE",),
+    "uce_word": ("UCEWord",),
     "unread": ("Unread",),
     "value_flip": ("ValueFlip",),
     "variant": ("Variant",),
@@ -41,14 +57,22 @@ __all__ = [
     "DEFAULT",
     "GIE",
     "METHODS",
+    "RECE",
+    "SAFREE",
     "SLD",
+    "UCE",
+    "AdaVD",
+    "AdaVDWord",
     "AttentionToZero",
     "AttentiveEraser",
+    "FromFile",
     "Ledits",
     "MagicRemover",
     "PromptToPrompt",
     "Rewrite",
+    "SAFREEWord",
     "SuppressEOT",
+    "UCEWord",
     "Unread",
     "ValueFlip",
     "Variant",
