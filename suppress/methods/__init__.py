@@ -8,18 +8,26 @@ from .catalogue import DEFAULT, METHODS, describe_methods, register
 from .names import method_spec, parse_method
 
 if TYPE_CHECKING:
+    from .adavd import AdaVD
+    from .adavd_word import AdaVDWord
     from .attention_guidance import NAG, NASA, ONG
     from .attention_to_zero import AttentionToZero
     from .attentive_eraser import AttentiveEraser
     from .cfg_pp import CfgPP
+    from .context_map import FromFile
     from .fixed import Rewrite
     from .gie import GIE
     from .guidance_rules import CRG, ComposableNot, ContrastiveCFG, PerpNeg, Sega, Signed
     from .ledits import Ledits
     from .magic_remover import MagicRemover
     from .prompt_to_prompt import PromptToPrompt
+    from .rece import RECE
+    from .safree import SAFREE
+    from .safree_word import SAFREEWord
     from .sld import SLD
     from .suppress_eot import SuppressEOT
+    from .uce import UCE
+    from .uce_word import UCEWord
     from .unread import Unread
     from .value_flip import ValueFlip
     from .variant import Variant
@@ -29,14 +37,22 @@ _MODULES = {
     "attention_to_zero": ("AttentionToZero",),
     "attentive_eraser": ("AttentiveEraser",),
     "cfg_pp": ("CfgPP",),
+    "adavd": ("AdaVD",),
+    "adavd_word": ("AdaVDWord",),
+    "context_map": ("FromFile",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "guidance_rules": ("CRG", "ComposableNot", "ContrastiveCFG", "PerpNeg", "Sega", "Signed"),
     "ledits": ("Ledits",),
     "magic_remover": ("MagicRemover",),
     "prompt_to_prompt": ("PromptToPrompt",),
+    "rece": ("RECE",),
+    "safree": ("SAFREE",),
+    "safree_word": ("SAFREEWord",),
     "sld": ("SLD",),
     "suppress_eot": ("SuppressEOT",),
+    "uce": ("UCE",),
+    "uce_word": ("UCEWord",),
     "unread": ("Unread",),
     "value_flip": ("ValueFlip",),
     "variant": ("Variant",),
@@ -51,20 +67,28 @@ __all__ = [
     "NAG",
     "NASA",
     "ONG",
+    "RECE",
+    "SAFREE",
     "SLD",
+    "UCE",
+    "AdaVD",
+    "AdaVDWord",
     "AttentionToZero",
     "AttentiveEraser",
     "CfgPP",
     "ComposableNot",
     "ContrastiveCFG",
+    "FromFile",
     "Ledits",
     "MagicRemover",
     "PerpNeg",
     "PromptToPrompt",
     "Rewrite",
+    "SAFREEWord",
     "Sega",
     "Signed",
     "SuppressEOT",
+    "UCEWord",
     "Unread",
     "ValueFlip",
     "Variant",

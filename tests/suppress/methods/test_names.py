@@ -73,6 +73,8 @@ def test_a_checkpoints_settings_for_all_methods():
     published |= dict.fromkeys(("composable-not", "signed", "perp-neg", "sega", "crg", "cfg-pp"), 0)
     published |= dict.fromkeys(("contrastive-cfg", "contrastive-cfg-official"), 0)
     published |= dict.fromkeys(("nag", "nag-official", "ong", "nasa"), 0)
+    published |= dict.fromkeys(("adavd", "adavd-official", "safree", "safree-official"), 0)
+    published |= dict.fromkeys(("uce", "uce-official", "rece", "context-map"), 0)
     published |= {"magic-remover": 0.2, "magic-remover-blended": 0.16}
     assert starts == dict.fromkeys(METHODS, 0.06) | published | {"unread": 0.04}
     assert parse_method("paper", defaults).steps == 20
