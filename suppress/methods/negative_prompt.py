@@ -51,6 +51,10 @@ class NegativePrompt(Method):
         own = self.to.remark(prompt)
         return f"added to {type(self.to).__name__} with these steps, guidance and R" + (f" ({own})" if own else "")
 
+    @property
+    def descends_on(self) -> str:
+        return self.to.descends_on if self.to else ""
+
     def edit(self, run: Run) -> Edit:
         edit = self.to.edit(run) if self.to else Edit(run)
         return WithNegative(edit, run.per_prompt(lambda p: run.sd.encode_text(self.text or ", ".join(p.targets))))

@@ -22,4 +22,12 @@ NOISE: dict[str, Entry] = {
         "magic-remover as a third party runs it: binary masks, the original outside of them",
         preset=True,
     ),
+    "attend-and-excite": Entry(
+        "attend_and_excite.AttendAndExcite",
+        "the opposite: the latents move until the words of --strengthen are seen (Chefer 2023)",
+        source="Chefer 2023",
+        passes=285,
+        preset=True,
+        strengthens=True,
+    ),
 }
