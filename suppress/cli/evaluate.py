@@ -199,7 +199,7 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
 
 
 def unfair(rows: dict[str, str]) -> list[str]:
-    """One line for each row whose method descends on one of the scores in the table, so that this score says nothing."""
+    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
     methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
     return [
         f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
