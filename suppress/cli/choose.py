@@ -16,7 +16,8 @@ from ..prompt import Prompt, Request, token_table
 from ..protocol import Method
 from ..report.files import Report, Row
 
-STRENGTHENING = [name for name, entry in METHODS.items() if entry.strengthens]
+# the paper's own first, which is the default
+STRENGTHENING = sorted((name for name, entry in METHODS.items() if entry.strengthens), key=lambda n: n != "strengthen")
 
 
 def choose(args: argparse.Namespace) -> list[str]:

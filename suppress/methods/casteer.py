@@ -51,10 +51,10 @@ PLACES = (
 )  # fmt: skip
 # how a prompt says that the subject has the concept, by the concept's last word
 WORDINGS = {
-    **dict.fromkeys(("rain", "snow", "night", "forest", "city", "mountains"), "{subject} in the {concept}"),
-    **dict.fromkeys(("beach",), "{subject} on the {concept}"),
-    **dict.fromkeys(("gogh", "pencil", "watercolor", "style"), "{subject} in the style of {concept}"),
-    **dict.fromkeys(("smiling", "sad", "surprised", "happy", "bald", "bearded"), "a {concept} {bare}"),
+    **dict.fromkeys(("rain", "snow", "night", "forest", "city", "mountains"), "{subject} in the {noun}"),
+    **dict.fromkeys(("beach",), "{subject} on the {noun}"),
+    **dict.fromkeys(("gogh", "pencil", "watercolor", "style"), "{subject} in the style of {noun}"),
+    **dict.fromkeys(("smiling", "sad", "surprised", "happy", "bald", "bearded"), "a {noun} {bare}"),
 }
 USUAL = "{subject} with {concept}"  # all others; from the code
 
@@ -123,17 +123,15 @@ def prompt_pairs(concept: str, count: int, subjects: str = "") -> list[tuple[str
     subjects: separated by commas, as "a man, a dog"; empty: those of the drawn world. UserError if they are too few.
     """
     names = [name.strip() for name in subjects.split(",") if name.strip()] or SUBJECTS
-    words = concept.lower().split()
-    places = [place for place in PLACES if not set(words) & set(place.split())]
+    words = [word for word in concept.lower().split() if word not in ("a", "an", "the")] or [concept]
+    places = [place for place in PLACES if words[-1] not in place.split()]
     most = len(names) * len(places)
     if count > most:
-        raise UserError(
-            f"pairs = {count}; {len(names)} subjects at {len(places)} places are {most}: name more subjects"
-        )
-    wording = WORDINGS.get(words[-1], USUAL)
+        raise UserError(f"pairs = {count}; {len(names)} subjects at {len(places)} places are {most}; name more")
+    wording, noun = WORDINGS.get(words[-1], USUAL), " ".join(words)
     pairs = []
     for k in range(count):
         subject, place = names[k % len(names)], places[(k % len(names) + k // len(names)) % len(places)]
-        with_it = wording.format(subject=subject, bare=subject.removeprefix("a "), concept=concept)
+        with_it = wording.format(subject=subject, bare=subject.removeprefix("a "), concept=concept, noun=noun)
         pairs.append((f"{with_it} {place}".strip(), f"{subject} {place}".strip()))
     return pairs
