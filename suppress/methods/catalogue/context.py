@@ -55,7 +55,7 @@ CONTEXT: dict[str, Entry] = {
         "stg.STG",
         "the prompt's encoding descends on what a judge sees in the expected picture (CLIP, or judge=detector)",
         source="NeurIPS 2025 (2510.24012)",
-        passes=280,
+        passes=270,
         needs="a judge: a CLIP, or a detector",
         preset=True,
     ),

@@ -71,6 +71,8 @@ def test_a_checkpoints_settings_for_all_methods():
     published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "value-flip", "vsf"), 0)
     published |= dict.fromkeys(("prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
     published |= {"magic-remover": 0.2, "magic-remover-blended": 0.16}
+    published |= dict.fromkeys(("ssdv", "ssdv-kept", "semantic-surgery", "casteer", "attend-and-excite"), 0)
+    published |= {"stg": 0.1}
     assert starts == dict.fromkeys(METHODS, 0.06) | published | {"unread": 0.04}
     assert parse_method("paper", defaults).steps == 20
     assert parse_method("zero", defaults, start=0.3).start == 0.3

@@ -100,6 +100,12 @@ def test_a_prompt_without_room_for_the_second_subject_is_refused(sd):
         suppress.run(sd, "a man in a hat" + " and so on" * 23, "hat", settings=SSDV.kept(steps=1))
 
 
+def test_the_embedded_model_has_its_own_strength(sd):
+    settings, origin = suppress.default_settings(sd, "ssdv-kept")
+    assert (settings.alpha, settings.start, origin) == (1, 0, "published")
+    assert suppress.default_settings(sd, "ssdv")[0] == SSDV()
+
+
 @pytest.mark.parametrize("changes", [{"alpha": float("inf")}, {"unit": "rows"}, {"form": "both"}])
 def test_bad_settings_are_named(changes):
     [(name, value)] = changes.items()
