@@ -270,8 +270,8 @@ def default_settings(
         own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
         settings = parse_method(spec, {**measured, name: own}, **given)
     general = {} if METHODS[name].preset else measured.get("all", {})
-    own = "start" in {*general, *measured.get(name, {})}
-    return settings, f"measured on {sd.name}" if own else METHODS[name].origin
+    has_start = "start" in {*general, *measured.get(name, {})}
+    return settings, f"measured on {sd.name}" if has_start else METHODS[name].origin
 
 
 def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:
