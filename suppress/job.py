@@ -253,7 +253,7 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 def default_settings(
     sd: StableDiffusion, method: str | None = None, picture: bool = False, **given: Any
 ) -> tuple[Method, str]:
-    """(settings, where they come from).
+    """(settings, where their R comes from).
 
     If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
     Otherwise the settings are the published ones, or the method's own if it is not published.
@@ -269,8 +269,9 @@ def default_settings(
     if picture:
         own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
         settings = parse_method(spec, {**measured, name: own}, **given)
-    general = "all" in measured and not METHODS[name].preset
-    return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
+    general = {} if METHODS[name].preset else measured.get("all", {})
+    has_start = "start" in {*general, *measured.get(name, {})}
+    return settings, f"measured on {sd.name}" if has_start else METHODS[name].origin
 
 
 def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:

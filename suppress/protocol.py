@@ -143,6 +143,14 @@ class Method:
         """One line that the user should know about the method on this prompt; may be empty."""
         return ""
 
+    @property
+    def descends_on(self) -> str:
+        """The score that the method itself makes small, "DetScore" or "CLIP score"; empty: none.
+
+        That score is no fair judge of the method, and tables say so.
+        """
+        return ""
+
 
 class Edit:
     """A method at work on one batch. It holds all state of the method. The base class edits nothing: ẑ = z."""

@@ -194,7 +194,18 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
             lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
             parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
     parts.append(by_kind(done, rows, cases, detector))
+    parts += unfair(rows)
     return "\n\n".join(parts)
+
+
+def unfair(rows: dict[str, str]) -> list[str]:
+    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
+    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
+    return [
+        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
+        for row, method in methods.items()
+        if method.descends_on
+    ]
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:

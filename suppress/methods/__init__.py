@@ -10,9 +10,11 @@ from .names import method_spec, parse_method
 if TYPE_CHECKING:
     from .adavd import AdaVD
     from .adavd_word import AdaVDWord
+    from .attend_and_excite import AttendAndExcite
     from .attention_guidance import NAG, NASA, ONG
     from .attention_to_zero import AttentionToZero
     from .attentive_eraser import AttentiveEraser
+    from .casteer import CASteer
     from .cfg_pp import CfgPP
     from .context_map import FromFile
     from .fixed import Rewrite
@@ -24,7 +26,10 @@ if TYPE_CHECKING:
     from .rece import RECE
     from .safree import SAFREE
     from .safree_word import SAFREEWord
+    from .semantic_surgery import SemanticSurgery
     from .sld import SLD
+    from .ssdv import SSDV
+    from .stg import STG
     from .suppress_eot import SuppressEOT
     from .uce import UCE
     from .uce_word import UCEWord
@@ -40,6 +45,8 @@ _MODULES = {
     "adavd": ("AdaVD",),
     "adavd_word": ("AdaVDWord",),
     "context_map": ("FromFile",),
+    "attend_and_excite": ("AttendAndExcite",),
+    "casteer": ("CASteer",),
     "fixed": ("Rewrite",),
     "gie": ("GIE",),
     "guidance_rules": ("CRG", "ComposableNot", "ContrastiveCFG", "PerpNeg", "Sega", "Signed"),
@@ -49,7 +56,10 @@ _MODULES = {
     "rece": ("RECE",),
     "safree": ("SAFREE",),
     "safree_word": ("SAFREEWord",),
+    "semantic_surgery": ("SemanticSurgery",),
     "sld": ("SLD",),
+    "ssdv": ("SSDV",),
+    "stg": ("STG",),
     "suppress_eot": ("SuppressEOT",),
     "uce": ("UCE",),
     "uce_word": ("UCEWord",),
@@ -70,11 +80,15 @@ __all__ = [
     "RECE",
     "SAFREE",
     "SLD",
+    "SSDV",
+    "STG",
     "UCE",
     "AdaVD",
     "AdaVDWord",
+    "AttendAndExcite",
     "AttentionToZero",
     "AttentiveEraser",
+    "CASteer",
     "CfgPP",
     "ComposableNot",
     "ContrastiveCFG",
@@ -86,6 +100,7 @@ __all__ = [
     "Rewrite",
     "SAFREEWord",
     "Sega",
+    "SemanticSurgery",
     "Signed",
     "SuppressEOT",
     "UCEWord",

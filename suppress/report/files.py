@@ -95,7 +95,9 @@ class Report:
     def _ways_out(self, row: Row) -> list[str]:
         ways = [f"an earlier --start (R is step {row.settings.start_step})"] if row.settings.start_step else []
         if self.args.strengthen:
-            ways.append("a larger factor, as --method strengthen:value=2")
+            larger = {"strengthen": "factor, as --method strengthen:value=2"}
+            larger["attend-and-excite"] = "step, as --method attend-and-excite:scale=40"
+            ways += [f"a larger {larger[row.name]}"] if row.name in larger else []
             return ways if self.told_seeds is None else [*ways, "another --seed"]
         if row.name != "unread":
             ways.append("--method unread")
@@ -204,7 +206,7 @@ class Report:
         for label, row in zip(self.labels, rows, strict=False):
             pictures = both(drawn(row))[1]
             cells.append(pictures)
-            labels.append(scored(label, row.scores, SUPPRESSED, len(pictures)))
+            labels.append(scored(label, row.scores, self.edited_label, len(pictures)))
         return sheet(cells, labels)
 
 

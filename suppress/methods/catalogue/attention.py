@@ -63,4 +63,13 @@ ATTENTION: dict[str, Entry] = {
         passes=200,
         preset=True,
     ),
+    "casteer": Entry(
+        "casteer.CASteer",
+        "the target's direction is taken out of the cross layers' outputs; casteer:FILE.safetensors has it",
+        source="Gaintseva 2025",
+        passes=200,
+        needs="a file of vectors, or the time for 2 pictures a pair",
+        preset=True,
+        takes="path",
+    ),
 }

@@ -78,4 +78,12 @@ NOISE: dict[str, Entry] = {
         passes=200,
         preset=True,
     ),
+    "attend-and-excite": Entry(
+        "attend_and_excite.AttendAndExcite",
+        "the opposite: the latents move until the words of --strengthen are seen (Chefer 2023)",
+        source="Chefer 2023",
+        passes=285,
+        preset=True,
+        strengthens=True,
+    ),
 }

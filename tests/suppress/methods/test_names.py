@@ -76,6 +76,8 @@ def test_a_checkpoints_settings_for_all_methods():
     published |= dict.fromkeys(("adavd", "adavd-official", "safree", "safree-official"), 0)
     published |= dict.fromkeys(("uce", "uce-official", "rece", "context-map"), 0)
     published |= {"magic-remover": 0.2, "magic-remover-blended": 0.16}
+    published |= dict.fromkeys(("ssdv", "ssdv-kept", "semantic-surgery", "casteer", "attend-and-excite"), 0)
+    published |= {"stg": 0.1}
     assert starts == dict.fromkeys(METHODS, 0.06) | published | {"unread": 0.04}
     assert parse_method("paper", defaults).steps == 20
     assert parse_method("zero", defaults, start=0.3).start == 0.3
