@@ -45,6 +45,10 @@ class NegativePrompt(Method):
         common = {name: getattr(self, name) for name in ("steps", "guidance", "start", "keep")}
         object.__setattr__(self, "to", replace(self.to, **common))
 
+    @property
+    def needs_words(self) -> bool:
+        return self.to is not None and self.to.needs_words
+
     def remark(self, prompt: Prompt) -> str:
         if self.to is None:
             return ""
