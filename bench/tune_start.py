@@ -43,7 +43,8 @@ def main() -> None:
     print(f"largest R with a mean DetScore of at most {BOUND}: {best.start}")
     if args.write:
         assert sd.folder is not None
-        content = {
+        file = sd.folder / "defaults.json"
+        content = json.loads(file.read_text(encoding="utf-8")) | {
             "all": {"start": best.start},  # every method that is not a published preset
             "measured": {
                 "by": "python -m bench.tune_start",
@@ -53,7 +54,7 @@ def main() -> None:
                 "mean DetScore by R": {str(k): v for k, v in scores.items()},
             },
         }
-        (sd.folder / "defaults.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

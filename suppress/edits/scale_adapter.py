@@ -74,7 +74,7 @@ def read_adapter(path: Path, sd: StableDiffusion, form: str) -> Adapter:
     if about.get("form") != form:
         raise UserError(f"{path} was trained for form={printable(str(about.get('form')))}, not for form={form}")
     known = about.get("fingerprints")
-    dtype = next(name for name, dtype in DTYPES.items() if dtype == sd.dtype)
+    dtype = next((name for name, dtype in DTYPES.items() if dtype == sd.dtype), "")
     if not isinstance(known, Mapping) or known.get(dtype) != fingerprint(sd.unet, sd.dtype):
         raise UserError(
             f"{path} was trained for {model}, and the UNet of {sd.name} has other weights; train an adapter for it "

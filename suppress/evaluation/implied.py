@@ -18,5 +18,14 @@ def _case(prompt: str, target: str, deleted: str) -> Case:
 
 
 # Mean DetScore of the target, which the prompt does not name: 8 seeds, 12 steps (bench/results/implied-prompts.md)
-SCORES: dict[Case, float] = {}
+SCORES: dict[Case, float] = {
+    _case("a man by the sea", "beach", "a man"): 0.998,
+    _case("a woman under the moon and stars", "night", "a woman"): 0.997,
+    _case("a boy in the woods", "forest", "a boy"): 0.997,
+    _case("a dog at home", "room", "a dog"): 0.999,
+    _case("a happy boy", "smiling", "a boy"): 0.999,
+    _case("a woman wearing spectacles", "glasses", "a woman"): 0.999,
+    _case("a bearded man", "beard", "a man"): 0.999,
+    _case("a cowboy", "hat", "a person"): 1.0,
+}
 IMPLYING = tuple(SCORES)

@@ -7,6 +7,7 @@ import suppress
 from minisd import Tap, UserError, compose
 from suppress.edits.fingerprint import fingerprints
 from suppress.edits.scale_adapter import Adapter, write_adapter
+from suppress.job import default_settings
 from suppress.loop import Run
 from suppress.methods import GIE, SLD, Ledits, ValueFlip
 from suppress.methods.negative_prompt import NegativePrompt
@@ -133,7 +134,7 @@ def test_the_codes_form_inserts_into_the_originals_maps(sd, at_work):
 
 def test_the_codes_form_ends_early_and_shares_the_coarse_self_maps_first(at_work):
     settings = GIE.official(steps=40)
-    assert settings.end_step == 32 and GIE.official().end_step == 40 and GIE().end_step == 50
+    assert settings.end_step == 32 and GIE.official(steps=4).end_step == 4 and GIE().end_step == 50
     edit, start, _ = at_work(settings)
     taps = [edit.inputs(i, start, start, None).tap for i in (15, 16, 31, 32)]
     wants = [{(s.kind, s.scale) for s in edit.run.sd.unet.sites if tap and tap.wants(s)} for tap in taps]
@@ -200,6 +201,9 @@ def test_the_adapter_gives_each_word_its_scale(sd, at_work, adapter):
     assert edit.scales[0, 0, 1] == pytest.approx(float(network(means[0, 0, 1])), abs=1e-4)
     assert edit.scales[0, 1, 2] == pytest.approx(float(network(means[0, 1, 2])), abs=1e-4)  # "tie"
     assert (edit.scales[0] != 0).sum() == 3 and (edit.scales[1] != 0).sum() == 2
+    fixed, _, _ = at_work(GIE(adapter="no such file", scale=-2))  # a scale takes the adapter's place
+    fixed.inputs(0, start, start, None)
+    assert fixed.scales[0, 0, 1] == -2
     first = edit.scales
     edit.inputs(1, start, start, None)
     assert edit.scales is first  # of the first step, for all steps
@@ -215,9 +219,21 @@ def test_of_two_near_concepts_the_stronger_is_inserted(sd, at_work):
     assert edit.kept(scales).tolist() == [[0, 1, 1], [1, 1, 1]]
     edit.inputs(0, start, start, None)
     assert edit.scales.sum(dim=2).tolist() == [[-5, -5, 0], [-5, -5, 0]]
+    near, _, _ = at_work(GIE(distance=3), prompts)  # all are near, but the empty third concept of the cat replaces none
+    assert near.kept(words).tolist() == [[1, 0, 0], [1, 0, 1]]
     every, _, _ = at_work(GIE(), prompts)
     every.inputs(0, start, start, None)
     assert (every.scales.sum(dim=2)[0] < 0).all()
+
+
+def test_the_embedded_model_has_an_adapter(sd):
+    settings, origin = default_settings(sd, "gie")
+    assert settings.adapter == "own" and settings.distance > 0 and origin == "measured on tiny"
+    assert GIE.paper().adapter == "own" and GIE.official().adapter == ""
+    file = sd.folder / "adapters" / "gie.safetensors"
+    assert file.stat().st_size < 20_000
+    result = suppress.run(sd, "a man", "hat", method="gie:steps=2", height=64, width=64)
+    assert (result.latents - result.original_latents).abs().max() > 0.01
 
 
 def test_what_it_says_about_its_scale(sd):

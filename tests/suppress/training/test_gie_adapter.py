@@ -14,7 +14,17 @@ from suppress.metrics import Detector
 from suppress.prompt import encode, find_places
 from suppress.start.noise import from_noise
 from suppress.training import gie_adapter
-from suppress.training.gie_adapter import LADDER, Sample, fit, label, label_all, prompts_for, summary
+from suppress.training.gie_adapter import (
+    LADDER,
+    Sample,
+    fit,
+    held_out,
+    label,
+    label_all,
+    prompts_for,
+    scale_of,
+    summary,
+)
 
 
 def sample(costs, means=None, concept="hat"):
@@ -62,13 +72,18 @@ def test_it_learns_what_the_means_say():
     costs = {False: [1.0, 0, 1, 1, 1, 1, 1], True: [1.0, 1, 1, 1, 1, 0, 1]}
     samples = [sample(costs[large], torch.rand(1, 16) / 10 + (0.2 if large else 0)) for large in [False, True] * 8]
     adapter = fit(samples, 0)
-    assert all(abs(float(adapter(s.means)) - s.label) < 0.3 for s in samples)
-    again = fit(samples, 0)
-    assert torch.equal(again(samples[0].means), adapter(samples[0].means))
-    found = summary(samples, adapter, -2.5)
+    scales = [scale_of(adapter, s) for s in samples]
+    assert all(abs(scale - s.label) < 0.3 for scale, s in zip(scales, samples, strict=True))
+    assert torch.equal(fit(samples, 0)(samples[0].means), adapter(samples[0].means))
+    found = summary(samples, {"adapter": scales, "label": [s.label for s in samples], "-2.5": [-2.5] * 16})
     assert found["label"] == {"cost": 0, "DetScore": 0, "|w - y|": 0}
-    assert found["w = -2.50"] == {"cost": 1, "DetScore": 0.5, "|w - y|": 1.5}
-    assert found["adapter"]["cost"] < 0.3 < found["w = -5"]["cost"]
+    assert found["-2.5"] == {"cost": 1, "DetScore": 0.5, "|w - y|": 1.5}
+    assert found["adapter"]["cost"] < 0.3
+    # without the samples of its own group, a sample gets what it gets from the others
+    groups = [s.label for s in samples]
+    assert all(abs(w - y) > 0.5 for w, y in zip(held_out(samples, groups, 0, 300), groups, strict=True))
+    others = held_out(samples, [k % 4 // 2 for k in range(16)], 0, 300)
+    assert all(abs(w - y) < 0.5 for w, y in zip(others, groups, strict=True))
 
 
 def test_a_training_that_was_stopped_goes_on(sd, tmp_path, monkeypatch):
