@@ -135,6 +135,11 @@ class Method:
         """R as a step number."""
         return step_number("start", self.start, self.steps)
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether each target must be among the words of the prompt; otherwise a target may be any phrase."""
+        return True
+
     def edit(self, run: Run) -> Edit:
         """Makes the `Edit` that works on one batch. Called once per batch."""
         raise NotImplementedError(f"{type(self).__name__}.edit")

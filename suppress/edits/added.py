@@ -26,6 +26,14 @@ class Added(Method):
         common = {name: getattr(self, name) for name in ("steps", "guidance", "start", "keep")}
         object.__setattr__(self, "to", replace(self.to, **common))
 
+    @property
+    def descends_on(self) -> str:
+        return self.to.descends_on if self.to else ""
+
+    @property
+    def needs_words(self) -> bool:
+        return self.to is not None and self.to.needs_words
+
     def remark(self, prompt: Prompt) -> str:
         if self.to is None:
             return ""

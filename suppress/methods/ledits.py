@@ -75,6 +75,10 @@ class Ledits(Method):
     def remark(self, prompt: Prompt) -> str:
         return f"s = {self.scale:g}, λ = {self.threshold:g}, masks = {self.masks}"
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         if not self.guidance and run.start.pivots is None:
             raise UserError(

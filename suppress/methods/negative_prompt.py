@@ -38,10 +38,6 @@ class NegativePrompt(Added):
         super().__post_init__()
         check_prompt(self.text)
 
-    @property
-    def descends_on(self) -> str:
-        return self.to.descends_on if self.to else ""
-
     def edit(self, run: Run) -> Edit:
         return WithNegative(self.to.edit(run) if self.to else Edit(run), unwanted(run, self.text))
 

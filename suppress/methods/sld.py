@@ -86,6 +86,10 @@ class SLD(Method):
         own = {name: getattr(self, name) for name in Constants._fields}
         return published._replace(**{name: value for name, value in own.items() if value is not None})
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def remark(self, prompt: Prompt) -> str:
         warm_up = self.constants.warm_up
         if warm_up < self.steps:

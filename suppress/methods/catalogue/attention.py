@@ -9,7 +9,21 @@ ATTENTION: dict[str, Entry] = {
         "what is in a mask is filled from around it: no self attention to it (Sun 2025)",
         preset=True,
     ),
-    "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),
+    "gie": Entry(
+        "gie.GIE",
+        "the target's own attention, times a negative scale, is added; the prompt need not name it (GIE)",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "gie-official": Entry(
+        "gie.GIE.official",
+        "gie as its released code has it, on the original's maps",
+        source="Chen 2025, code",
+        passes=200,
+        preset=True,
+        bound={"form": "code"},
+    ),
     "value-flip": Entry(
         "value_flip.ValueFlip", "the target's values change their sign where its keys attend (NegPiP)", preset=True
     ),
