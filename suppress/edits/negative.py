@@ -52,6 +52,10 @@ class Negative(Method):
         check_prompt(self.concept)
         one_of("word", self.word, ("kept", "cut"))
 
+    @property
+    def needs_words(self) -> bool:
+        return self.word == "cut"
+
     def acts(self, i: int) -> bool:
         """Whether step i has the guidance. (Steps before R never ask.)"""
         return self.stop is None or i < step_number("stop", self.stop, self.steps)

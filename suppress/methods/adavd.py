@@ -83,6 +83,10 @@ class AdaVD(Method):
         one_of("branches", self.branches, ("prompt", "both"))
         one_of("orthogonal", self.orthogonal, ("gram-schmidt", "code"))
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return AdaVDEdit(self, run)
 

@@ -51,6 +51,10 @@ class CfgPP(Added):
         if not self.guidance:
             raise UserError("guidance = 0 with CFG++, which takes the guidance of a method in units of it")
 
+    @property
+    def needs_words(self) -> bool:
+        return self.to is None or self.to.needs_words
+
     def remark(self, prompt: Prompt) -> str:
         return super().remark(prompt) if self.to else f"the edited prompt is {without_targets(prompt)!r}"
 

@@ -40,6 +40,10 @@ class FromFile(Method):
         object.__setattr__(self, "strength", fraction("strength", self.strength))
         one_of("uncond", self.uncond, ("mapped", "kept"))
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         if not (isinstance(self.path, str) and self.path):
             raise UserError(f"path = {shown(self.path)}; expected a file, as in --method context-map:FILE.safetensors")

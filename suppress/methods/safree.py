@@ -88,6 +88,10 @@ class SAFREE(Method):
         if not isinstance(self.negative, bool):
             raise UserError(f"negative = {shown(self.negative)}; expected True or False")
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return SAFREEEdit(self, run)
 

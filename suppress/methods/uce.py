@@ -84,6 +84,10 @@ class UCE(Method):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, number(name, getattr(self, name)))
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         maps = run.per_prompt(lambda p: self.matrix(run.sd, concepts(self.concept, p)).float()[None])
         return MapEdit(run, maps, self.uncond == "mapped")
