@@ -86,14 +86,21 @@ def read_map(path: str | os.PathLike[str], sd: StableDiffusion) -> ContextMap:
                 "UNet, it is for --method delta:FILE"
             )
         tensors = found.read(found.shapes, torch.float32, torch.device("cpu"))
-        about = json.loads(notes["about"])
     except CheckpointError as error:
         raise UserError(str(error)) from None
-    except (KeyError, ValueError):
-        raise UserError(f"{file} is damaged: its metadata cannot be read; make it again") from None
-    context_map = ContextMap(tensors["matrix"], tensors["probe"], about if isinstance(about, dict) else {})
+    context_map = ContextMap(tensors["matrix"], tensors["probe"], _about(file, notes.get("about", "")))
     _check(file, context_map, sd)
     return context_map
+
+
+def _about(file: Path, text: str) -> dict[str, Any]:
+    try:
+        about = json.loads(text)
+    except ValueError:
+        about = None
+    if not isinstance(about, dict):
+        raise UserError(f"{file} is damaged: its metadata cannot be read; make it again")
+    return about
 
 
 def _check(file: Path, context_map: ContextMap, sd: StableDiffusion) -> None:
