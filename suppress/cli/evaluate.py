@@ -17,6 +17,7 @@ from minisd.cli import options
 
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
+from ..evaluation.all_methods import all_rows, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..methods import METHODS, parse_method
 
@@ -59,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
     prompts = p.add_argument_group("prompts")
-    prompts.add_argument("--rows", choices=("methods", "variants"), help="which table (default methods)")
+    tables = "which table (default methods); all: every method that removes something, against the default"
+    prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
     prompts.add_argument("--kinds", nargs="+", choices=KINDS, help="which kinds of prompts (default all)")
     prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
     pictures = p.add_argument_group("pictures")
@@ -125,8 +127,13 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
 
     jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-    fill(out, done, jobs, settings, cells.PROMPTS, judge.detector.names)
-    print_table(out, report(done, rows, cases, judge.detector))
+    classes = judge.detector.names
+    if args.rows == "all":
+        fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
+        print(forecast(rows, cases, done, args.seeds), flush=True)
+    fill(out, done, jobs, settings, cells.PROMPTS, classes)
+    make = report_all if args.rows == "all" else report
+    print_table(out, make(done, rows, cases, judge.detector))
 
 
 def print_table(out: Any, text: str) -> None:
@@ -151,7 +158,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
     """Name of a row -> its method: those of a table, and with --only any other method under its own name."""
-    rows = ROWS if args.rows == "methods" else VARIANT_ROWS
+    rows = all_rows() if args.rows == "all" else ROWS if args.rows == "methods" else VARIANT_ROWS
     if not args.only:
         return rows
     others = [name for name in args.only if name not in rows]
@@ -195,6 +202,13 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
             parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
     parts.append(by_kind(done, rows, cases, detector))
     return "\n\n".join(parts)
+
+
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
+    from ..evaluation.all_table import compare_all
+
+    return f"{compare_all(done, rows, cases, detector)}\n\n{by_kind(done, rows, cases, detector)}"
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
