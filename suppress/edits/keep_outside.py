@@ -2,8 +2,8 @@
 
     d   = Σ_i mean over channels of |ε̂_i(ẑ) - ε_i(ẑ)|,   over the first two steps in which the edit acts
     a   = Σ_i cross maps of the target's rows in the original branch, over the same steps, scaled to [0,1]
-    q   = mean(d²) / √mean(d⁴),   and at least .7
-    M   = the smallest set of latents that holds the share q of Σ d² a
+    ρ   = mean(d²)² / mean(d⁴)
+    M   = the smallest set of latents that holds the share q of Σ d² a^(1-ρ),   q = ρ^¼, and at least .7
     ẑ  <- ẑ + r (1 - M) (z* - ẑ)   after each step
 
 ε̂: the edit's guided noise, ε: the guided noise of the plain prompt at the same latents, so d says where the edit
@@ -11,12 +11,14 @@ disagrees with the prompt (DiffEdit, Couairon et al. 2022, section 3.2, which no
 prompt puts the target (Prompt-to-Prompt's LocalBlend, Hertz et al. 2022). z*: the pivots of an inverted picture, else
 the original branch. r: `Method.keep`. If the user gave a mask, it takes the place of M.
 
-The quotient of the means says how evenly d is spread: 1 if it is equal everywhere, as a style's is nearly. M is then
-most of the picture. If d is large in one place, the quotient is small, and q is .7. Weather is between the two. Two
-latents with nearly the same d² a can be in M for one engine and outside for another.
+ρ is the part of the picture that d covers (the participation ratio of d²). For glasses it is about .1: M is then small,
+and lies where the target's map is large. For a style it is nearly 1: the map does not count, and M is nearly the whole
+picture. Weather is between the two. Two latents with nearly the same weight can be in M for one engine and outside for
+another.
 
-The edit is free until M is known. In an inverted picture it is free longer, until `FROM`, because there the latents
-hold the thing from the first step on, and what stands around it (a beard's face) would draw it again.
+Until `FROM`, one latent around M is free as well, and nothing is pulled back before M is known: what stands around a
+thing (a beard's face) would draw it again. In an inverted picture the latents hold the thing from the first step on, so
+there the whole edit is free until `FROM`.
 
 Cost: one more context in each measured step, so 2 UNet samples; 4 if the edit changes the other half of the guidance
 too. They are computed with the model's own weights, even if the edit has others.
@@ -36,13 +38,13 @@ from ..prompt import Prompt
 from ..protocol import Edit, Inputs
 from .energy import normalised
 from .maps import Maps, map_grid
-from .masks import largest, latent_mask, smooth, spread
+from .masks import coverage, dilate, largest, latent_mask, smooth
 from .wrapped import Wrapped
 
 MEASURED = 2  # steps in which d and a are measured; more steps cost more samples
 SHARE = 0.7  # the least q
 LEAST_SIDE = 8  # the side of the coarsest maps in a: coarser ones have no places
-FROM = 0.4  # fraction of the steps, for pictures
+FROM = 0.4  # fraction of the steps
 
 
 class KeepOutside(Wrapped):
@@ -58,7 +60,8 @@ class KeepOutside(Wrapped):
         # M (B,1,h,w), once it is known
         self.mask = self.difference if start.mask is None else latent_mask(start.mask, start.z)
         known = self.begin if self.given else self.measured_from + MEASURED - 1
-        self.blended_from = known if start.pivots is None else max(known, int(FROM * run.settings.steps))
+        self.tight_from = int(FROM * run.settings.steps)
+        self.blended_from = known if start.pivots is None else max(known, self.tight_from)
         self.contexts = 0  # of the inner edit at this step
         self.plain: tuple[Tensor, ...] = ()  # the plain predictions, if the edit has other weights
         self.shares_empty = False  # whether the edit left the half of the guidance without a prompt as it is
@@ -92,15 +95,18 @@ class KeepOutside(Wrapped):
     def found(self) -> Tensor:
         """M (B,1,h,w) of what was measured so far."""
         d = smooth(self.difference)
-        return largest(d.square() * self.heat.scaled(), spread(d).clamp(min=SHARE))
+        covered = coverage(d)  # ρ (B,1,1,1)
+        return largest(d.square() * self.heat.scaled() ** (1 - covered), (covered**0.25).clamp(min=SHARE))
 
     def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
         z = super().blend(i, z, original)
         if self.begin <= i < self.blended_from:
             return z
-        outside = 1 - self.mask if i >= self.begin else torch.ones_like(self.mask)
+        inside = self.mask if i >= self.begin else torch.zeros_like(self.mask)
+        if self.begin <= i < self.tight_from and not self.given:
+            inside = dilate(inside, 1)
         # lerp is exact for the weights 0 and 1
-        return torch.lerp(z, self.run.start.picture(i + 1, original), self.rate * outside.to(z.dtype))
+        return torch.lerp(z, self.run.start.picture(i + 1, original), self.rate * (1 - inside).to(z.dtype))
 
     def changed(self) -> Tensor:
         return self.mask

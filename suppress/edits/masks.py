@@ -66,20 +66,21 @@ def smooth(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
 
 
-def spread(values: Tensor) -> Tensor:
-    """mean(v²) / √mean(v⁴) of values (B,1,h,w), per sample: (B,).
+def coverage(values: Tensor) -> Tensor:
+    """ρ = mean(v²)² / mean(v⁴) of values (B,1,h,w), per sample: (B,1,1,1). The part of the picture that v covers.
 
-    1 if all are equal, 1/√n if only one of n is not 0, and 0 if all are 0.
+    1 if all values are equal, k/n if k of n are equal and the others 0, and 0 if all are 0.
     """
-    squares = values.square().flatten(1)
-    return squares.mean(dim=1) / squares.square().mean(dim=1).sqrt().clamp(min=torch.finfo(squares.dtype).tiny)
+    squares = values.square()
+    mean, mean_square = (x.mean(dim=(1, 2, 3), keepdim=True) for x in (squares, squares.square()))
+    return mean.square() / mean_square.clamp(min=torch.finfo(values.dtype).tiny)
 
 
 def largest(weights: Tensor, share: Tensor) -> Tensor:
-    """The smallest mask that holds a share (B,) of all weights (B,1,h,w) >= 0; empty where all are 0."""
+    """The smallest mask that holds a share (B,1,1,1) of all weights (B,1,h,w) >= 0; empty where all are 0."""
     ordered, places = weights.flatten(1).sort(dim=1, descending=True)
     before = ordered.cumsum(dim=1) - ordered  # the sum of all larger ones
-    inside = (before < share[:, None] * ordered.sum(dim=1, keepdim=True)).to(weights.dtype)
+    inside = (before < share.flatten(1) * ordered.sum(dim=1, keepdim=True)).to(weights.dtype)
     return torch.zeros_like(inside).scatter(1, places, inside).view_as(weights)
 
 

@@ -115,6 +115,18 @@ class Output(CrossTap):
         return self.f(site, q, out, attn)
 
 
+class Against(CrossTap):
+    """Replaces the output Z by f(Z, Z'): Z' is what the same queries get from another context. Both are (B,H,N,d)."""
+
+    def __init__(self, ctx: Tensor, f: Callable[[Tensor, Tensor], Tensor], where: Callable[[Site], bool] | None = None):
+        super().__init__(where)
+        self.ctx, self.f = ctx, f
+
+    def attend(self, site: Site, q: Tensor, k: Tensor, v: Tensor, attn: Attention) -> Tensor:
+        k2, v2 = _project(self.ctx, attn.to_k, k, attn), _project(self.ctx, attn.to_v, v, attn)
+        return self.f(F.scaled_dot_product_attention(q, k, v), F.scaled_dot_product_attention(q, k2, v2))
+
+
 def _project(ctx: Tensor, layer: nn.Module, old: Tensor, attn: Attention) -> Tensor:
     """The keys or values (B,H,L,d) of ctx (B,L,D) or (1,L,D). layer: W_K or W_V; old (B,H,L',d): what they replace."""
     if ctx.dim() != 3 or len(ctx) not in (1, len(old)):

@@ -60,4 +60,32 @@ ATTENTION: dict[str, Entry] = {
         preset=True,
         bound={"mode": "reweight", "text": "", "instead": ""},
     ),
+    "nag": Entry(
+        "attention_guidance.NAG",
+        "the outputs of cross attention are pushed away from the target's, and kept as long as they were (NAG)",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "nag-official": Entry(
+        "attention_guidance.NAG.official",
+        "nag with the settings of its authors' demo",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "ong": Entry(
+        "attention_guidance.ONG",
+        "of the target's outputs of cross attention, what is orthogonal to the prompt's is taken away (our reading)",
+        source="Ko 2026",
+        passes=200,
+        preset=True,
+    ),
+    "nasa": Entry(
+        "attention_guidance.NASA",
+        "the target's outputs of cross attention are taken away from the prompt's",
+        source="Nguyen 2025",
+        passes=200,
+        preset=True,
+    ),
 }

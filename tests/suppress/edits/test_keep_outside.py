@@ -13,8 +13,9 @@ import suppress
 from minisd import UserError
 from suppress import Fast, Reference
 from suppress.edits.keep_outside import TargetHeat
-from suppress.edits.masks import largest, latent_mask, read_mask, spread
+from suppress.edits.masks import coverage, dilate, largest, latent_mask, read_mask
 from suppress.methods import SLD, parse_method
+from suppress.methods.guidance_rules import Sega
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
@@ -97,8 +98,9 @@ def test_the_mask_is_that_of_the_equations(sd, name):
         eps_hat = (z_hat - scale * before) / ((1 - low) ** 0.5 - scale * (1 - high) ** 0.5)
         d += (eps_hat - empty - 7.5 * (cond - empty)).abs().mean(dim=1, keepdim=True)
     d = F.avg_pool2d(d, 3, 1, 1, count_include_pad=False)
-    q = max(0.7, (d**2).mean() / (d**4).mean() ** 0.5)
-    weights = (d**2 * (a - a.min()) / (a.max() - a.min())).flatten()
+    rho = (d**2).mean() ** 2 / (d**4).mean()
+    q = max(0.7, rho**0.25)
+    weights = (d**2 * ((a - a.min()) / (a.max() - a.min())) ** (1 - rho)).flatten()
     inside, held = torch.zeros(256), 0
     for place in weights.argsort(descending=True):
         if held >= q * weights.sum():
@@ -108,20 +110,33 @@ def test_the_mask_is_that_of_the_equations(sd, name):
     assert (inside.view(16, 16) != kept.edit.mask[0, 0]).sum() <= 1  # rounding may move the last one
 
 
+def test_until_from_one_latent_around_the_mask_is_free(sd):
+    prompts = [encode(sd, PROMPT, ["hat"])]
+    settings = replace(UNREAD, steps=10, start=1, keep=1)
+    steps = Reference(sd).two_branches(prompts, from_noise(prompts, sd.noise([5], 128, 128)), settings)
+    outside = []  # after each step: how many latents differ outside M, and how many outside M and one around
+    for original, edited in steps:
+        differs, mask = (original != edited).any(dim=1, keepdim=True), steps.edit.mask
+        outside.append([int((differs & (m == 0)).sum()) for m in (mask, dilate(mask, 1))])
+    assert outside[0] == [0, 0] and outside[1][1] > 0  # before R; while it is measured
+    assert all(wide > 0 and wider == 0 for wide, wider in outside[2:4])
+    assert outside[4:] == [[0, 0]] * 6
+
+
 def test_a_target_without_rows_leaves_the_mask_to_the_difference(sd):
     heat = TargetHeat(torch.tensor([[0.0] * 77, [1.0] * 77]), torch.zeros(2, 4, 16, 16))
     heat.sum = torch.arange(512.0).view(2, 1, 16, 16)
     assert heat.scaled()[0].eq(1).all() and heat.scaled()[1].min() == 0 and heat.scaled()[1].max() == 1
 
 
-def test_a_method_that_begins_late_is_measured_when_it_begins(sd):
-    masks = []
-    for settings in (SLD(steps=6, warm_up=3, momentum=0, keep=1), SLD(steps=6, start=3, momentum=0, keep=1, warm_up=0)):
-        result = suppress.run(sd, PROMPT, "hat", settings=settings, seed=5)
-        masks.append(np.asarray(result.mask))
-        assert 0.03 < masks[-1].mean() / 255 < 0.97
-        assert (result.latents - result.original_latents).abs().max() > 0.05
-    assert np.array_equal(*masks)  # the warm-up moves nothing, so both are measured at the same latents
+@pytest.mark.parametrize("kind", [SLD, Sega])
+def test_a_method_that_begins_late_is_measured_when_it_begins(sd, kind):
+    late, at_once = kind(steps=6, warm_up=3, momentum=0, keep=1), kind(steps=6, start=3, warm_up=0, momentum=0, keep=1)
+    results = [suppress.run(sd, PROMPT, "hat", settings=settings, seed=5) for settings in (late, at_once)]
+    masks = [np.asarray(result.mask) for result in results]
+    assert 0.03 < masks[0].mean() / 255 < 0.97
+    assert (masks[0] != masks[1]).mean() < 0.03  # SEGA's quantile may turn single elements over
+    assert (results[0].latents - results[0].original_latents).abs().max() > 0.05
 
 
 @pytest.mark.parametrize("keep", [0, 1])
@@ -154,14 +169,14 @@ def test_a_real_picture_is_pulled_to_its_pivots(sd, half):
 def test_the_smallest_mask_that_holds_a_share():
     weights = torch.tensor([[4.0, 1, 3, 2]]).view(1, 1, 2, 2)
     for share, want in ((0, 0), (0.4, 1), (0.41, 2), (0.7, 2), (0.71, 3), (1, 4)):
-        mask = largest(weights, torch.tensor([share]))
+        mask = largest(weights, torch.full((1, 1, 1, 1), share))
         assert mask.sum() == want and (want == 0 or mask[0, 0, 0, 0] == 1)
-    assert largest(torch.zeros(1, 1, 8, 8), torch.ones(1)).sum() == 0
+    assert largest(torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 1, 1)).sum() == 0
 
 
 def test_the_mask_of_each_sample_is_its_own():
     weights = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) ** 4
-    shares = torch.tensor([0.5, 0.9, 0.2])
+    shares = torch.tensor([0.5, 0.9, 0.2]).view(3, 1, 1, 1)
     alone = [
         largest(w, share)
         for w, share in zip(
@@ -171,12 +186,14 @@ def test_the_mask_of_each_sample_is_its_own():
     assert torch.equal(largest(weights, shares), torch.cat(alone)) and 0 < largest(weights, shares).mean() < 1
 
 
-def test_how_evenly_values_are_spread():
+def test_which_part_of_the_picture_values_cover():
     one, half = torch.zeros(2, 1, 4, 4).unbind()
     one[0, 1, 1] = 3
     half[0, :2] = 5
     values = torch.stack([one, half, torch.full((1, 4, 4), 2.0), torch.zeros(1, 4, 4)])
-    assert spread(values).tolist() == pytest.approx([0.25, 0.5**0.5, 1, 0])
+    assert coverage(values).flatten().tolist() == pytest.approx([1 / 16, 0.5, 1, 0])
+    ramp = torch.arange(4.0).view(1, 1, 2, 2)
+    assert float(coverage(ramp)) == pytest.approx(14**2 / (4 * 98))
 
 
 @pytest.mark.parametrize("known", [True, False])
