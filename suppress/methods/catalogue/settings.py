@@ -151,7 +151,7 @@ def _comment(file: Source, line: ast.AnnAssign) -> str:
         return comment
     chosen = literals[0].slice
     choices = " | ".join(file.value(node) for node in (chosen.elts if isinstance(chosen, ast.Tuple) else [chosen]))
-    return f"{choices}{'. ' if comment else ''}{comment[:1].upper()}{comment[1:]}"
+    return f"{choices}{'; ' if comment else ''}{comment}"
 
 
 def _is_preset(line: ast.FunctionDef) -> bool:
@@ -193,7 +193,7 @@ def describe(name: str, methods: Mapping[str, Entry]) -> list[str]:
     facts += [] if entry.pictures else ["not for pictures"]
     facts += [] if entry.several else ["one target"]
     lines += [*wrap("; ".join(facts), WIDTH), f"code and equations: {file}", ""]
-    lines += [*wrap(" ".join(docstring.split()), WIDTH), ""]
+    lines += [*docstring.splitlines(), ""]
     lines += _table([_row(s, changed, entry) for s in settings.values()])
     lines += ["", "* set by this name"] if changed else []
     return [*lines, *_presets(entry, settings, presets, methods)]

@@ -1,5 +1,6 @@
 """`suppress methods` and `suppress methods NAME`: the facts of the catalogue, and settings read from source files."""
 
+import math
 import subprocess
 import sys
 from dataclasses import MISSING, dataclass, fields
@@ -82,7 +83,9 @@ def test_settings_read_from_the_source_are_those_of_the_class(name):
     _, settings, presets = read(entry)
     expected = {f.name: f.default for f in fields(entry.kind) if f.init and f.default is not MISSING}
     texts = {field: '""' if value == "" else str(value) for field, value in expected.items()}
-    assert {field: each.default for field, each in settings.items()} == texts
+    found = {field: each.default for field, each in settings.items()}
+    products = {field: str(math.prod(map(int, text.split(" * ")))) for field, text in found.items() if " * " in text}
+    assert found | products == texts
     assert list(settings) == [f.name for f in fields(entry.kind)]
     for preset, each in presets.items():
         made = getattr(entry.kind, preset)()
@@ -120,7 +123,7 @@ def test_one_method_is_described_with_its_presets():
 def test_the_choices_and_the_bound_settings_are_said():
     lines = describe_method("value-loss")
     assert any(line.split()[:3] == ["loss", "value", "*"] and "belongs to the name" in line for line in lines)
-    assert any("cosine | l2 | value. Cosine: from the code" in line for line in describe_method("paper"))
+    assert any("cosine | l2 | value; cosine: from the code" in line for line in describe_method("paper"))
     assert any("reweight(), by the name reweight: mode=reweight" in line for line in describe_method("reweight"))
     assert any("official(), in Python only: blend=None" in line for line in describe_method("reweight"))
 
