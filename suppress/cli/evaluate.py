@@ -229,7 +229,7 @@ def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector
     """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
     from ..evaluation.all_table import compare_all
 
-    return f"{compare_all(done, rows, cases, detector)}\n\n{by_kind(done, rows, cases, detector)}"
+    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:

@@ -1,8 +1,9 @@
 """The rows of `suppress eval --rows all`: every method that removes something from words alone, by its own name.
 
 They come from the catalogue, so that a new method is a row by itself. Rows with keep=1 follow: the default has this
-mask (suppress/edits/keep_outside.py), and a fair comparison gives it to rivals too. All rows share steps, R and noise,
-except that the spec of the default row may have its own R.
+mask (suppress/edits/keep_outside.py), and a fair comparison gives it to rivals too. All rows share steps and noise, and
+all but the rows with keep=1 share R. Those begin a step earlier, at the embedded model's own R: what an earlier start
+changes outside the mask is set back.
 """
 
 from __future__ import annotations
@@ -14,14 +15,15 @@ from typing import Any
 from ..methods import METHODS
 from .cases import ITO, Case
 
-OURS, OURS_SPEC = "Unread, keep 1", "unread:keep=1,start=0.06"  # the default, with which all others are compared
+MASKED = "keep=1,start=0.06"
+OURS, OURS_SPEC = "Unread, keep 1", f"unread:{MASKED}"  # the default, with which all others are compared
 DELETED = "phrase deleted"  # the control
 SWR = "suppress-eot"
 KEPT = {
-    f"{DELETED}, keep 1": "deleted:keep=1",
-    "SWR, keep 1": "suppress-eot:keep=1",
-    "SWR + ITO, keep 1": f"{ITO},keep=1",
-    "value-flip, keep 1": "value-flip:keep=1",
+    f"{DELETED}, keep 1": f"deleted:{MASKED}",
+    "SWR, keep 1": f"suppress-eot:{MASKED}",
+    "SWR + ITO, keep 1": f"{ITO},{MASKED}",
+    "value-flip, keep 1": f"value-flip:{MASKED}",
 }
 _SAME = ("swr",)  # it is suppress-eot without ITO
 _SPECS = {"ledits": "ledits:guidance=7.5"}  # without guidance it needs a picture
