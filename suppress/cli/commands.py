@@ -1,6 +1,6 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | eval` are separate commands. Nothing here imports PyTorch, so help comes at once.
+`suppress methods | analyse | eval | train` are separate commands. Nothing here imports PyTorch, so help comes at once.
 """
 
 from __future__ import annotations
@@ -30,6 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .evaluate import main as evaluate
 
         return evaluate(argv[1:])
+    if command == "train":
+        from .train import main as train
+
+        return train(argv[1:])
     return options.run("suppress", _suppress, options.parse(_parser(), argv))
 
 
@@ -41,7 +45,8 @@ def _parser() -> argparse.ArgumentParser:
         "file with settings and scores.",
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
-        "`suppress analyse PROMPT` looks into a prompt, `suppress eval` compares methods on the drawn world.",
+        "`suppress analyse PROMPT` looks into a prompt, `suppress eval` compares methods on the drawn world, "
+        "`suppress train` makes the model forget something.",
     )
     options.add_version_option(p)
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
