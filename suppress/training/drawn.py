@@ -64,7 +64,8 @@ class Drawn(Objective):
         """A batch of them at random noise levels: z_t = √ᾱ_t z_0 + √(1-ᾱ_t) ε."""
         z0, levels = prepared["z"], alpha_bar(sd.config.schedule)
         picked = torch.randint(len(z0), (self.batch,), generator=random)
-        t = torch.randint(len(levels), (self.batch,), generator=random)
+        least = min(round((1 - self.levels) * len(levels)), len(levels) - 1)
+        t = torch.randint(least, len(levels), (self.batch,), generator=random)
         eps = torch.randn(self.batch, *z0.shape[1:], generator=random).to(z0)
         alpha = levels[t].to(z0)[:, None, None, None]
         z = alpha.sqrt() * z0[picked.to(z0.device)] + (1 - alpha).sqrt() * eps

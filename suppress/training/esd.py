@@ -75,7 +75,7 @@ class ESD(Objective):
     def loss(self, sd: StableDiffusion, unet: UNet, prepared: dict[str, Tensor], random: torch.Generator) -> Tensor:
         texts, schedule = self.texts(), Schedule(self.sampling_steps, sd.config.schedule)
         picked = torch.randint(len(texts), (self.batch,), generator=random).tolist()
-        k = int(torch.randint(len(schedule), (1,), generator=random))
+        k = int(torch.randint(max(round(self.levels * len(schedule)), 1), (1,), generator=random))
         noise = self.noise(sd, self.batch, random)
         prompts = [texts[n] for n in picked]
         ctx = sd.encode_text([*prompts, *[self.concept] * self.batch, *[""] * self.batch])

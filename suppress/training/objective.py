@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from minisd import StableDiffusion, UNet, UserError
-from minisd.base.arguments import number, one_of, whole_number
+from minisd.base.arguments import fraction, number, one_of, whole_number
 
 from ..edits.weights import with_weights
 from .eraser import Eraser, Progress, Trained
@@ -46,6 +46,9 @@ class Objective(Eraser):
     weight_decay: float = 0.0  # of AdamW
     clip: float = 0.0  # the gradient is scaled down to this norm if it is longer; 0: it is not
     batch: int = 1  # pictures per iteration
+    # the share of the noise levels that is trained at, from the noisiest on; 1: all, as published. This project's own:
+    # a small model decides what it draws in its first steps, where the loss is smallest
+    levels: float = 1.0
     size: int = 0  # pixels of a side of what is drawn, a multiple of 8; 0: the size that the model was trained on
 
     def __post_init__(self) -> None:
@@ -54,6 +57,7 @@ class Objective(Eraser):
         for name in ("iterations", "batch"):
             whole_number(name, getattr(self, name), 1)
         whole_number("size", self.size, 0)
+        object.__setattr__(self, "levels", fraction("levels", self.levels))
         for name in ("lr", "weight_decay", "clip"):
             object.__setattr__(self, name, number(name, getattr(self, name)))
 

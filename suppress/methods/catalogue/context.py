@@ -27,6 +27,14 @@ CONTEXT: dict[str, Entry] = {
         own=True,
     ),
     "delta": Entry(
-        "delta.Delta", "other weights for the edited branch: delta:FILE.safetensors", preset=True, takes="path"
+        "delta.Delta",
+        "other weights for the edited branch: delta:FILE.safetensors, made by `suppress train`",
+        source="Gandikota 2023, Kumari 2023, Zhang 2023",
+        passes=200,
+        needs="a delta file",
+        training=True,
+        several=False,
+        preset=True,
+        takes="path",
     ),
 }
