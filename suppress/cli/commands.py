@@ -1,6 +1,7 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | sheet | eval` are separate commands. Nothing here imports PyTorch, so help comes at once.
+`suppress methods | analyse | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
+comes at once.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .evaluate import main as evaluate
 
         return evaluate(argv[1:])
+    if command == "train":
+        from .train import main as train
+
+        return train(argv[1:])
     return options.run("suppress", _suppress, options.parse(_parser(), argv))
 
 
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
         "`suppress analyse PROMPT` looks into a prompt, `suppress sheet` draws what all methods do on one sheet, "
-        "`suppress eval` compares methods on the drawn world.",
+        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
     )
     options.add_version_option(p)
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
