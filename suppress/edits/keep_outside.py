@@ -1,9 +1,11 @@
 """What an edit does not concern stays as it was: outside a mask, the edited latents are pulled back to the original.
 
     d   = Σ_i mean over channels of |ε̂_i(ẑ) - ε_i(ẑ)|,   over the first two steps in which the edit acts
-    a   = Σ_i cross maps of the target's rows in the original branch, over the same steps, scaled to [0,1]
+    a   = Σ_i cross maps of the target's rows in the original branch, over the same steps, scaled to [0,1]; then a/.3,
+          and at most 1
     ρ   = mean(d²)² / mean(d⁴)
-    M   = the smallest set of latents that holds the share q of Σ d² a^(1-ρ),   q = ρ^¼, and at least .7
+    M   = the smallest set of latents that holds the share q of Σ d² a^(1-ρ), and one latent around it
+    q   = ρ^¼, and at least .7
     ẑ  <- ẑ + r (1 - M) (z* - ẑ)   after each step
 
 ε̂: the edit's guided noise, ε: the guided noise of the plain prompt at the same latents, so d says where the edit
@@ -12,13 +14,16 @@ prompt puts the target (Prompt-to-Prompt's LocalBlend, Hertz et al. 2022). z*: t
 the original branch. r: `Method.keep`. If the user gave a mask, it takes the place of M.
 
 ρ is the part of the picture that d covers (the participation ratio of d²). For glasses it is about .1: M is then small,
-and lies where the target's map is large. For a style it is nearly 1: the map does not count, and M is nearly the whole
+and not where the target's map is low. For a style it is nearly 1: the map does not count, and M is nearly the whole
 picture. Weather is between the two. Two latents with nearly the same weight can be in M for one engine and outside for
 another.
 
-Until `FROM`, one latent around M is free as well, and nothing is pulled back before M is known: what stands around a
-thing (a beard's face) would draw it again. In an inverted picture the latents hold the thing from the first step on, so
-there the whole edit is free until `FROM`.
+Until `FROM`, one more latent around M is free, and nothing is pulled back before M is known: what stands around a thing
+(a beard's face) would draw it again. In an inverted picture the latents hold the thing from the first step on, so there
+the whole edit is free until `FROM`.
+
+The constants were chosen with Unread on prompts of this project's own, not on those of `suppress eval`. With a smaller
+M (no latent around it) more of the picture stays, but hats do too: what M misses of a hat draws the rest again.
 
 Cost: one more context in each measured step, so 2 UNet samples; 4 if the edit changes the other half of the guidance
 too. They are computed with the model's own weights, even if the edit has others.
@@ -43,6 +48,7 @@ from .wrapped import Wrapped
 
 MEASURED = 2  # steps in which d and a are measured; more steps cost more samples
 SHARE = 0.7  # the least q
+ENOUGH = 0.3  # where a, scaled, is at least this, it does not count
 LEAST_SIDE = 8  # the side of the coarsest maps in a: coarser ones have no places
 FROM = 0.4  # fraction of the steps
 
@@ -96,7 +102,8 @@ class KeepOutside(Wrapped):
         """M (B,1,h,w) of what was measured so far."""
         d = smooth(self.difference)
         covered = coverage(d)  # ρ (B,1,1,1)
-        return largest(d.square() * self.heat.scaled() ** (1 - covered), (covered**0.25).clamp(min=SHARE))
+        weights = d.square() * (self.heat.scaled() / ENOUGH).clamp(max=1) ** (1 - covered)
+        return dilate(largest(weights, (covered**0.25).clamp(min=SHARE)), 1)
 
     def blend(self, i: int, z: Tensor, original: Tensor) -> Tensor:
         z = super().blend(i, z, original)

@@ -100,18 +100,20 @@ def test_the_mask_is_that_of_the_equations(sd, name):
     d = F.avg_pool2d(d, 3, 1, 1, count_include_pad=False)
     rho = (d**2).mean() ** 2 / (d**4).mean()
     q = max(0.7, rho**0.25)
-    weights = (d**2 * ((a - a.min()) / (a.max() - a.min())) ** (1 - rho)).flatten()
+    a = ((a - a.min()) / (a.max() - a.min()) / 0.3).clamp(max=1)
+    weights = (d**2 * a ** (1 - rho)).flatten()
     inside, held = torch.zeros(256), 0
     for place in weights.argsort(descending=True):
         if held >= q * weights.sum():
             break
         inside[place], held = 1, held + weights[place]
     assert 4 <= inside.sum() <= 252
-    assert (inside.view(16, 16) != kept.edit.mask[0, 0]).sum() <= 1  # rounding may move the last one
+    wider = F.max_pool2d(inside.view(1, 1, 16, 16), 3, 1, 1)
+    assert (wider != kept.edit.mask).sum() <= 3  # rounding may move the last one
 
 
 def test_until_from_one_latent_around_the_mask_is_free(sd):
-    prompts = [encode(sd, PROMPT, ["hat"])]
+    prompts = [encode(sd, PROMPT, ["glasses"])]
     settings = replace(UNREAD, steps=10, start=1, keep=1)
     steps = Reference(sd).two_branches(prompts, from_noise(prompts, sd.noise([5], 128, 128)), settings)
     outside = []  # after each step: how many latents differ outside M, and how many outside M and one around
@@ -198,7 +200,7 @@ def test_which_part_of_the_picture_values_cover():
 
 @pytest.mark.parametrize("known", [True, False])
 def test_the_edit_is_free_until_its_mask_is_known(sd, half, known):
-    prompts = [encode(sd, PROMPT, ["hat"])]
+    prompts = [encode(sd, PROMPT, ["glasses"])]
     start = from_noise(prompts, sd.noise([5], 128, 128))
     if known:
         start = replace(start, mask=read_mask(half, 128, 128))
