@@ -135,6 +135,11 @@ class Method:
         """R as a step number."""
         return step_number("start", self.start, self.steps)
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether each target must be among the words of the prompt; otherwise a target may be any phrase."""
+        return True
+
     def edit(self, run: Run) -> Edit:
         """Makes the `Edit` that works on one batch. Called once per batch."""
         raise NotImplementedError(f"{type(self).__name__}.edit")
@@ -157,6 +162,8 @@ class Edit:
 
     maps: MapSpec | None = None  # which of the original's maps `inputs` gets, at the steps that `reads_maps` names
     unet: UNet | None = None  # a UNet with other weights, for the edited branch
+    # the first step at which the edit changes anything, if this is later than R; `Method.keep` measures from there
+    acts_from: int = 0
 
     def __init__(self, run: Run):
         self.run = run

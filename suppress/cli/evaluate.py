@@ -18,6 +18,8 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..evaluation.implied import IMPLYING
+from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
 
 if TYPE_CHECKING:
@@ -60,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
     prompts = p.add_argument_group("prompts")
     prompts.add_argument("--rows", choices=("methods", "variants"), help="which table (default methods)")
-    prompts.add_argument("--kinds", nargs="+", choices=KINDS, help="which kinds of prompts (default all)")
+    kinds = (
+        f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
+    )
+    prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
     prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
@@ -112,7 +117,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
 
     _check(args)
     rows = _rows(args)
-    cases = [case for case in CASES if case.kind in args.kinds]
+    cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
     out = cells.check_out(args.out)
     settings = settings_of(args, seeds=args.seeds)
     done = cells.read_cells(out, settings, cells.PROMPTS)
@@ -171,7 +176,12 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
     from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
 
     parts: list[str] = []
-    for title, kinds in (("words after the target", {"first", "list", "long"}), ("target last", {"last"})):
+    groups = (
+        ("words after the target", {"first", "list", "long"}),
+        ("target last", {"last"}),
+        ("implied, not named", {IMPLIED_KIND}),
+    )
+    for title, kinds in groups:
         chosen = [case for case in cases if case.kind in kinds]
         table: dict[str, Summary] = {}
         for row in rows:
@@ -210,7 +220,7 @@ def unfair(rows: dict[str, str]) -> list[str]:
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
     """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
-    kinds = [kind for kind in KINDS if any(case.kind == kind for case in cases)]
+    kinds = [kind for kind in (*KINDS, IMPLIED_KIND) if any(case.kind == kind for case in cases)]
     lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for row in rows:
         means = []

@@ -81,6 +81,10 @@ class CASteer(Method):
         made = f"{len(prompt.targets)} × {2 * self.pairs} pictures are drawn first, for the vectors"
         return f"β = {self.beta:g}" + ("" if self.path else f", {made}")
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return CASteerEdit(self, run)
 

@@ -69,6 +69,10 @@ class SemanticSurgery(Method):
     def remark(self, prompt: Prompt) -> str:
         return "α is what the detection finds" if self.alpha is None else f"α = {self.alpha:g}"
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return FixedContext(run, run.per_prompt(lambda prompt: self.context(run.sd, prompt)))
 

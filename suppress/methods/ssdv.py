@@ -80,6 +80,10 @@ class SSDV(Method):
     def remark(self, prompt: Prompt) -> str:
         return f"the prompt that is drawn is {self.handled_text(prompt)[0]!r}, α = {self.alpha:g}"
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return SSDVEdit(self, run)
 

@@ -69,6 +69,10 @@ class STG(Method):
         other = SCORES["detector" if self.judge == "clip" else "clip"]
         return f"it descends on the {self.descends_on}, so judge it by the {other}"
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return STGEdit(self, run)
 

@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -37,11 +36,11 @@ from minisd.base.arguments import shown, whole_number
 from minisd.base.outputs import PART, write_file
 from minisd.picture import Prepared
 
+from ..edits.fingerprint import bits, checksum
 from .inversion import Inversion, Source
 
 BOUND = 2**30  # bytes of all entries; an inversion of 50 steps at 512² has 3 MB, null-text 15 MB
 FORMAT = 1  # of the entries; raise it when an inversion finds something else than before
-CHUNK = 2**18  # weights that the checksum reads at once, which fit into a CPU's cache
 ABANDONED = 3600  # seconds after which a file under a temporary name belongs to no running process
 
 
@@ -134,32 +133,6 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "minisd" / "inversions"
 
 
-def checksum(module: nn.Module) -> Tensor:
-    """A checksum of all weights with their names and shapes, int64 on the CPU.
-
-    For each piece of the weights: Σ_k b_k (2k + 1), b_k the bits as a whole number, each product modulo 2^32. It reads
-    each weight once where it is, at the speed of the memory (SD v1.4 has 3.8 GB in float32), and changes with every
-    change of a single weight, because odd factors can be undone. It is no protection from a person who wants two
-    models to have one checksum.
-    """
-    sums, names = [], hashlib.sha256()
-    odd: Tensor | None = None
-    for name, weight in module.state_dict().items():
-        names.update(f"{name} {tuple(weight.shape)} {weight.dtype}\n".encode())
-        if odd is None or odd.device != weight.device:
-            odd = torch.arange(1, 2 * CHUNK, 2, dtype=torch.int32, device=weight.device)
-        for piece in _bits(weight).split(CHUNK):
-            sums.append((piece * odd[: len(piece)]).sum())
-    total = torch.stack(sums).cpu()
-    return torch.cat([total, torch.frombuffer(bytearray(names.digest()), dtype=torch.int64)])
-
-
-def _bits(x: Tensor) -> Tensor:
-    """The bits of all values, as int32 (n,)."""
-    whole = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int32}[x.element_size()]
-    return x.detach().contiguous().view(-1).view(whole).to(torch.int32)
-
-
 def _read(path: Path) -> dict[str, Tensor] | None:
     """The entry; None if there is none, or if it is damaged."""
     try:
@@ -182,4 +155,4 @@ def _hash(found: dict[str, Tensor]) -> str:
 
 
 def _bytes(x: Tensor) -> bytes:
-    return _bits(x).cpu().numpy().tobytes()
+    return bits(x).cpu().numpy().tobytes()

@@ -9,7 +9,21 @@ ATTENTION: dict[str, Entry] = {
         "what is in a mask is filled from around it: no self attention to it (Sun 2025)",
         preset=True,
     ),
-    "gie": Entry("gie.GIE", "the target's own attention, times a negative scale, is added (GIE)", preset=True),
+    "gie": Entry(
+        "gie.GIE",
+        "the target's own attention, times a negative scale, is added; the prompt need not name it (GIE)",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "gie-official": Entry(
+        "gie.GIE.official",
+        "gie as its released code has it, on the original's maps",
+        source="Chen 2025, code",
+        passes=200,
+        preset=True,
+        bound={"form": "code"},
+    ),
     "value-flip": Entry(
         "value_flip.ValueFlip", "the target's values change their sign where its keys attend (NegPiP)", preset=True
     ),
@@ -34,6 +48,34 @@ ATTENTION: dict[str, Entry] = {
         "the target's cross maps times -8 (Prompt-to-Prompt's re-weighting)",
         preset=True,
         bound={"mode": "reweight", "text": "", "instead": ""},
+    ),
+    "nag": Entry(
+        "attention_guidance.NAG",
+        "the outputs of cross attention are pushed away from the target's, and kept as long as they were (NAG)",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "nag-official": Entry(
+        "attention_guidance.NAG.official",
+        "nag with the settings of its authors' demo",
+        source="Chen 2025",
+        passes=200,
+        preset=True,
+    ),
+    "ong": Entry(
+        "attention_guidance.ONG",
+        "of the target's outputs of cross attention, what is orthogonal to the prompt's is taken away (our reading)",
+        source="Ko 2026",
+        passes=200,
+        preset=True,
+    ),
+    "nasa": Entry(
+        "attention_guidance.NASA",
+        "the target's outputs of cross attention are taken away from the prompt's",
+        source="Nguyen 2025",
+        passes=200,
+        preset=True,
     ),
     "casteer": Entry(
         "casteer.CASteer",

@@ -70,6 +70,11 @@ def test_a_checkpoints_settings_for_all_methods():
     published = {"official": 0.2, "paper": 0, "value-loss": 0.2, "attentive-eraser": 0.2}
     published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "value-flip", "vsf"), 0)
     published |= dict.fromkeys(("prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
+    published |= dict.fromkeys(("composable-not", "signed", "perp-neg", "sega", "crg", "cfg-pp"), 0)
+    published |= dict.fromkeys(("contrastive-cfg", "contrastive-cfg-official"), 0)
+    published |= dict.fromkeys(("nag", "nag-official", "ong", "nasa"), 0)
+    published |= dict.fromkeys(("adavd", "adavd-official", "safree", "safree-official"), 0)
+    published |= dict.fromkeys(("uce", "uce-official", "rece", "context-map"), 0)
     published |= {"magic-remover": 0.2, "magic-remover-blended": 0.16}
     published |= dict.fromkeys(("ssdv", "ssdv-kept", "semantic-surgery", "casteer", "attend-and-excite"), 0)
     published |= {"stg": 0.1}
