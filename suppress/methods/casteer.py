@@ -36,7 +36,7 @@ from minisd import UserError
 from minisd.base.arguments import check_prompt, number, whole_number
 
 from ..edits.maps import Maps
-from ..edits.steering import Clock, Steered, Vectors, cross_layers, find_vectors, read_vectors
+from ..edits.steering import Clock, Steered, Vectors, find_vectors, output_layers, read_vectors
 from ..edits.weights import with_layers
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
@@ -96,7 +96,7 @@ class CASteerEdit(Edit):
         several = [prompt.targets for prompt in run.prompts]
         self.vectors = {target: self._vectors(target) for target in dict.fromkeys(t for ts in several for t in ts)}
         layers: dict[str, nn.Module] = {}
-        for name, (site, w_out) in cross_layers(run.sd.unet).items():
+        for name, (site, w_out) in output_layers(run.sd.unet).items():
             s = directions([[self.vectors[target].sites[site.name] for target in targets] for targets in several])
             layers[f"{name}.to_out.0"] = Steered(w_out, s, settings.beta, self.clock)
         self.unet = with_layers(run.sd.unet, layers)
