@@ -18,6 +18,10 @@ that a named target does not ask.
 As the shift is taken row by row and a word stands at another row in the prompt than alone, it is mostly the rows of
 [EOT] and the padding that lose the concept. The target's own row and the words after it keep it. Cost: that of plain
 guidance.
+
+On the drawn world (six prompts × 3 seeds, 25 steps, R = .1) the published β finds the targets, except a cap. DetScore
+is .00 for a beard and "van gogh", .22 for snow, .67 for glasses, 1.00 for a flower. The shift moves all other things as
+well: colours, hats and faces change (SSIM .20 to .52).
 """
 
 from __future__ import annotations
