@@ -265,7 +265,7 @@ def default_settings(
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
-    measured = _measured(sd)
+    measured = measured_defaults(sd)
     settings = parse_method(spec, measured, **given)  # raises UserError for an unknown name
     if picture:
         own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
@@ -286,7 +286,7 @@ def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:
     return {"keep": 1.0, **entry.for_pictures, **measured.get("all", {})}
 
 
-def _measured(sd: StableDiffusion) -> dict[str, Any]:
+def measured_defaults(sd: StableDiffusion) -> dict[str, Any]:
     """The content of the checkpoint's defaults.json; empty if it has none."""
     file = sd.folder / "defaults.json" if sd.folder else None
     if not file or not file.is_file():

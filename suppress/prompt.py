@@ -320,10 +320,11 @@ def encode(
     return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
 
 
-def without_targets(prompt: Prompt, instead: str = "") -> str:
+def without_targets(prompt: Prompt | Request, instead: str = "") -> str:
     """The prompt's text without the phrases to remove. instead: the words that stand in the place of each."""
-    text, new, at = prompt.text, "", 0
-    for start, end in sorted(place for target in prompt.request.found for place in target.places):
+    request = prompt.request if isinstance(prompt, Prompt) else prompt
+    text, new, at = request.prompt, "", 0
+    for start, end in sorted(place for target in request.found for place in target.places):
         between = text[at:start]  # empty inside a phrase; phrases with only a space between them count as one
         if not at or between.strip():
             new += between + instead

@@ -17,6 +17,7 @@ from minisd.cli import options
 
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
+from ..evaluation.all_methods import all_rows, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
@@ -61,7 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
     prompts = p.add_argument_group("prompts")
-    prompts.add_argument("--rows", choices=("methods", "variants"), help="which table (default methods)")
+    tables = "which table (default methods); all: every method that removes something, against the default"
+    prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
     kinds = (
         f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
     )
@@ -130,8 +132,13 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
 
     jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-    fill(out, done, jobs, settings, cells.PROMPTS, judge.detector.names)
-    print_table(out, report(done, rows, cases, judge.detector))
+    classes = judge.detector.names
+    if args.rows == "all":
+        fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
+        print(forecast(rows, cases, done, args.seeds), flush=True)
+    fill(out, done, jobs, settings, cells.PROMPTS, classes)
+    make = report_all if args.rows == "all" else report
+    print_table(out, make(done, rows, cases, judge.detector))
 
 
 def print_table(out: Any, text: str) -> None:
@@ -156,7 +163,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
     """Name of a row -> its method: those of a table, and with --only any other method under its own name."""
-    rows = ROWS if args.rows == "methods" else VARIANT_ROWS
+    rows = all_rows() if args.rows == "all" else ROWS if args.rows == "methods" else VARIANT_ROWS
     if not args.only:
         return rows
     others = [name for name in args.only if name not in rows]
@@ -216,6 +223,13 @@ def unfair(rows: dict[str, str]) -> list[str]:
         for row, method in methods.items()
         if method.descends_on
     ]
+
+
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
+    from ..evaluation.all_table import compare_all
+
+    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:

@@ -61,7 +61,9 @@ def test_a_name_cannot_become_another_method():
         parse_method("top-k", {"top-k": {"name": "zero"}})
     with pytest.raises(UserError, match="'loss=l2' in 'value-loss:loss=l2'"):
         parse_method("value-loss:loss=l2")
-    assert any(line.startswith("top-k ") and "value=2 is K" in line for line in describe_methods())
+    lines = describe_methods()
+    at = next(n for n, line in enumerate(lines) if line.startswith("top-k "))
+    assert lines[at + 1].endswith("; value=2 is K")
 
 
 def test_a_checkpoints_settings_for_all_methods():
