@@ -10,7 +10,6 @@ output of a cross layer ℓ at step i (after W_out), in the pass with the prompt
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,7 @@ from minisd.attention import Attention
 from minisd.base.arguments import shown
 from minisd.base.outputs import write_file
 
+from .fingerprint import fingerprint, fingerprints
 from .taps import CrossTap
 
 FORMAT = "minisd steering vectors 1"
@@ -45,7 +45,7 @@ class About:
     pairs: tuple[tuple[str, str], ...]
     steps: int
     guidance: float
-    model: str  # `fingerprint`
+    fingerprints: Mapping[str, str]  # of the UNet, by dtype: a file of float32 also serves half precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +80,9 @@ def find_vectors(
         for name, means in _outputs(sd, texts, noise, steps, guidance).items():
             with_it, without = means.chunk(2, dim=1)
             differences[name] = differences.get(name, 0) + (with_it - without).sum(dim=1)
-    about = About(concept, tuple((with_it, without) for with_it, without in pairs), steps, guidance, fingerprint(sd))
+    about = About(
+        concept, tuple((with_it, without) for with_it, without in pairs), steps, guidance, fingerprints(sd.unet)
+    )
     return Vectors(about, {name: F.normalize(d, dim=-1) for name, d in differences.items()})
 
 
@@ -164,12 +166,14 @@ def read_vectors(path: str | os.PathLike[str], sd: StableDiffusion, concept: str
         raise UserError(
             f"{file} holds no steering vectors; make them with suppress.edits.steering.find_vectors"
         ) from None
-    expected = {"concept": concept.lower(), "steps": steps, "model": fingerprint(sd)}
-    found = {"concept": about.concept.lower(), "steps": about.steps, "model": about.model}
-    for name, value in expected.items():
-        if found[name] != value:
-            raise UserError(f"{file} has steering vectors for {name} {found[name]!r}, not {value!r}; make others")
-    shapes = {site.name: (steps, w_out.out_features) for site, w_out in cross_layers(sd.unet).values()}
+    for name, found, wanted in (
+        ("concept", about.concept.lower(), concept.lower()),
+        ("steps", about.steps, steps),
+        ("model", about.fingerprints.get(dtype_name(sd)), fingerprint(sd.unet, sd.dtype)),
+    ):
+        if found != wanted:
+            raise UserError(f"{file} has steering vectors for {name} {found!r}, not {wanted!r}; make others")
+    shapes = {site.name: (steps, w_out.out_features) for site, w_out in output_layers(sd.unet).values()}
     if {name: tuple(s.shape) for name, s in sites.items()} != shapes:
         raise UserError(f"{file} is damaged: its tensors are not those of this model's cross layers")
     return Vectors(about, {name: s.to(sd.device) for name, s in sites.items()})
@@ -186,15 +190,11 @@ def _about(metadata: Mapping[str, str]) -> About:
     return About(**values | {"pairs": tuple((with_it, without) for with_it, without in values["pairs"])})
 
 
-def fingerprint(sd: StableDiffusion) -> str:
-    """Names the weights of UNet and text encoder, in their precision: 16 hexadecimal digits."""
-    from ..start.cache import checksum  # it builds on the protocol, which builds on this package
-
-    sums = torch.cat([checksum(sd.unet), checksum(sd.text_encoder)])
-    return hashlib.sha256(sums.numpy().tobytes()).hexdigest()[:16]
+def dtype_name(sd: StableDiffusion) -> str:
+    return str(sd.dtype).removeprefix("torch.")
 
 
-def cross_layers(unet: UNet) -> dict[str, tuple[Site, nn.Linear]]:
+def output_layers(unet: UNet) -> dict[str, tuple[Site, nn.Linear]]:
     """The cross layers by their names in the UNet: the site, and W_out."""
     return {
         name: (layer.site, cast(nn.Linear, layer.to_out[0]))

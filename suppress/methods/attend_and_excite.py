@@ -19,6 +19,11 @@ descent after its threshold is reached; here it stops at once, and the step's ow
 more passes in each refinement, which nobody reads. Here the passes of a refinement run to the end also if the threshold
 is reached, so that no step waits for a number from the GPU.
 
+On the drawn world (25 steps), "a man and a woman" draws only the man with seed 3: DetScore of the woman .00, here .59,
+with `strengthen` 1.00. With "a dog and a cat" both draw the dog alone: no picture of that world has two subjects.
+Words that are seen stay as they are (SSIM .99). The maps of 4 × 4, a quarter of the latents' side, work; on those of 16
+× 16 (resolution=16) hardly anything moves.
+
 UNet passes: those of plain guidance, and with a gradient 1 for each step to `stop` and `refinements` for each refined
 step.
 """

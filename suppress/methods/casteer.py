@@ -21,6 +21,10 @@ The code's pairs are "X with CONCEPT" and "X", with X from ImageNet's names, or 
 is a subject of the drawn world at a place, in words that every model knows, or what `subjects` names. The code's
 constructor ignores its arguments α, β and "steer only up"; this is the rule that it runs. UNet passes: those of plain
 guidance, and those of the pairs' pictures.
+
+On the drawn world (four prompts × 2 seeds, 25 steps, R = .1, 4 pairs), β = 2 removes snow, a beard and "van gogh"
+(DetScore .00) and thins glasses out (1.00). β = 4 removes these too (.00), with blotches where the target was large.
+The vectors of one target take about as long as 8 pictures.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ from minisd import UserError
 from minisd.base.arguments import check_prompt, number, whole_number
 
 from ..edits.maps import Maps
-from ..edits.steering import Clock, Steered, Vectors, cross_layers, find_vectors, read_vectors
+from ..edits.steering import Clock, Steered, Vectors, find_vectors, output_layers, read_vectors
 from ..edits.weights import with_layers
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
@@ -96,7 +100,7 @@ class CASteerEdit(Edit):
         several = [prompt.targets for prompt in run.prompts]
         self.vectors = {target: self._vectors(target) for target in dict.fromkeys(t for ts in several for t in ts)}
         layers: dict[str, nn.Module] = {}
-        for name, (site, w_out) in cross_layers(run.sd.unet).items():
+        for name, (site, w_out) in output_layers(run.sd.unet).items():
             s = directions([[self.vectors[target].sites[site.name] for target in targets] for targets in several])
             layers[f"{name}.to_out.0"] = Steered(w_out, s, settings.beta, self.clock)
         self.unet = with_layers(run.sd.unet, layers)

@@ -18,6 +18,10 @@ that a named target does not ask.
 As the shift is taken row by row and a word stands at another row in the prompt than alone, it is mostly the rows of
 [EOT] and the padding that lose the concept. The target's own row and the words after it keep it. Cost: that of plain
 guidance.
+
+On the drawn world (six prompts × 3 seeds, 25 steps, R = .1) the published β finds the targets, except a cap. DetScore
+is .00 for a beard and "van gogh", .22 for snow, .67 for glasses, 1.00 for a flower. The shift moves all other things as
+well: colours, hats and faces change (SSIM .20 to .52).
 """
 
 from __future__ import annotations
@@ -29,8 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from minisd import UserError
-from minisd.base.arguments import number, one_of, shown
+from minisd.base.arguments import number, one_of
 
 from ..prompt import Prompt
 from ..protocol import Edit, Method
@@ -54,7 +57,7 @@ class SemanticSurgery(Method):
     alpha: float | None = None
     domain: Literal["default", "objects", "nudity", "celebrities", "art"] = "objects"  # which β; each from the code
     beta: float | None = None  # β; None: that of the domain
-    gamma: float = 0.02  # γ; from the code
+    gamma: float = 0.02  # γ; from the code. 0: each a is 0 or 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,8 +66,6 @@ class SemanticSurgery(Method):
             if getattr(self, name) is not None:
                 object.__setattr__(self, name, number(name, getattr(self, name), -float("inf")))
         object.__setattr__(self, "gamma", number("gamma", self.gamma))
-        if self.gamma == 0:
-            raise UserError(f"gamma = {shown(self.gamma)}; expected a number above 0")
 
     def remark(self, prompt: Prompt) -> str:
         return "α is what the detection finds" if self.alpha is None else f"α = {self.alpha:g}"

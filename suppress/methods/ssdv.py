@@ -18,7 +18,13 @@ Several targets: their δ are added. The paper also has a δ that is optimised o
 
 `unit="handle"` scales each δ to the length of the handle's row. This was meant to carry α over between checkpoints, and
 does not: the text encoder ends in a LayerNorm, so that all rows have nearly one length (13.3 on the drawn world, to one
-per cent), and δ has it already. The embedded model just needs a larger α.
+per cent), and δ has it already. The embedded model just needs a larger α in the user's prompt.
+
+On the drawn world (six prompts × 3 seeds, 25 steps, R = .1): the monitor prompt at α = .4 removes all targets but a
+flower (DetScore .00 to .33, flower 1.00), and draws another picture (SSIM .23 to .63), since the prompt's other words
+are gone. α = 1 breaks some faces. The user's own prompt at α = .4 stays as it is (1.00), and at α = 1, which is in
+weights/tiny/defaults.json, glasses, cap and "van gogh" are gone (.00) and beards fade (.33). What is spread over the
+picture (snow, .55) breaks it, and a flower beside the subject stays (1.00).
 """
 
 from __future__ import annotations

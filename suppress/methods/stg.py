@@ -12,7 +12,13 @@ default judge is CLIP, so that DetScore is a fair one; with judge="detector", re
 the judge; the command line and the table of `suppress eval` tell it.
 
 UNet passes of each guided step: 2 more, one of them with its gradient, and the VAE's decoder with its gradient. ρ = 0
-changes nothing. "Above τ" is a hard threshold: where g is close to it, two runs that round differently may differ.
+changes nothing. "Above τ" is a hard threshold: where g is close to it, two runs that round differently may differ. The
+gradient is scaled to the length ρ, so that where g hardly depends on ĉ, rounding decides its direction.
+
+On the drawn world (four prompts × 2 seeds, 25 steps) this is what happens: the CLIP score falls on all four prompts but
+one, and DetScore stays 1.00 for glasses and .99 for a beard, and is .64 for snow and .26 for "van gogh". ρ = 2 removes
+the snow (.01) and damages the pictures. A picture that CLIP does not see glasses in is not a picture without glasses.
+The detector is fooled as well: with it as the judge and ρ = 2, DetScore is .01 and the faces are blots.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from suppress.cli import main
 from suppress.edits.energy import neglect, smoothed
 from suppress.engine import Fast
 from suppress.methods import AttendAndExcite
+from suppress.report import files
 
 LIST = "a man with a beard wearing glasses and a hat"
 SIZE = {"height": 64, "width": 64}
@@ -40,26 +41,23 @@ def loss_by_hand(sd, z, t, ctx, rows):
     return max(losses)
 
 
-def test_three_steps_by_hand(sd):
-    """Step 0 refines until .05 is reached, at most twice; steps 0 and 1 descend; step 2 does not."""
-    settings = AttendAndExcite(steps=3, guidance=2, stop=2, refinements=2, scale=30)
-    assert list(settings.refined) == [0, 1]  # .2 and .4 of 3 steps
-    ctx, empty, z = sd.encode_text(LIST), sd.encode_text(""), sd.noise([2], 64, 64)
-    schedule = ddim.Schedule(3, sd.config.schedule)
-    refined = 0
+def test_the_steps_by_hand(sd):
+    """Steps 0, 1 and 2 refine, twice at most, until .05, .5 and .8 are reached; step 0 also has its own descent."""
+    settings = AttendAndExcite(steps=5, guidance=2, stop=1, refinements=2)
+    assert settings.refined == {0: 0.05, 1: 0.5, 2: 0.8} and list(settings.moved) == [0]
+    ctx, empty, z = sd.encode_text("a robot"), sd.encode_text(""), sd.noise([1], 64, 64)
+    schedule, below = ddim.Schedule(5, sd.config.schedule), []
     for i, t in enumerate(schedule.t):
-        reach = {0: 0.5, 1: 0.8}.get(i)
-        for k in range(3 if i < 2 else 0):
+        for k in range((3, 2, 2, 0, 0)[i]):
             leaf = z.clone().requires_grad_()
-            loss = loss_by_hand(sd, leaf, t, ctx, [7, 10])
-            if k == 2 or loss > 1 - reach:
-                refined += k < 2
-                z = z - 30 * (1 - i / 4) ** 0.5 * torch.autograd.grad(loss, leaf)[0]
+            loss = loss_by_hand(sd, leaf, t, ctx, [2])
+            below += [bool(loss <= 1 - settings.refined[i])] if k < 2 else []
+            if k == 2 or loss > 1 - settings.refined[i]:
+                z = z - 20 * (1 - i / 8) ** 0.5 * torch.autograd.grad(loss, leaf)[0]
         with torch.no_grad():
             z = ddim.step(z, 2 * sd.unet(z, t, ctx) - sd.unet(z, t, empty), schedule.alpha[i], schedule.alpha[i + 1])
-    assert refined
-    job = {"settings": settings, "seed": 2, "engine": "reference", **SIZE}
-    got = suppress.run(sd, LIST, ["glasses", "a hat"], **job)
+    assert any(below) and not all(below)
+    got = suppress.run(sd, "a robot", "robot", settings=settings, seed=1, engine="reference", **SIZE)
     assert (got.latents - z).abs().max() < 2e-3 < 0.05 < (got.latents - got.original_latents).abs().max()
 
 
@@ -140,7 +138,14 @@ SMALL = ["--width", "64", "--height", "64", "--steps", "2"]
 
 def test_a_sheet_of_what_strengthens(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    told, sheet = [], files.sheet
+    monkeypatch.setattr(files, "sheet", lambda cells, labels: told.append(labels) or sheet(cells, labels))
     assert main([LIST, "--strengthen", "hat", *SMALL, "--out", "s.png", "--sheet"]) == 0
+    assert [row[0].partition(" ")[2] for row in told[-1]] == [
+        "original",
+        "strengthen",
+        "attend-and-excite",
+    ]  # after a score
     results = json.loads((tmp_path / "s.json").read_text())["results"]
     assert [row["method"] for row in results] == ["strengthen", "attend-and-excite"]
     assert "strengthened" in results[1]["scores"]["DetScore hat"]

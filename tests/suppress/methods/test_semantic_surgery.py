@@ -54,6 +54,7 @@ def test_only_what_is_detected_is_joined_and_removed(sd):
     want = prompt.ctx - alpha * (sd.encode_text("glasses") - prompt.uncond)
     torch.testing.assert_close(between.context(sd, prompt), want, rtol=0, atol=1e-3)
     assert torch.equal(SemanticSurgery(beta=-1).context(sd, prompt), prompt.ctx)  # nothing is found
+    assert SemanticSurgery(beta=-(hat + glasses) / 2, gamma=0).detect(sd, prompt) == {"hat": 0, "glasses": 1}
     both = SemanticSurgery(beta=1).context(sd, prompt)
     torch.testing.assert_close(both, prompt.ctx - (sd.encode_text("hat, glasses") - prompt.uncond))
 
@@ -67,7 +68,7 @@ def test_the_settings_of_its_name():
     assert SemanticSurgery(alpha=0.5).remark(None) == "α = 0.5" and "detection" in SemanticSurgery().remark(None)
 
 
-@pytest.mark.parametrize("changes", [{"alpha": "all"}, {"domain": "people"}, {"beta": float("nan")}, {"gamma": 0}])
+@pytest.mark.parametrize("changes", [{"alpha": "all"}, {"domain": "people"}, {"beta": float("nan")}, {"gamma": -1}])
 def test_bad_settings_are_named(changes):
     [(name, value)] = changes.items()
     with pytest.raises(UserError, match=f"{name} = {value!r}; expected"):

@@ -8,7 +8,7 @@ import torch
 import suppress
 from minisd import UserError, ddim
 from suppress.cli.evaluate import unfair
-from suppress.edits.judges import clip_judge, detector_judge
+from suppress.edits.judges import clip_judge, detector_judge, with_targets
 from suppress.engine import Fast
 from suppress.loop import Run
 from suppress.methods import STG, parse_method
@@ -85,6 +85,13 @@ def test_each_sample_has_its_own_targets(sd):
     names = Detector.of(sd).names
     want = torch.stack([p[0, names.index("hat")] + p[0, names.index("glasses")], p[1, names.index("hat")]])
     torch.testing.assert_close(detector_judge(sd, prompts)(x), want, rtol=1e-4, atol=1e-7)
+    prompts += [encode(sd, "a snowman in a hat", ["hat", "scarf"], needs_words=False)]
+    assert with_targets(prompts[1]) == CROWN and with_targets(prompts[2]) == "a snowman in a hat with scarf"
+    x = torch.cat([x, x[:1]])
+    clip = ClipScore.of(sd)
+    texts = clip.text("a snowman in a hat with scarf"), clip.text("a snowman in a")
+    cosines = [torch.nn.functional.cosine_similarity(clip.picture(x[2:]), text) for text in texts]
+    torch.testing.assert_close(clip_judge(sd, prompts[2:])(x[2:]).float(), cosines[0] - cosines[1], rtol=0, atol=1e-5)
     alone = [clip_judge(sd, [prompt])(x[k : k + 1]) for k, prompt in enumerate(prompts)]
     torch.testing.assert_close(clip_judge(sd, prompts)(x), torch.cat(alone), rtol=0, atol=1e-5)
 
