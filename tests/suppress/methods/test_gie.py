@@ -9,7 +9,7 @@ from suppress.edits.fingerprint import fingerprints
 from suppress.edits.scale_adapter import Adapter, write_adapter
 from suppress.job import default_settings
 from suppress.loop import Run
-from suppress.methods import GIE, SLD, Ledits, ValueFlip
+from suppress.methods import GIE, SLD, Ledits, Rewrite, ValueFlip
 from suppress.methods.negative_prompt import NegativePrompt
 from suppress.prompt import encode
 from suppress.protocol import Inputs
@@ -270,6 +270,6 @@ def test_the_codes_form_needs_room_in_the_prompt(at_work):
 
 
 def test_methods_that_need_no_word_of_the_prompt():
-    free = GIE(), SLD(), NegativePrompt(), NegativePrompt(to=SLD()), ValueFlip(), Ledits()
+    free = GIE(), SLD(), NegativePrompt(), NegativePrompt(to=SLD()), ValueFlip(), Ledits(), Rewrite()
     bound = suppress.Unread(), NegativePrompt(to=suppress.Unread()), ValueFlip(form="in-place")
     assert not any(s.needs_words for s in free) and all(s.needs_words for s in bound)

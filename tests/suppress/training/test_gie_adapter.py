@@ -74,7 +74,9 @@ def test_it_learns_what_the_means_say():
     adapter = fit(samples, 0)
     scales = [scale_of(adapter, s) for s in samples]
     assert all(abs(scale - s.label) < 0.3 for scale, s in zip(scales, samples, strict=True))
-    assert torch.equal(fit(samples, 0)(samples[0].means), adapter(samples[0].means))
+    again, other = (fit(samples, seed, 1)(samples[0].means) for seed in (0, 1))
+    torch.rand(1)  # the seed counts, and not how many random numbers were drawn before
+    assert torch.equal(again, fit(samples, 0, 1)(samples[0].means)) and not torch.equal(again, other)
     found = summary(samples, {"adapter": scales, "label": [s.label for s in samples], "-2.5": [-2.5] * 16})
     assert found["label"] == {"cost": 0, "DetScore": 0, "|w - y|": 0}
     assert found["-2.5"] == {"cost": 1, "DetScore": 0.5, "|w - y|": 1.5}
