@@ -34,10 +34,10 @@ def counterparts(sd: StableDiffusion, prompt: Prompt, instead: str = "") -> Tens
     text = without_targets(prompt, instead)
     old, new = sd.pieces(prompt.text)[:MOST], sd.pieces(text)[:MOST]
     partners = longest_common(old, new, [row - 1 for row in prompt.target])
-    place = {0: 0} | {1 + j: 1 + k for k, j in enumerate(partners) if j is not None and 1 + j not in prompt.target}
+    place = {0: 0} | {1 + j: 1 + k for k, j in enumerate(partners) if j is not None}
     first_eot, shift = len(old) + 1, len(new) - len(old)
     place |= {j: min(j + shift, CONTEXT - 1) for j in range(first_eot, CONTEXT)}
     paired = set(place)
     for j in reversed(range(first_eot)):
-        place.setdefault(j, max(place[j + 1] - (j + 1 in paired), 0))
+        place.setdefault(j, place[j + 1] - (j + 1 in paired))
     return sd.encode_text(text)[0, [place[j] for j in range(CONTEXT)]]

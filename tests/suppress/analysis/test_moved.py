@@ -1,6 +1,6 @@
 """How far methods move tokens: against the methods' own contexts, as a table, and on the command line."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from suppress.edits.taps import KContext, VContext, cross_layers
 from suppress.methods.adavd_word import AdaVDWord
 from suppress.methods.safree import triggers
 from suppress.methods.uce_word import UCEWord
-from suppress.protocol import Inputs
+from suppress.protocol import Edit, Inputs, Method
 
 LIST = "a man with a beard wearing glasses and a hat"
 
@@ -32,8 +32,24 @@ def test_a_second_context_moves_keys_and_values(sd, study):
     want = relative(UCEWord().context(sd, study.prompt)[0], c)
     torch.testing.assert_close(got.keys, want, rtol=0, atol=1e-5)
     torch.testing.assert_close(got.values, want, rtol=0, atol=1e-5)
-    late = measure(study, UCEWord(steps=4, start=4))  # it never begins; the last step tells what it would do
-    torch.testing.assert_close(late.keys, want, rtol=0, atol=1e-5)
+
+
+@dataclass(frozen=True)
+class Late(Method):
+    """Twice the context, at steps that exist."""
+
+    def edit(self, run):
+        return LateEdit(run)
+
+
+class LateEdit(Edit):
+    def inputs(self, i, same, original, maps):
+        assert i < self.run.settings.steps
+        return replace(same, contexts=(same.contexts[0], 2 * same.contexts[1]))
+
+
+def test_a_method_that_never_begins_tells_what_it_would_do(study):
+    torch.testing.assert_close(measure(study, Late(steps=4, start=4)).keys, torch.ones(77))
 
 
 def test_taps_move_keys_or_values_of_the_sites_that_they_want(sd, study):
@@ -73,7 +89,7 @@ def test_the_table_has_a_line_per_token_and_a_column_per_method(sd, study):
         "gie moves no token of this prompt; it acts in another way, or not at all"
     ]
     text = table(findings)
-    assert "     7  glasses   <- target        100%  " in text and " 11-76  [EOT]" in text
+    assert "     7  glasses   <- target" + " " * 9 + "100%  " in text and " 11-76  [EOT]" in text
     assert text.endswith(findings.notes[0])
     eot = [row["values"] for row in findings.rows if row["method"] == "adavd-word" and row["part"] == "eot"]
     assert shown[1].cells["11-76"] == pytest.approx(sum(eot) / 66)

@@ -38,6 +38,11 @@ def test_words_that_become_another_token_have_the_place_of_the_target(sd):
     assert torch.equal(got[:8], want[[0, 1, 1, 2, 3, 4, 5, 6]])
 
 
+def test_the_named_place_is_the_one_that_goes(sd):
+    got = counterparts(sd, encode(sd, "a hat hat", "hat:1"))
+    assert torch.equal(got[:5], sd.encode_text("a hat")[0, [0, 1, 1, 2, 3]])
+
+
 def test_rows_that_are_edited(sd):
     prompt = encode(sd, "a man with glasses and a hat", "glasses")
     assert edited_rows(prompt, "edited") == list(range(4, 77))

@@ -90,10 +90,12 @@ def test_without_a_gate_nothing_of_any_concept_is_left(sd):
     assert (v - code).abs().max() > 0.1  # the code's vectors are not orthogonal from three concepts on
 
 
-def test_a_concept_named_twice_counts_once(sd):
-    for form in ("gram-schmidt", "code"):
-        once, twice = (values(sd, AdaVD(concept=c, orthogonal=form, **SOFT))[2] for c in ("hat", "hat, hat"))
-        torch.testing.assert_close(once, twice, rtol=0, atol=1e-4)
+@pytest.mark.parametrize(
+    ("form", "once", "twice"), [("gram-schmidt", "hat, crown", "hat, hat, crown"), ("code", "hat", "hat, hat")]
+)
+def test_a_concept_named_twice_counts_once(sd, form, once, twice):
+    got, want = (values(sd, AdaVD(concept=named, orthogonal=form, **SOFT))[2] for named in (twice, once))
+    torch.testing.assert_close(got, want, rtol=0, atol=1e-4)
 
 
 def test_a_scale_of_zero_is_the_original(sd):
@@ -141,7 +143,7 @@ def test_bad_settings_are_named(bad, message):
 
 
 def test_bad_settings_of_the_word_form():
-    with pytest.raises(UserError, match="strength = 2; expected a number from 0 to 1"):
-        AdaVDWord(strength=2)
+    with pytest.raises(UserError, match="strength = 3; expected a number from 0 to 2"):
+        AdaVDWord(strength=3)
     with pytest.raises(UserError, match="later = 'no'"):
         AdaVDWord(later="no")

@@ -113,8 +113,8 @@ def test_lambda_of_the_word_form_is_in_units_of_the_rows(sd):
 
 @pytest.mark.parametrize(
     "settings",
-    [UCE.official(guide="person"), RECE(uncond="kept"), UCEWord(start=1)],
-    ids=["official", "rece", "word"],
+    [RECE(guide="person"), UCEWord(start=1)],
+    ids=["rece", "word"],
 )
 def test_any_batch_on_both_engines_is_each_job_alone(check_batch, settings):
     check_batch(JOBS, replace(settings, steps=3, guidance=2))
