@@ -85,7 +85,7 @@ class GIE(Method):
     @classmethod
     def paper(cls, **changes: Any) -> GIE:
         """Algorithm 1 with the scales of the checkpoint's own adapter."""
-        return cls(**({"adapter": OWN} | changes))
+        return cls(**({"adapter": "own"} | changes))
 
     @classmethod
     def official(cls, **changes: Any) -> GIE:

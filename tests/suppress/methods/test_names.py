@@ -70,8 +70,8 @@ def test_a_checkpoints_settings_for_all_methods():
     defaults = {"all": {"start": 0.06}, "unread": {"start": 0.04}, "paper": {"steps": 20}, "measured": {"seeds": 16}}
     starts = {name: parse_method(name, defaults).start for name in METHODS}
     published = {"official": 0.2, "paper": 0, "value-loss": 0.2, "attentive-eraser": 0.2}
-    published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "value-flip", "vsf"), 0)
-    published |= dict.fromkeys(("prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
+    published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "gie-official", "vsf"), 0)
+    published |= dict.fromkeys(("value-flip", "prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
     published |= dict.fromkeys(("composable-not", "signed", "perp-neg", "sega", "crg", "cfg-pp"), 0)
     published |= dict.fromkeys(("contrastive-cfg", "contrastive-cfg-official"), 0)
     published |= dict.fromkeys(("nag", "nag-official", "ong", "nasa"), 0)
