@@ -101,7 +101,7 @@ ATTENTION: dict[str, Entry] = {
         "the target's direction is taken out of the cross layers' outputs; casteer:FILE.safetensors has it",
         source="Gaintseva 2025",
         passes=200,
-        needs="a file of vectors, or the time for 2 pictures a pair",
+        needs="time for pairs, or a file",
         preset=True,
         takes="path",
     ),

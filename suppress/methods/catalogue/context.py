@@ -75,7 +75,7 @@ CONTEXT: dict[str, Entry] = {
     "delta": Entry(
         "delta.Delta",
         "other weights for the edited branch: delta:FILE.safetensors, made by `suppress train`",
-        source="Gandikota 2023, Kumari 2023, Zhang 2023",
+        source="ESD, CA, FMN (2023)",
         passes=200,
         needs="a delta file",
         training=True,
@@ -126,14 +126,14 @@ CONTEXT: dict[str, Entry] = {
     "uce": Entry(
         "uce.UCE",
         "a linear map sends the target's rows to those of the empty prompt, or of guide=WORDS",
-        source="Gandikota 2024 (UCE), scripts of 2023",
+        source="Gandikota 2024 (UCE)",
         passes=200,
         preset=True,
     ),
     "uce-official": Entry(
         "uce.UCE.official",
         "uce as in its code of 2025: the last piece alone",
-        source="Gandikota 2024 (UCE), code of 2025",
+        source="Gandikota 2024, new code",
         passes=200,
         preset=True,
     ),
