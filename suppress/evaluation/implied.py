@@ -3,7 +3,7 @@
 "By the sea" is drawn as a beach, "spectacles" as glasses. No word of the prompt is the target, so that methods which
 edit its rows have none; the others get the target's own words (`Method.needs_words`). `python -m bench.implied` looked
 for such prompts and measured them; its table is bench/results/implied-prompts.md. `suppress eval --kinds implied`
-compares methods on these.
+compares methods on these, and bench/results/implied-methods.md has figures.
 """
 
 from __future__ import annotations
