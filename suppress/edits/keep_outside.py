@@ -23,7 +23,8 @@ Until `FROM`, one more latent around M is free, and nothing is pulled back befor
 the whole edit is free until `FROM`.
 
 The constants were chosen with Unread on prompts of this project's own, not on those of `suppress eval`. With a smaller
-M (no latent around it) more of the picture stays, but hats do too: what M misses of a hat draws the rest again.
+M (no latent around it) more of the picture stays, but hats do too: what M misses of a hat draws the rest again. Pieces
+that M misses, such as the end of a brim, stay in the picture.
 
 Cost: one more context in each measured step, so 2 UNet samples; 4 if the edit changes the other half of the guidance
 too. They are computed with the model's own weights, even if the edit has others.
