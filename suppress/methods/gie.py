@@ -29,11 +29,11 @@ UNet: 4 samples per step; with an adapter 1 more for a picture, 2 in the code's 
 the first step, so with another `start`, or from an inverted picture, they are not those that it was trained on.
 
 On the drawn world, w = -1 to -2 removes small things (glasses, a hat, a beard, headphones, a smile) and keeps the rest
-of the picture; the published -5 damages most pictures. No scale removes rain, a style or a scene alone. The adapter of
-the embedded model finds such scales for the concepts that it was trained on. On concepts that it has not seen, it is no
-better than one scale for all, against the paper (suppress/training/gie_adapter.py has the figures). The code's form
-removes no glasses at any scale: the original's maps draw them, and the inhibitors only damage the face. For prompts
-that imply their target: bench/results/implied-methods.md.
+of the picture; the published -5 damages most pictures. A scene, a style or rain is seldom removed by a scale that keeps
+the rest. The adapter of the embedded model finds such scales for the concepts that it was trained on. On concepts that
+it has not seen, it is no better than one scale for all, against the paper (suppress/training/gie_adapter.py has the
+figures). The code's form removes no glasses at any scale: the original's maps draw them, and the inhibitors only damage
+the face. For prompts that imply their target: bench/results/implied-methods.md.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ On the embedded model, mean cost / DetScore (.96 of the pictures have the concep
     unseen concepts       .56 / .37    .51 / .34    .95 / .12    .29 / .08       `UNSEEN`
 
 -1.78 is the mean of the labels. So the adapter is better than any one scale on concepts that it knows, but not on
-unseen ones, and the published -5 removes most and leaves little of the picture. Glasses need -1, a beard -2. Rain and
-scenes (night, forest) are not removed by any scale that leaves the rest of the picture.
+unseen ones, and the published -5 removes most and leaves little of the picture. Glasses need -1, a beard -2. Rain,
+scenes and styles are seldom removed by a scale that leaves the rest of the picture.
 """
 
 from __future__ import annotations
