@@ -167,7 +167,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_work(monkeypatch,
         (["a man without glasses", "--start", "abc"], "'abc' is no number; expected a step such as 5, or a fraction"),
         (["a man without glasses", "--stop", "late"], "'late' is no number"),
         (["--seed", "0", "a man without glasses"], "without glasses' is not a seed; a PROMPT goes before --seed"),
-        (["methods", "foo"], "unrecognized arguments: foo"),
+        (["methods", "zero", "foo"], "unrecognized arguments: foo"),
     ],
 )
 def test_arguments_that_cannot_be_read(capsys, argv, message):
