@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import minisd
 import suppress
+from minisd.base.inputs import read_json
 from suppress.metrics import Detector
 
 PROMPT, TARGET, SEEDS, BOUND = "a man without glasses", "glasses", 16, 0.05
@@ -43,7 +44,9 @@ def main() -> None:
     print(f"largest R with a mean DetScore of at most {BOUND}: {best.start}")
     if args.write:
         assert sd.folder is not None
-        content = {
+        file = sd.folder / "defaults.json"
+        content = read_json(file) if file.is_file() else {}  # settings of single methods, which stay
+        content |= {
             "all": {"start": best.start},  # every method that is not a published preset
             "measured": {
                 "by": "python -m bench.tune_start",
@@ -53,7 +56,7 @@ def main() -> None:
                 "mean DetScore by R": {str(k): v for k, v in scores.items()},
             },
         }
-        (sd.folder / "defaults.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

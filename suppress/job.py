@@ -60,7 +60,8 @@ def run(
     """Draws `prompt` with and without what is to be removed; or edits a picture, which the prompt describes.
 
     remove: a phrase; a list of phrases (one picture without all of them); or None, which means the phrases in
-    [brackets], or else what the prompt negates.
+    [brackets], or else what the prompt negates. Methods that need no word of the prompt (`Method.needs_words`) take any
+    phrase.
     method: a name of `METHODS`, "name:field=value,…", or None for the default. Its settings are those measured on the
     checkpoint, or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(), in
     place of a method's name.
@@ -136,7 +137,7 @@ def run_batch(
     check_progress(progress)
     kept = find_cache(cache)
     runner, clock = find_engine(sd, engine), _Clock(sd.device)
-    prompts = _encode_all(sd, jobs)
+    prompts = _encode_all(sd, jobs, settings.needs_words)
     clock.stop("encode")
     starts = {
         k: find_start(runner, task.image, prompts[k], jobs[k].inversion, settings, kept, progress)
@@ -238,14 +239,14 @@ def _batches(kinds: Sequence[Hashable], batch_size: int) -> list[list[int]]:
     return [ks[k : k + batch_size] for ks in alike.values() for k in range(0, len(ks), batch_size)]
 
 
-def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
+def _encode_all(sd: StableDiffusion, jobs: Sequence[Job], needs_words: bool) -> list[Prompt]:
     """One prompt per job. Jobs with the same request get the same object, which is encoded once."""
     known: dict[Request, Prompt] = {}
     prompts = []
     for job in jobs:
         request = read_request(job.prompt, job.remove)
         if request not in known:
-            known[request] = encode(sd, request.prompt, request)
+            known[request] = encode(sd, request.prompt, request, needs_words)
         prompts.append(known[request])
     return prompts
 
@@ -253,7 +254,7 @@ def _encode_all(sd: StableDiffusion, jobs: Sequence[Job]) -> list[Prompt]:
 def default_settings(
     sd: StableDiffusion, method: str | None = None, picture: bool = False, **given: Any
 ) -> tuple[Method, str]:
-    """(settings, where they come from).
+    """(settings, where their R comes from).
 
     If the checkpoint's folder has a defaults.json, its values are used: they were measured on that checkpoint.
     Otherwise the settings are the published ones, or the method's own if it is not published.
@@ -269,8 +270,9 @@ def default_settings(
     if picture:
         own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
         settings = parse_method(spec, {**measured, name: own}, **given)
-    general = "all" in measured and not METHODS[name].preset
-    return settings, f"measured on {sd.name}" if name in measured or general else METHODS[name].origin
+    general = {} if METHODS[name].preset else measured.get("all", {})
+    has_start = "start" in {*general, *measured.get(name, {})}
+    return settings, f"measured on {sd.name}" if has_start else METHODS[name].origin
 
 
 def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -94,8 +94,8 @@ class Run:
         self.sd.unet(z, self.schedule.t[i], ctx, tap=self._shown(means))
         return means.maps(map_grid(z, maps.scale))
 
-    def show(self, i: int, z: Tensor, ctx: Tensor, tap: Tap) -> Tensor:
-        """Shows a tap the pass with z (B,4,h,w) and ctx (B,77,D) at step i; returns the noise.
+    def show(self, i: int, z: Tensor, ctx: Tensor, tap: Tap | None = None) -> Tensor:
+        """The noise of the pass with z (B,4,h,w) and ctx (B,77,D) at step i, which the tap sees.
 
         Differentiable with respect to z and ctx.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -80,6 +80,8 @@ class Request:
             count = len(find_places(self.prompt, phrase))
             if meant < count:
                 lines.append(f"{meant} of the {count} places where {phrase!r} stands")
+            elif not count:
+                lines.append(f"{phrase!r} is not in the prompt")
             elif count > 1:
                 lines.append(f"all {count} places where {phrase!r} stands; '{phrase}:1' is the first one only")
         return "; ".join(lines)
@@ -261,6 +263,7 @@ def _unknown(sd: StableDiffusion, prompt: str, phrase: str) -> str:
         return _part_of(sd, prompt, inside.span())
     near = get_close_matches(phrase.lower(), [word for word, _, _ in _words(prompt)], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint += " Some methods, such as gie and sld, also remove what no word of the prompt names."
     return f"the prompt has no {phrase!r}.{hint} Its tokens:\n{token_table(sd, prompt)}"
 
 
@@ -282,7 +285,7 @@ class Prompt:
     request: Request  # its text, and what is to be removed from it
     ctx: Tensor  # (1,77,D)
     uncond: Tensor  # (1,77,D), of the empty prompt
-    target: tuple[int, ...]  # rows of the phrases to remove
+    target: tuple[int, ...]  # rows of the phrases to remove; none of a phrase that the prompt does not have
     eot: tuple[int, ...]  # rows of the first [EOT] and the padding: n-1 … 76
     words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
 
@@ -300,11 +303,20 @@ class Prompt:
         return tuple(i for i in range(1, self.eot[0]) if i not in self.target)
 
 
-def encode(sd: StableDiffusion, prompt: str, remove: str | Sequence[str] | Request | None = None) -> Prompt:
-    """A prompt as the methods get it: its embeddings, and the rows of the targets and of [EOT]."""
+def encode(
+    sd: StableDiffusion,
+    prompt: str,
+    remove: str | Sequence[str] | Request | None = None,
+    needs_words: bool = True,
+) -> Prompt:
+    """A prompt as the methods get it: its embeddings, and the rows of the targets and of [EOT].
+
+    needs_words: False if a target that the prompt does not have is no error (`Method.needs_words`); it has no rows.
+    """
     request = read_request(prompt, remove)
     text = request.prompt
-    rows, words = find_rows(sd, text, request), tuple(sd.tokens(text)[:-1])
+    named = request if needs_words else replace(request, found=tuple(t for t in request.found if t.places))
+    rows, words = find_rows(sd, text, named), tuple(sd.tokens(text)[:-1])
     return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
 
 

@@ -135,6 +135,11 @@ class Method:
         """R as a step number."""
         return step_number("start", self.start, self.steps)
 
+    @property
+    def needs_words(self) -> bool:
+        """Whether each target must be among the words of the prompt; otherwise a target may be any phrase."""
+        return True
+
     def edit(self, run: Run) -> Edit:
         """Makes the `Edit` that works on one batch. Called once per batch."""
         raise NotImplementedError(f"{type(self).__name__}.edit")
@@ -143,12 +148,22 @@ class Method:
         """One line that the user should know about the method on this prompt; may be empty."""
         return ""
 
+    @property
+    def descends_on(self) -> str:
+        """The score that the method itself makes small, "DetScore" or "CLIP score"; empty: none.
+
+        That score is no fair judge of the method, and tables say so.
+        """
+        return ""
+
 
 class Edit:
     """A method at work on one batch. It holds all state of the method. The base class edits nothing: ẑ = z."""
 
     maps: MapSpec | None = None  # which of the original's maps `inputs` gets, at the steps that `reads_maps` names
     unet: UNet | None = None  # a UNet with other weights, for the edited branch
+    # the first step at which the edit changes anything, if this is later than R; `Method.keep` measures from there
+    acts_from: int = 0
 
     def __init__(self, run: Run):
         self.run = run

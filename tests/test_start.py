@@ -30,7 +30,7 @@ def test_the_names_of_methods_and_inversions_bring_in_no_torch():
     assert "suppress.start.catalogue" in loaded and not {"torch", "numpy"} & set(loaded)
 
 
-@pytest.mark.parametrize("command", ["", "analyse", "eval", "methods"])
+@pytest.mark.parametrize("command", ["", "analyse", "eval", "methods", "sheet"])
 def test_help_brings_in_no_torch(command):
     code = f"""
 import sys

@@ -25,10 +25,15 @@ class Analysis:
     about: str  # the figure's title, and a line of --help
     source: str
     figure: str = "draw_panels"  # the function of figures.py that draws it
+    table: str = ""  # the function of `file` that writes the findings for the terminal, if it has one
 
     def run(self, study: Study) -> Findings:
         """Unavailable if the prompt or the checkpoint does not allow this analysis."""
         return getattr(import_module(f"{__package__}.{self.file}"), self.function)(study)
+
+    def tell(self, findings: Findings) -> str:
+        """The findings for the terminal; empty if they are only files."""
+        return getattr(import_module(f"{__package__}.{self.file}"), self.table)(findings) if self.table else ""
 
     def draw(self, findings: Findings, title: str) -> Figure:
         return getattr(import_module(f"{__package__}.figures"), self.figure)(findings, title)
@@ -36,7 +41,15 @@ class Analysis:
 
 ANALYSES: dict[str, Analysis] = {
     "leak": Analysis(
-        "leak", "leak", "how much of the target each token's embedding carries", "not of the paper", "draw_leak"
+        "leak",
+        "leak",
+        "how much of the target each token's embedding carries",
+        "not of the paper",
+        "draw_leak",
+        table="table",
+    ),
+    "moved": Analysis(
+        "moved", "moved", "how far methods move each token's embedding", "not of the paper", "draw_moved", table="table"
     ),
     "singular": Analysis(
         "embeddings",

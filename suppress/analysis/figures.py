@@ -14,6 +14,7 @@ from minisd.config import CONTEXT
 
 from .findings import NAMES, Findings, Panel
 from .leak import FORMS, summarise, verdict
+from .moved import columns, labels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -206,6 +207,22 @@ def draw_leak(findings: Findings, title: str) -> Figure:
     axes.margins(y=0.12)
     findings = Findings(findings.rows, notes=[verdict(findings), *findings.notes])
     return _finish(figure, title, findings)
+
+
+def draw_moved(findings: Findings, title: str) -> Figure:
+    """A matrix: a line per method, a column per token; [EOT] stands for the mean over its rows."""
+    shown, tokens = columns(findings), labels(findings)
+    matrix = np.array([[column.cells[position] for position in tokens] for column in shown])
+    figure = _figure(3 + 0.55 * len(tokens), 2 + 0.3 * len(shown))
+    axes: Axes = figure.subplots()
+    axes.imshow(matrix, vmin=0, vmax=max(matrix.max(), 1), cmap="Oranges", aspect="auto", interpolation="nearest")
+    for (y, x), value in np.ndenumerate(matrix):
+        axes.text(x, y, f"{value:.0%}", ha="center", va="center", fontsize=6)
+    axes.set_yticks(range(len(shown)), [column.name for column in shown], fontsize=8)
+    names = [f"{token}{' *' if is_target else ''} {position}" for position, (token, is_target) in tokens.items()]
+    axes.set_xticks(range(len(names)), names, fontsize=7, rotation=60, ha="right")
+    notes = ["|c'_j - c_j| / |c_j| at step R; * is the target", *findings.notes]
+    return _finish(figure, title, Findings(findings.rows, notes=notes))
 
 
 def _finish(figure: Figure, title: str, findings: Findings) -> Figure:

@@ -52,7 +52,7 @@ def leak(study: Study) -> Findings:
         for form, ctx in _forms(study, text).items():
             total[form] += (ctx - originals[form]).norm(dim=-1) / norm
     rows: list[dict[str, Any]] = [
-        {"position": j, "token": token, "part": _part(study, j)}
+        {"position": j, "token": token, "part": part_of(study, j)}
         | {form: float(total[form][j]) / len(swaps) for form in FORMS}
         for j, token in enumerate(token_names(study))
     ]
@@ -72,7 +72,8 @@ def _forms(study: Study, text: str) -> dict[str, Tensor]:
     return {form: c[0].cpu().double() for form, c in forms.items()}
 
 
-def _part(study: Study, j: int) -> str:
+def part_of(study: Study, j: int) -> str:
+    """The part of the prompt to which row j belongs: before, target, after or eot."""
     target, eot = study.prompt.target, study.prompt.eot
     if j in target:
         return "target"

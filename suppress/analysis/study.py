@@ -45,6 +45,7 @@ class Study:
     judge: Judge
     batch_size: int = 8
     progress: Callable[..., Iterable] | None = None
+    methods: Sequence[str] = ()  # those that `moved` compares; none: its own list
 
     @property
     def rows(self) -> tuple[int, ...]:
@@ -117,13 +118,16 @@ def open_study(
     guidance: float | None = None,
     batch_size: int = 8,
     progress: Callable[..., Iterable] | None = None,
+    methods: Sequence[str] = (),
 ) -> Study:
     """A study of `prompt`. The parameters are those of `suppress.run`.
 
     R, γ and every setting that is None are those of the checkpoint, measured or published. UserError for a target that
-    is not in the prompt (with the token table), and for unusable seeds and settings.
+    is not in the prompt (with the token table), and for unusable seeds, settings and methods.
     """
     check_model(sd)
+    for method in methods:
+        default_settings(sd, method)
     given: dict[str, Any] = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)
     assert isinstance(settings, SuppressEOT)
@@ -132,7 +136,7 @@ def open_study(
     encoded = encode(sd, request.prompt, request)
     [batch_size] = check_settings(batch_size=batch_size)
     check_progress(progress)
-    return Study(sd, encoded, seeds, settings, origin, Judge(sd), batch_size, progress)
+    return Study(sd, encoded, seeds, settings, origin, Judge(sd), batch_size, progress, methods)
 
 
 def _chunks(items: list, size: int) -> Iterable[list]:

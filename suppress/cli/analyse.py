@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("prompt", metavar="PROMPT", help='e.g. "a man without glasses"')
     p.add_argument("--remove", metavar="WORD", action="append", help="a word or phrase of the prompt; may be repeated")
     p.add_argument("--only", metavar="NAME", nargs="+", action="extend", help="these analyses (default: all)")
+    p.add_argument("--methods", metavar="NAME", nargs="+", action="extend", help="the methods that `moved` compares")
     options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)", [0])
     options.add_sampling_options(p)
     options.add_model_options(p)
@@ -70,6 +71,7 @@ def _analyse(args: argparse.Namespace) -> None:
         steps=args.steps,
         guidance=args.guidance,
         progress=options.progress_bar("drawing"),
+        methods=args.methods or (),
     )
     s = study.settings
     print(f"target: {request.describe()}")
@@ -89,7 +91,6 @@ def _names(only: Sequence[str] | None) -> list[str]:
 
 def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) -> None:
     """Each is written when it is done, so that what is done stays when a later one is stopped."""
-    from ..analysis.leak import table
     from ..metrics import Unavailable
 
     written: list[str] = []
@@ -107,8 +108,8 @@ def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) 
             _write(name, findings, folder, study.prompt.text, parameters)
             written.append(name)
             print(f"{name:<12}{time.perf_counter() - start:6.1f} s  {ANALYSES[name].about}", flush=True)
-            if name == "leak":
-                print(table(findings), flush=True)
+            if told := ANALYSES[name].tell(findings):
+                print(told, flush=True)
             for remark in findings.remarks:
                 if remark not in remarks:
                     remarks.append(remark)

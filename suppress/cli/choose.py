@@ -16,29 +16,40 @@ from ..prompt import Prompt, Request, token_table
 from ..protocol import Method
 from ..report.files import Report, Row
 
+# the paper's own first, which is the default
+STRENGTHENING = sorted((name for name, entry in METHODS.items() if entry.strengthens), key=lambda n: n != "strengthen")
+
 
 def choose(args: argparse.Namespace) -> list[str]:
     """The methods to run, as specs: "name" or "name:field=value"."""
     name, colon, rest = (args.method or "suppress-eot").partition(":")
     if args.preset and name != "suppress-eot":
         raise UserError(f"--preset {args.preset} is of suppress-eot, not of {name}")
-    if args.strengthen:
-        if args.preset or args.sheet is not None or (args.method and name != "strengthen"):
-            raise UserError(
-                "--strengthen is a method of its own; leave out --preset, --sheet and other methods (its factor: "
-                "--method strengthen:value=2)"
-            )
+    _check_direction(args)
+    if args.strengthen and args.sheet is None:
         return [args.method or "strengthen"]
-    if args.method and name == "strengthen":
-        raise UserError("--method strengthen draws more of what it is given; name that with --strengthen WORD")
     if args.sheet is not None:
         if args.method or args.preset:
             raise UserError("--sheet names its methods itself; leave out --method and --preset")
-        return args.sheet or ["zero", "suppress-eot", "official", "paper", "unread"]
+        usual = STRENGTHENING if args.strengthen else ["zero", "suppress-eot", "official", "paper", "unread"]
+        return args.sheet or usual
     if args.preset:
         return [args.preset + colon + rest]
     swr = any(value is not None for value in (args.gamma, args.iterations, args.stop))
     return [args.method or ("suppress-eot" if swr else DEFAULT)]  # --gamma, --iterations and --stop are SuppressEOT's
+
+
+def _check_direction(args: argparse.Namespace) -> None:
+    """UserError if a method that removes is to strengthen, or the other way round."""
+    chosen = [spec.partition(":")[0] for spec in (args.method, args.preset, *(args.sheet or [])) if spec]
+    removing = [name for name in chosen if name not in STRENGTHENING]
+    if args.strengthen and removing:
+        raise UserError(
+            f"{removing[0]} draws less of its words; --strengthen takes the methods {', '.join(STRENGTHENING)} "
+            "(a larger factor: --method strengthen:value=2)"
+        )
+    if not args.strengthen and args.method and not removing:
+        raise UserError(f"--method {chosen[0]} draws more of what it is given; name that with --strengthen WORD")
 
 
 def find_settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repeated: bool) -> tuple[Method, str]:

@@ -1,6 +1,7 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | eval | train` are separate commands. Nothing here imports PyTorch, so help comes at once.
+`suppress methods | analyse | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
+comes at once.
 """
 
 from __future__ import annotations
@@ -20,12 +21,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
     command = argv[0] if argv else None
     if command == "methods":
-        listing = argparse.ArgumentParser(prog="suppress methods", description="List the methods and what they do.")
+        listing = argparse.ArgumentParser(
+            prog="suppress methods",
+            description="List the methods, what they do, what they need and cost, and who published them.",
+        )
+        about = "print the settings of this method, with their defaults and sources"
+        listing.add_argument("name", metavar="NAME", nargs="?", help=about)
         return options.run("suppress methods", _methods, options.parse(listing, argv[1:]))
     if command in ("analyse", "analyze"):
         from .analyse import main as analyse
 
         return analyse(argv[1:])
+    if command == "sheet":
+        from .sheet import main as draw_sheet
+
+        return draw_sheet(argv[1:])
     if command == "eval":
         from .evaluate import main as evaluate
 
@@ -45,8 +55,8 @@ def _parser() -> argparse.ArgumentParser:
         "file with settings and scores.",
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
-        "`suppress analyse PROMPT` looks into a prompt, `suppress eval` compares methods on the drawn world, "
-        "`suppress train` makes the model forget something.",
+        "`suppress analyse PROMPT` looks into a prompt, `suppress sheet` draws what all methods do on one sheet, "
+        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
     )
     options.add_version_option(p)
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
@@ -172,10 +182,13 @@ def _number(text: str) -> int | float:
     raise argparse.ArgumentTypeError(f"{text!r} is no number; expected a step such as 5, or a fraction such as .1")
 
 
-def _methods(_args: argparse.Namespace) -> None:
-    from ..methods import describe_methods
+def _methods(args: argparse.Namespace) -> None:
+    from ..methods import describe_method, describe_methods
     from ..start.catalogue import INVERSIONS
 
+    if args.name is not None:
+        print("\n".join(describe_method(args.name)))
+        return
     print("\n".join(describe_methods()))
     symbols = "T: steps, k: repeats, s: skipped steps"
     print(f"\ninversions of a picture (--image, --inversion), with their UNet passes; {symbols}")

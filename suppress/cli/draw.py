@@ -43,7 +43,7 @@ def draw(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
     out = check_out(args.out, args.overwrite, (".json",))
     sd = options.load_model(args)
     rows = [Row(spec, *find_settings(sd, args, spec, repeated)) for spec in specs]
-    prompt = encode(sd, request.prompt, request)
+    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows))
     introduce(sd, args, request, prompt)
     # one engine for all rows, because it keeps what it has packed and compiled
     engine = find_engine(sd, args.engine) or "reference"

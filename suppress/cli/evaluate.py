@@ -17,7 +17,10 @@ from minisd.cli import options
 
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
+from ..evaluation.all_methods import all_rows, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..evaluation.implied import IMPLYING
+from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
 
 if TYPE_CHECKING:
@@ -59,8 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
     prompts = p.add_argument_group("prompts")
-    prompts.add_argument("--rows", choices=("methods", "variants"), help="which table (default methods)")
-    prompts.add_argument("--kinds", nargs="+", choices=KINDS, help="which kinds of prompts (default all)")
+    tables = "which table (default methods); all: every method that removes something, against the default"
+    prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
+    kinds = (
+        f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
+    )
+    prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
     prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
@@ -112,7 +119,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
 
     _check(args)
     rows = _rows(args)
-    cases = [case for case in CASES if case.kind in args.kinds]
+    cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
     out = cells.check_out(args.out)
     settings = settings_of(args, seeds=args.seeds)
     done = cells.read_cells(out, settings, cells.PROMPTS)
@@ -125,8 +132,13 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
 
     jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-    fill(out, done, jobs, settings, cells.PROMPTS, judge.detector.names)
-    print_table(out, report(done, rows, cases, judge.detector))
+    classes = judge.detector.names
+    if args.rows == "all":
+        fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
+        print(forecast(rows, cases, done, args.seeds), flush=True)
+    fill(out, done, jobs, settings, cells.PROMPTS, classes)
+    make = report_all if args.rows == "all" else report
+    print_table(out, make(done, rows, cases, judge.detector))
 
 
 def print_table(out: Any, text: str) -> None:
@@ -151,7 +163,7 @@ def _check(args: argparse.Namespace) -> None:
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
     """Name of a row -> its method: those of a table, and with --only any other method under its own name."""
-    rows = ROWS if args.rows == "methods" else VARIANT_ROWS
+    rows = all_rows() if args.rows == "all" else ROWS if args.rows == "methods" else VARIANT_ROWS
     if not args.only:
         return rows
     others = [name for name in args.only if name not in rows]
@@ -171,7 +183,12 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
     from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
 
     parts: list[str] = []
-    for title, kinds in (("words after the target", {"first", "list", "long"}), ("target last", {"last"})):
+    groups = (
+        ("words after the target", {"first", "list", "long"}),
+        ("target last", {"last"}),
+        ("implied, not named", {IMPLIED_KIND}),
+    )
+    for title, kinds in groups:
         chosen = [case for case in cases if case.kind in kinds]
         table: dict[str, Summary] = {}
         for row in rows:
@@ -194,12 +211,30 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
             lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
             parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
     parts.append(by_kind(done, rows, cases, detector))
+    parts += unfair(rows)
     return "\n\n".join(parts)
+
+
+def unfair(rows: dict[str, str]) -> list[str]:
+    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
+    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
+    return [
+        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
+        for row, method in methods.items()
+        if method.descends_on
+    ]
+
+
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
+    from ..evaluation.all_table import compare_all
+
+    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
     """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
-    kinds = [kind for kind in KINDS if any(case.kind == kind for case in cases)]
+    kinds = [kind for kind in (*KINDS, IMPLIED_KIND) if any(case.kind == kind for case in cases)]
     lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
     for row in rows:
         means = []

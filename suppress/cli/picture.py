@@ -59,7 +59,7 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
     rows = [PictureRow(spec, *find_settings(sd, args, spec, repeated)) for spec in specs]
     _check_mask(args, rows)
     photo = _photo(sd, args, image, mask)
-    prompt = encode(sd, request.prompt, request)
+    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows))
     for line in photo.lines():
         print(line)
     introduce(sd, args, request, prompt)

@@ -79,3 +79,24 @@ def descent(z: Tensor, energy: Callable[[Tensor], Tensor], scale: float) -> Tens
         leaf = z.detach().requires_grad_()
         (gradient,) = torch.autograd.grad(scale * energy(leaf), leaf)
     return -gradient / scale
+
+
+def neglect(cross: Tensor, grid: tuple[int, int], rows: Sequence[Sequence[int]]) -> Tensor:
+    """Attend-and-Excite's loss (B,): 1 - the peak of the word that is seen least, of cross maps (B,N,77).
+
+    [SOT] and the last row are left out, and each pixel's attention to the others is sharpened, softmax(100 A). Each
+    word's map is smoothed; its largest value is the word's peak. rows: the words of each sample.
+    """
+    maps = (100 * cross[..., 1:-1]).softmax(dim=-1).transpose(1, 2).unflatten(2, grid)  # (B,75,h,w)
+    found = []
+    for sample, words in zip(maps, rows, strict=True):
+        peaks = smoothed(sample[[row - 1 for row in words]]).amax(dim=(-2, -1))  # (K,)
+        found.append(1 - peaks.amin())
+    return torch.stack(found)
+
+
+def smoothed(maps: Tensor, sigma: float = 0.5) -> Tensor:
+    """Maps (K,h,w) under a Gaussian of 3 × 3, mirrored at the border."""
+    line = torch.exp(-torch.tensor([-1.0, 0.0, 1.0], device=maps.device).square() / (2 * sigma**2))
+    kernel = (line[:, None] * line / line.sum() ** 2).to(maps.dtype)
+    return F.conv2d(F.pad(maps[:, None], (1, 1, 1, 1), mode="reflect"), kernel[None, None])[:, 0]

@@ -31,9 +31,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from minisd import StableDiffusion
-from minisd.attention import Attention
 
 from .maps import Maps, MapSpec
+from .taps import cross_layers
 
 # From the authors' code:
 MASK_UP = 16  # a map is enlarged by this factor before the threshold is applied (16 -> 256 in SD at 512²)
@@ -154,9 +154,9 @@ def value_loss(
     here by the largest curvature of |V̂ - V|²: along that direction, a step of 1 is a Newton step.
     """
     layers = [
-        m.to_v.weight.float()
-        for m in sd.unet.modules()
-        if isinstance(m, Attention) and m.site.kind == "cross" and m.site.scale == scale and m.site.place != "mid"
+        attn.to_v.weight.float()
+        for attn in cross_layers(sd.unet)
+        if attn.site.scale == scale and attn.site.place != "mid"
     ]
     w = torch.cat(layers)  # (sum of the layers' widths, D)
     curvature = 2 * torch.linalg.matrix_norm(w, ord=2) ** 2

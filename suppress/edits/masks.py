@@ -61,16 +61,27 @@ def _nothing_white(brightest: int) -> str:
     )
 
 
-def largest(values: Tensor, share: float) -> Tensor:
-    """The smallest mask that holds a share of the squared values (B,1,h,w), smoothed over 3 × 3, and one pixel around.
+def smooth(values: Tensor) -> Tensor:
+    """Each value (B,1,h,w) becomes the mean of its 3 × 3 neighbours inside the picture."""
+    return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
 
-    It is empty where all values are 0.
+
+def coverage(values: Tensor) -> Tensor:
+    """ρ = mean(v²)² / mean(v⁴) of values (B,1,h,w), per sample: (B,1,1,1). The part of the picture that v covers.
+
+    1 if all values are equal, k/n if k of n are equal and the others 0, and 0 if all are 0.
     """
-    smooth = F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
-    squares, places = smooth.square().flatten(1).sort(dim=1, descending=True)
-    before = squares.cumsum(dim=1) - squares  # the sum of all larger ones
-    inside = (before < share * squares.sum(dim=1, keepdim=True)).to(values.dtype)
-    return dilate(torch.zeros_like(inside).scatter(1, places, inside).view_as(values), 1)
+    squares = values.square()
+    mean, mean_square = (x.mean(dim=(1, 2, 3), keepdim=True) for x in (squares, squares.square()))
+    return mean.square() / mean_square.clamp(min=torch.finfo(values.dtype).tiny)
+
+
+def largest(weights: Tensor, share: Tensor) -> Tensor:
+    """The smallest mask that holds a share (B,1,1,1) of all weights (B,1,h,w) >= 0; empty where all are 0."""
+    ordered, places = weights.flatten(1).sort(dim=1, descending=True)
+    before = ordered.cumsum(dim=1) - ordered  # the sum of all larger ones
+    inside = (before < share.flatten(1) * ordered.sum(dim=1, keepdim=True)).to(weights.dtype)
+    return torch.zeros_like(inside).scatter(1, places, inside).view_as(weights)
 
 
 def top(values: Tensor, quantile: float) -> Tensor:

@@ -2,20 +2,20 @@
 
     Z = P V,   P = softmax(Q K^T / √d),   K = W_K c,   V = W_V c
 
-The context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D), one for all of them. To change
-only some samples of a batch, use `minisd.Part`. The taps that carry maps from the original to the edited branch see
-the batch [original × B, edited × B].
+The context of a tap is (B,77,D), one for each sample that the tap sees, or (1,77,D), one for all of them. A value tap
+may have a context of its own for each site. To change only some samples of a batch, use `minisd.Part`. The taps that
+carry maps from the original to the edited branch see the batch [original × B, edited × B].
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from minisd import Site, Tap, UserError
+from minisd import Site, Tap, UNet, UserError
 from minisd.attention import Attention
 
 
@@ -41,14 +41,29 @@ class KContext(CrossTap):
 
 
 class VContext(CrossTap):
-    """Replaces the values by those of another context c': V' = W_V c'."""
+    """Replaces the values by those of another context c': V' = W_V c'. ctx: one for all sites, or one for each name."""
 
-    def __init__(self, ctx: Tensor, where: Callable[[Site], bool] | None = None):
+    def __init__(self, ctx: Tensor | Mapping[str, Tensor], where: Callable[[Site], bool] | None = None):
         super().__init__(where)
         self.ctx = ctx
 
+    def at(self, site: Site) -> Tensor:
+        """The context at a site."""
+        return self.ctx if isinstance(self.ctx, Tensor) else self.ctx[site.name]
+
     def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
-        return k, _project(self.ctx, attn.to_v, v, attn)
+        return k, _project(self.at(site), attn.to_v, v, attn)
+
+
+class VScale(CrossTap):
+    """Multiplies the values, row by row: V'_j = f_j V_j. factors: (B,77) for each site, by its name."""
+
+    def __init__(self, factors: Mapping[str, Tensor]):
+        super().__init__()
+        self.factors = factors
+
+    def keys_values(self, site: Site, k: Tensor, v: Tensor, attn: Attention) -> tuple[Tensor, Tensor]:
+        return k, v * self.factors[site.name][:, None, :, None].to(v.dtype)
 
 
 class Append(CrossTap):
@@ -113,6 +128,23 @@ class Output(CrossTap):
 
     def output(self, site: Site, q: Tensor, out: Tensor, attn: Attention) -> Tensor:
         return self.f(site, q, out, attn)
+
+
+class Against(CrossTap):
+    """Replaces the output Z by f(Z, Z'): Z' is what the same queries get from another context. Both are (B,H,N,d)."""
+
+    def __init__(self, ctx: Tensor, f: Callable[[Tensor, Tensor], Tensor], where: Callable[[Site], bool] | None = None):
+        super().__init__(where)
+        self.ctx, self.f = ctx, f
+
+    def attend(self, site: Site, q: Tensor, k: Tensor, v: Tensor, attn: Attention) -> Tensor:
+        k2, v2 = _project(self.ctx, attn.to_k, k, attn), _project(self.ctx, attn.to_v, v, attn)
+        return self.f(F.scaled_dot_product_attention(q, k, v), F.scaled_dot_product_attention(q, k2, v2))
+
+
+def cross_layers(unet: UNet) -> Iterator[Attention]:
+    """The cross attention layers of a UNet."""
+    return (m for m in unet.modules() if isinstance(m, Attention) and m.site.kind == "cross")
 
 
 def _project(ctx: Tensor, layer: nn.Module, old: Tensor, attn: Attention) -> Tensor:

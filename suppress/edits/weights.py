@@ -1,4 +1,4 @@
-"""Other weights for the UNet: a few tensors come from a file, all others are shared with the model.
+"""Other weights, or layers, for the UNet: a few are new, all others are shared with the model.
 
 A delta file is a .safetensors file with the new values of some parameters, under their names in the UNet's state dict,
 or with a product of two thin matrices that is added (suppress/edits/low_rank.py). What `suppress train` writes also
@@ -90,6 +90,15 @@ def with_weights(unet: UNet, tensors: Mapping[str, Tensor]) -> UNet:
     for name, tensor in tensors.items():
         module, _, leaf = name.rpartition(".")
         setattr(other.get_submodule(module), leaf, nn.Parameter(tensor, requires_grad=False))
+    return other
+
+
+def with_layers(unet: UNet, layers: Mapping[str, nn.Module]) -> UNet:
+    """A UNet in which `layers` replace the modules of these names. All parameters are shared with `unet`."""
+    other = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
+    for name, layer in layers.items():
+        module, _, leaf = name.rpartition(".")
+        setattr(other.get_submodule(module), leaf, layer)
     return other
 
 

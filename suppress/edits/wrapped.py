@@ -11,7 +11,7 @@ from .maps import Maps
 class Wrapped(Edit):
     def __init__(self, edit: Edit):
         super().__init__(edit.run)
-        self.edit, self.maps, self.unet = edit, edit.maps, edit.unet
+        self.edit, self.maps, self.unet, self.acts_from = edit, edit.maps, edit.unet, edit.acts_from
 
     def reads_maps(self, i: int) -> bool:
         return self.edit.reads_maps(i)

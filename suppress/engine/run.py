@@ -136,7 +136,7 @@ class FastRun(Run):
             cross, self_ = self.engine.call("read maps", f, z, self.times[i], ctx)
         return Maps(cross, self_, map_grid(z, maps.scale))
 
-    def show(self, i: int, z: Tensor, ctx: Tensor, tap: Tap) -> Tensor:
+    def show(self, i: int, z: Tensor, ctx: Tensor, tap: Tap | None = None) -> Tensor:
         self._count(len(ctx), gradient=torch.is_grad_enabled())
         return self.unet(z, self.times[i], ctx, tap=passes.explicit(tap, self.plan.sdpa))
 

@@ -13,6 +13,8 @@ from minisd.picture import from_pil
 from ..engine import Fast
 from ..job import run
 from ..methods import Rewrite, parse_method
+from ..methods.catalogue.entry import Entry
+from ..methods.names import read_settings
 from ..metrics import Judge, ssim
 from ..prompt import eot_rows, find_rows
 from ..protocol import Method
@@ -22,11 +24,12 @@ from .cases import Case
 def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
     """A row's method with these steps and this R. Two rows depend on the case:
 
-    "deleted" draws the case's own control. "bottom-k" keeps the 3 largest singular values of each prompt, as the paper
-    does, which makes 70 of 73 zero.
+    "deleted", also with settings, draws the case's own control. "bottom-k" keeps the 3 largest singular values
+    of each prompt, as the paper does, which makes 70 of 73 zero.
     """
-    if spec == "deleted":
-        return Rewrite(text=case.deleted, steps=steps, start=start)
+    if spec.partition(":")[0] == "deleted":
+        settings: dict[str, Any] = {"text": case.deleted, "steps": steps, "start": start}
+        return Rewrite(**(settings | read_settings(spec, Entry("fixed.Rewrite", ""))))
     if spec == "bottom-k":
         count = len(find_rows(sd, case.prompt, case.target)) + len(eot_rows(sd, case.prompt))
         return parse_method(spec, steps=steps, start=start, value=count - 3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from .cases import IMPLIED
 
 RESAMPLES = 2000
+Moves = dict[tuple[str, str], float]  # (attribute, prompt) -> the mean change over the prompt's pictures
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
         passes.append(cell["passes"])
         gradients.append(cell.get("gradient passes", math.nan))  # older cells do not have it
         seconds.append(cell["seconds"])
-        kept = [k for k in cell["before"] if k != name and k not in IMPLIED.get(name, ())]
+        kept = other_attributes(name, cell)
         difference = np.array([np.subtract(cell[side][k], cell["before"][k]) for k in kept])  # (attributes, seeds)
         other += np.abs(difference).mean(axis=0).tolist()
         for k, values in zip(kept, difference, strict=True):
@@ -78,6 +79,11 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     )
 
 
+def other_attributes(target: str, cell: Mapping[str, Any]) -> list[str]:
+    """The detector's attributes that should stay: not the target, and not what its meaning changes."""
+    return [k for k in cell["before"] if k != target and k not in IMPLIED.get(target, ())]
+
+
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """The bootstrap interval of the mean: percentiles of the means of samples with replacement (fixed seed)."""
     rng = np.random.default_rng(0)
@@ -97,7 +103,7 @@ def markdown(rows: dict[str, Summary]) -> str:
             f"{s.det:.3f} {_span(s.det_interval)}",
             f"{s.clip:.2f} {_span(s.clip_interval, 2)}",
             f"{s.other_change:.3f} {_span(s.other_interval)}",
-            f"{_words(s.worst[0])} {s.worst[1]:+.2f}",
+            f"{words(s.worst[0])} {s.worst[1]:+.2f}",
             f"{s.ssim:.3f} {_span(s.ssim_interval)}",
             _passes(s) if name != "original" else "–",
             f"{s.seconds:.1f}" if name != "original" else "–",
@@ -109,7 +115,7 @@ def markdown(rows: dict[str, Summary]) -> str:
 def by_prompt(rows: dict[str, Summary]) -> str:
     """A sentence under the table: the attribute that changed most on a single prompt."""
     changes = [
-        f"{name}: {_words(s.worst_prompt[0])} {s.worst_prompt[1]:+.2f} (target {_words(s.worst_prompt[2])})"
+        f"{name}: {words(s.worst_prompt[0])} {s.worst_prompt[1]:+.2f} (target {words(s.worst_prompt[2])})"
         for name, s in rows.items()
         if name != "original"
     ]
@@ -123,7 +129,7 @@ def _passes(s: Summary) -> str:
     return f"{s.passes:.0f}" + ("" if math.isnan(s.gradient_passes) else f" ({s.gradient_passes:.0f})")
 
 
-def _words(attribute: str) -> str:
+def words(attribute: str) -> str:
     return attribute.replace("_", " ")
 
 
@@ -137,12 +143,12 @@ def bar(ours: Summary, deleted: Summary, swr: Summary) -> dict[str, tuple[bool, 
         "mean DetScore of the target at most .1": (ours.det <= 0.1, f"{ours.det:.3f}"),
         "no other attribute's mean over all pictures changed by more than .1": (
             abs(ours.worst[1]) <= 0.1,
-            f"{_words(ours.worst[0])} {ours.worst[1]:+.3f}",
+            f"{words(ours.worst[0])} {ours.worst[1]:+.3f}",
         ),
         "no other attribute's mean over one prompt's pictures either (the strictest reading)": (
             abs(ours.worst_prompt[1]) <= 0.1,
-            f"{_words(ours.worst_prompt[0])} {ours.worst_prompt[1]:+.3f} where the target is "
-            f"{_words(ours.worst_prompt[2])}",
+            f"{words(ours.worst_prompt[0])} {ours.worst_prompt[1]:+.3f} where the target is "
+            f"{words(ours.worst_prompt[2])}",
         ),
         "SSIM not below the phrase-deleted control's": (
             ours.ssim >= deleted.ssim,
@@ -153,3 +159,54 @@ def bar(ours: Summary, deleted: Summary, swr: Summary) -> dict[str, tuple[bool, 
             f"{ours.passes:.0f} against {swr.passes:.0f}",
         ),
     }
+
+
+def default_bar(
+    ours: Summary,
+    local: Summary | None,
+    moves: Moves,
+    control: Moves,
+    lost: Mapping[str, str],
+    swr: Summary,
+) -> dict[str, tuple[bool, str]]:
+    """The conditions for the default, over all prompts: (it holds, the value).
+
+    local: over the targets in one place; None: there are none. moves: by how much the attributes moved; control: under
+    the deleted phrase. A move on one prompt is excused if the control moves the same attribute on the same prompt in
+    the same direction, at least as far. lost: the rows that are not beaten, with the columns where they are not.
+    """
+    far = {key: move for key, move in moves.items() if abs(move) > 0.2 and not _excused(move, control.get(key, 0.0))}
+    named = [f"{words(name)} {move:+.3f} on “{prompt}”" for (name, prompt), move in far.items()]
+    return {
+        "mean DetScore of the target at most .05": (ours.det <= 0.05, f"{ours.det:.3f}"),
+        "pooled SSIM at least .75": (ours.ssim >= 0.75, f"{ours.ssim:.3f}"),
+        "SSIM of the local targets at least .85": (
+            local is not None and local.ssim >= 0.85,
+            "none was measured" if local is None else f"{local.ssim:.3f}",
+        ),
+        "no other attribute's mean over all pictures moved by more than .1": (
+            abs(ours.worst[1]) <= 0.1,
+            f"{words(ours.worst[0])} {ours.worst[1]:+.3f}",
+        ),
+        "none on one prompt by more than .2, unless the deleted phrase moves it as far in the same direction": (
+            not far,
+            "; ".join(named) or f"the largest: {_largest(moves)}",
+        ),
+        "better than every other row in DetScore and SSIM at once, beyond chance (paired bootstrap)": (
+            not lost,
+            "; ".join(f"not {columns} of {row}" for row, columns in lost.items()) or "every row",
+        ),
+        "at most 1.05 × the passes of SWR": (
+            ours.passes <= 1.05 * swr.passes,
+            f"{ours.passes:.0f} against {swr.passes:.0f}",
+        ),
+    }
+
+
+def _excused(move: float, control: float) -> bool:
+    return move * control > 0 and abs(control) >= abs(move)
+
+
+def _largest(moves: Moves) -> str:
+    (name, prompt), move = max(moves.items(), key=lambda item: abs(item[1]))
+    return f"{words(name)} {move:+.3f} on “{prompt}”"

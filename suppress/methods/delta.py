@@ -47,6 +47,10 @@ class Delta(Method):
         if isinstance(self.path, os.PathLike):
             object.__setattr__(self, "path", os.fspath(self.path))
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         if not (isinstance(self.path, str) and self.path):
             raise UserError(f"path = {shown(self.path)}; expected a file, as in --method delta:FILE.safetensors")

@@ -37,5 +37,9 @@ class Rewrite(Method):
         super().__post_init__()
         check_prompt(self.text)
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def edit(self, run: Run) -> Edit:
         return FixedContext(run, run.sd.encode_text(self.text).expand_as(run.ctx))

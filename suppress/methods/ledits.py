@@ -11,8 +11,9 @@ the prompt plays no part, and with empty masks the picture comes back, if the in
 are not exact for w = 0, so the picture changes everywhere. The paper's sampler is SDE-DPM-Solver++ of second order;
 here it is the stochastic DDIM step, as in LEDITS (Tsaban and Passos 2023), which came before it.
 
-With w > 0 and only M2 this is SEGA (Brack et al., NeurIPS 2023) without its momentum. So the method also runs from
-noise, if it gets a guidance. A negative s adds the phrase. A user's mask is multiplied into M1 M2, as in the code.
+With w > 0 and only M2 this is SEGA (Brack et al., NeurIPS 2023; `sega`, in guidance_rules.py) without its momentum, and
+with one mask for all channels. So the method also runs from noise, if it gets a guidance. A negative s adds the phrase.
+A user's mask is multiplied into M1 M2, as in the code.
 
 On the drawn world (one picture each of glasses, hat and beard, 50 steps) λ = .75 with `edit-friendly:skip=0.15` removes
 all three and keeps more than λ = .9. With skip = .36 the hat stays, and glasses may. Guidance away says only what the
@@ -73,6 +74,10 @@ class Ledits(Method):
 
     def remark(self, prompt: Prompt) -> str:
         return f"s = {self.scale:g}, λ = {self.threshold:g}, masks = {self.masks}"
+
+    @property
+    def needs_words(self) -> bool:
+        return False
 
     def edit(self, run: Run) -> Edit:
         if not self.guidance and run.start.pivots is None:

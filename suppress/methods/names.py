@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from minisd import UserError
 from minisd.base.arguments import shown
 
-from .catalogue import DEFAULT, METHODS
+from .catalogue import DEFAULT, METHODS, find_entry
 
 if TYPE_CHECKING:
     from ..protocol import Method
@@ -35,9 +35,7 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     if not isinstance(spec, str):
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
-    if name not in METHODS:
-        raise UserError(f"method {name!r} is unknown; expected one of {', '.join(METHODS)}")
-    entry = METHODS[name]
+    entry = find_entry(name)
     known = entry.settings
     values = _defaults(defaults or {}, name) | given | read_settings(spec, entry)
     unknown = sorted(set(values) - set(known))

@@ -15,45 +15,31 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from minisd import UserError
-from minisd.base.arguments import check_prompt, shown
+from minisd.base.arguments import check_prompt
 
+from ..edits.added import Added
 from ..edits.maps import Maps
+from ..edits.negative import unwanted
 from ..edits.wrapped import Wrapped
-from ..prompt import Prompt
-from ..protocol import Edit, Inputs, Method
+from ..protocol import Edit, Inputs
 
 if TYPE_CHECKING:
     from ..loop import Run
 
 
 @dataclass(frozen=True)
-class NegativePrompt(Method):
+class NegativePrompt(Added):
     """Settings."""
 
     start: int | float = 0  # all steps, as is common; to remove things, Ban et al. begin at about step 10 of 50
     text: str = ""  # n, what the picture should not show; empty: the targets, joined by ", "
-    to: Method | None = None  # add it to this method, which then gets these `steps`, `guidance`, `start`, `keep`
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_prompt(self.text)
-        if self.to is None:
-            return
-        if not isinstance(self.to, Method):
-            raise UserError(f"to = {shown(self.to)}; expected an instance of a method, such as suppress.Unread()")
-        common = {name: getattr(self, name) for name in ("steps", "guidance", "start", "keep")}
-        object.__setattr__(self, "to", replace(self.to, **common))
-
-    def remark(self, prompt: Prompt) -> str:
-        if self.to is None:
-            return ""
-        own = self.to.remark(prompt)
-        return f"added to {type(self.to).__name__} with these steps, guidance and R" + (f" ({own})" if own else "")
 
     def edit(self, run: Run) -> Edit:
-        edit = self.to.edit(run) if self.to else Edit(run)
-        return WithNegative(edit, run.per_prompt(lambda p: run.sd.encode_text(self.text or ", ".join(p.targets))))
+        return WithNegative(self.to.edit(run) if self.to else Edit(run), unwanted(run, self.text))
 
 
 class WithNegative(Wrapped):

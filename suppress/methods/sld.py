@@ -27,6 +27,8 @@ from minisd import UserError
 from minisd.base.arguments import check_prompt, number, one_of, shown, whole_number
 
 from ..edits.maps import Maps
+from ..edits.momentum import Momentum
+from ..edits.negative import unwanted
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
@@ -84,6 +86,10 @@ class SLD(Method):
         own = {name: getattr(self, name) for name in Constants._fields}
         return published._replace(**{name: value for name, value in own.items() if value is not None})
 
+    @property
+    def needs_words(self) -> bool:
+        return False
+
     def remark(self, prompt: Prompt) -> str:
         warm_up = self.constants.warm_up
         if warm_up < self.steps:
@@ -98,8 +104,9 @@ class SLDEdit(Edit):
     def __init__(self, settings: SLD, run: Run):
         super().__init__(run)
         self.constants = settings.constants
-        self.concept = run.per_prompt(lambda p: run.sd.encode_text(settings.concept or ", ".join(p.targets)))
-        self.nu = torch.zeros_like(run.start.z)  # ν (B,4,h,w)
+        self.acts_from = settings.constants.warm_up
+        self.concept = unwanted(run, settings.concept)
+        self.momentum = Momentum(self.constants.momentum, self.constants.decay)
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
         return replace(same, contexts=(*same.contexts, self.concept))
@@ -108,6 +115,5 @@ class SLDEdit(Edit):
         (uncond, cond, concept), c = eps, self.constants
         difference = cond - concept
         mu = torch.where(difference < c.threshold, (c.scale * difference).abs().clamp(max=1), 0)
-        gamma = mu * (concept - uncond) + c.momentum * self.nu
-        self.nu = c.decay * self.nu + (1 - c.decay) * gamma
+        gamma = self.momentum(mu * (concept - uncond))
         return self.run.guide((uncond, cond - gamma if i >= c.warm_up else cond))

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from minisd import StableDiffusion, select
-from minisd.base.arguments import step_number
+from minisd.base.arguments import fraction, step_number
 
 from ..edits.maps import Maps
 from ..edits.spectrum import soft_weight
@@ -49,9 +49,11 @@ class Unread(Method):
 
     # before this step, the cross maps are the original's: a step number, or a fraction of the steps below 1
     shared_until: int | float = 0.8
+    strength: float = 1.0  # s, 0 to 1: the context is c + s (ĉ - c), so 0 is the original
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "strength", fraction("strength", self.strength))
         step_number("shared_until", self.shared_until, self.steps)
 
     def remark(self, prompt: Prompt) -> str:
@@ -64,7 +66,8 @@ class Unread(Method):
 class UnreadEdit(Edit):
     def __init__(self, settings: Unread, run: Run):
         super().__init__(run)
-        self.ctx = run.per_prompt(lambda prompt: unread_context(run.sd, prompt))  # ĉ (B,77,D)
+        unread = run.per_prompt(lambda prompt: unread_context(run.sd, prompt))  # ĉ (B,77,D)
+        self.ctx = torch.lerp(run.ctx, unread, settings.strength)  # exact for 0 and 1
         kept = run.per_prompt(kept_rows)
         self.tap = ShareMaps(kept.to(run.ctx.device), select("cross")) if kept.any() else None
         self.shared_until = step_number("shared_until", settings.shared_until, settings.steps)

@@ -74,6 +74,10 @@ class ValueFlip(Method):
             if own and getattr(self, field.name) != field.default and self.form not in own:
                 raise UserError(f"{field.name} = {shown(getattr(self, field.name))}; it is for form={own} only")
 
+    @property
+    def needs_words(self) -> bool:
+        return self.form != "appended"
+
     def edit(self, run: Run) -> Edit:
         return Appended(self, run) if self.form == "appended" else InPlace(self, run)
 

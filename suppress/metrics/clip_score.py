@@ -59,9 +59,25 @@ class ClipScore:
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Image.Image], phrase: str) -> Tensor:
         """(B,) scores of the pictures for one phrase."""
-        size = (self.clip.side, self.clip.side)
-        x = torch.cat([F.interpolate(from_pil(p), size, mode="bicubic", antialias=True) for p in pictures])
-        picture = self.clip.picture((x.clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std)
+        picture = self.picture(torch.cat([self._fitted(from_pil(p)) for p in pictures]))
+        return 2.5 * F.cosine_similarity(picture, self.text(phrase)).clamp(min=0)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """CLIP's vectors (B,P) of x (B,3,H,W) in [-1,1], of any size. Differentiable with respect to x."""
+        return self.clip.picture((self._fitted(x).clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std)
+
+    @torch.no_grad()
+    def text(self, phrase: str) -> Tensor:
+        """CLIP's vector (1,P) of a phrase."""
         ids = [self.tokenizer.sot, *self.tokenizer.ids(phrase)[: CONTEXT - 2], self.tokenizer.eot]
-        text = self.clip.text(torch.tensor([ids]))
-        return 2.5 * F.cosine_similarity(picture, text).clamp(min=0)
+        return self.clip.text(torch.tensor([ids], device=self.mean.device))
+
+    def to(self, device: torch.device) -> ClipScore:
+        """Moves it there, and returns it."""
+        self.clip, self.mean, self.std = self.clip.to(device), self.mean.to(device), self.std.to(device)
+        return self
+
+    def _fitted(self, x: Tensor) -> Tensor:
+        """x resized to the side that the model reads."""
+        size = (self.clip.side, self.clip.side)
+        return x if x.shape[-2:] == size else F.interpolate(x, size, mode="bicubic", antialias=True)

@@ -142,5 +142,18 @@ class Detector:
 
     def scores(self, pictures: Sequence[Image.Image]) -> dict[str, Tensor]:
         """For each class the probabilities (B,). Pictures may have any size: they are resized to 128 × 128."""
-        x = torch.cat([F.interpolate(from_pil(p), (SIDE, SIDE), mode="bilinear", antialias=True) for p in pictures])
-        return dict(zip(self.names, torch.sigmoid(self.network(x)).unbind(dim=1), strict=True))
+        x = torch.cat([_fitted(from_pil(p)) for p in pictures])
+        return dict(zip(self.names, torch.sigmoid(self.logits(x)).unbind(dim=1), strict=True))
+
+    def logits(self, x: Tensor) -> Tensor:
+        """(B,classes) of x (B,3,H,W) in [-1,1], of any size. Differentiable with respect to x."""
+        return self.network(_fitted(x))
+
+    def to(self, device: torch.device) -> Detector:
+        """Moves it there, and returns it."""
+        self.network.to(device)
+        return self
+
+
+def _fitted(x: Tensor) -> Tensor:
+    return F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)

@@ -95,7 +95,9 @@ class Report:
     def _ways_out(self, row: Row) -> list[str]:
         ways = [f"an earlier --start (R is step {row.settings.start_step})"] if row.settings.start_step else []
         if self.args.strengthen:
-            ways.append("a larger factor, as --method strengthen:value=2")
+            larger = {"strengthen": "factor, as --method strengthen:value=2"}
+            larger["attend-and-excite"] = "step, as --method attend-and-excite:scale=40"
+            ways += [f"a larger {larger[row.name]}"] if row.name in larger else []
             return ways if self.told_seeds is None else [*ways, "another --seed"]
         if row.name != "unread":
             ways.append("--method unread")
@@ -204,7 +206,7 @@ class Report:
         for label, row in zip(self.labels, rows, strict=False):
             pictures = both(drawn(row))[1]
             cells.append(pictures)
-            labels.append(scored(label, row.scores, SUPPRESSED, len(pictures)))
+            labels.append(scored(label, row.scores, self.edited_label, len(pictures)))
         return sheet(cells, labels)
 
 
@@ -221,7 +223,8 @@ def drawn(row: Row) -> Result:
 
 
 def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
-    """Two rows per seed: the original and the edited picture, and under each a map of what it fetched of the targets.
+    """Two rows per seed: the original and the edited picture, and under each a map of what it fetched of the targets,
+    if the prompt has them.
 
     Both maps of a seed have one scale, so a target that is gone is dark. The original's map is its cross map; the map
     of the edited picture is weighted, so that the two can be compared (suppress/metrics/fetched.py).
@@ -233,10 +236,14 @@ def draw(result: Result, edited_label: str = SUPPRESSED) -> Image.Image:
     cells: list[list[Image.Image]] = []
     labels: list[list[str]] = []
     for k, pictures in enumerate(zip(*both(result), strict=True)):
+        cells.append(list(pictures))
+        labels.append(["original", edited_label])
+        if not rows:
+            continue
         heats = [part[k, rows].sum(dim=0) for part in (result.original_maps, maps)]
         span = (float(heats[0].min()), float(heats[0].max()))
-        cells += [list(pictures), [overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)]]
-        labels += [["original", edited_label], [f"{name} {float(heat.mean()):.1%}" for heat in heats]]
+        cells.append([overlay(p, heat, span) for p, heat in zip(pictures, heats, strict=True)])
+        labels.append([f"{name} {float(heat.mean()):.1%}" for heat in heats])
     return sheet(cells, labels)
 
 

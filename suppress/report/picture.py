@@ -187,7 +187,7 @@ def draw_picture(result: Result, edited_label: str = SUPPRESSED, show_mask: bool
     if show_mask and result.mask is not None:
         below[0], texts[0] = _mask(result), "mask"
     maps = result.maps if result.fetched is None else result.fetched
-    if maps is not None and result.original_maps is not None:
+    if maps is not None and result.original_maps is not None and result.rows:
         heats = [part[0, list(result.rows)].sum(dim=0) for part in (result.original_maps, maps)]
         span = (float(heats[0].min()), float(heats[0].max()))
         below[1:] = [overlay(p, heat, span) for p, heat in zip(cells[1:], heats, strict=True)]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 import minisd
 import suppress
-from suppress.prompt import Request, Target, eot_rows, find_places, read_request, token_table
+from suppress.prompt import Request, Target, encode, eot_rows, find_places, read_request, token_table
 
 pytestmark = pytest.mark.quick
 
@@ -125,9 +125,21 @@ def test_a_word_that_ends_in_the_target_is_another_word(sd):
 def test_unknown_word_shows_the_tokens_and_a_near_one(sd):
     with pytest.raises(minisd.UserError) as error:
         suppress.find_rows(sd, "a man without glasses", "glases")
-    assert "Did you mean 'glasses'?" in str(error.value)
+    assert "Did you mean 'glasses'? Some methods, such as gie and sld, also remove what no word" in str(error.value)
     for i, token in enumerate(["[SOT]", "a", "man", "without", "glasses"]):
         assert f"{i}  {token}" in str(error.value)
+
+
+def test_a_target_that_is_not_in_the_prompt_has_no_rows(sd):
+    """If the method needs no word of the prompt; a target that is there keeps its rows."""
+    prompt = encode(sd, "a man by the sea", ["beach", "man"], needs_words=False)
+    assert prompt.target == (2,) and prompt.targets == ("beach", "man")
+    assert "'beach' is not in the prompt" in prompt.request.describe()
+    assert "not in the prompt" not in read_request("a man by the sea", "sea").describe()
+    with pytest.raises(minisd.UserError, match="no 'beach'"):
+        encode(sd, "a man by the sea", ["beach", "man"])
+    with pytest.raises(minisd.UserError, match="beyond the 75 tokens"):
+        encode(sd, "a " * 80 + "hat", "hat", needs_words=False)
 
 
 def test_word_beyond_the_77_tokens(sd):

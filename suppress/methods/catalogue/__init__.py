@@ -17,8 +17,10 @@ from minisd.base.arguments import shown
 from .attention import ATTENTION
 from .context import CONTEXT
 from .entry import Entry
+from .listing import table
 from .noise import NOISE
-from .variants import PUBLISHED, VARIANTS
+from .settings import describe
+from .variants import VARIANTS
 
 if TYPE_CHECKING:
     from ...protocol import Method
@@ -27,6 +29,12 @@ DEFAULT = "unread"  # it meets the bar of suppress/evaluation/table.py
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 METHODS: dict[str, Entry] = CONTEXT | ATTENTION | NOISE | VARIANTS
+_FAMILIES = {
+    "what the UNet reads, and its weights": CONTEXT,
+    "attention inside the UNet": ATTENTION,
+    "noise predictions and latents": NOISE,
+    "variants of soft weighting": VARIANTS,
+}
 
 
 def register(name: str, method: type[Method], about: str = "") -> None:
@@ -57,12 +65,21 @@ def register(name: str, method: type[Method], about: str = "") -> None:
     METHODS[name] = Entry(method, about, preset=any("start" in get_annotations(base) for base in bases))
 
 
+def find_entry(name: str) -> Entry:
+    """The entry of a name. UserError if there is none."""
+    if name not in METHODS:
+        raise UserError(f"method {name!r} is unknown; expected one of {', '.join(METHODS)}")
+    return METHODS[name]
+
+
 def describe_methods() -> list[str]:
-    """One line per method: its name, what it does, and its constant if it has one."""
-    width = max(map(len, METHODS))
-    return [f"{name:<{width}}  {entry.about}{_constant(name)}" for name, entry in METHODS.items()]
+    """The lines of the table of all methods: what they do, what they need and cost, and who published them."""
+    known = {name for family in _FAMILIES.values() for name in family}
+    yours = {name: entry for name, entry in METHODS.items() if name not in known}
+    return table({**_FAMILIES, "your own": yours})
 
 
-def _constant(name: str) -> str:
-    words = PUBLISHED.get(name)
-    return f"; value={words.published:.3g} is {words.constant}" if words and words.constant else ""
+def describe_method(name: str) -> list[str]:
+    """The lines that describe a method: its settings with their sources, and its presets. UserError if unknown."""
+    find_entry(name)
+    return describe(name, METHODS)

@@ -29,6 +29,7 @@ class Entry:
     training: bool = False  # whether something must be trained before it can be used
     several: bool = True  # whether it removes several targets in one run
     pictures: bool = True  # whether it also edits a picture that exists
+    strengthens: bool = False  # whether it draws more of its words, those of --strengthen, instead of removing them
     preset: bool = False  # it keeps its published settings: the "all" settings of a checkpoint do not change them
     own: bool = False  # a method of this project, whose settings are published nowhere else
     bound: Mapping[str, Any] = field(default_factory=dict)  # fixed settings, which belong to the name

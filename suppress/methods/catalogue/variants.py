@@ -37,5 +37,13 @@ PUBLISHED: dict[str, Published] = {
 }
 
 VARIANTS: dict[str, Entry] = {
-    name: Entry("variant.Variant", words.about, bound={"name": name}) for name, words in PUBLISHED.items()
+    name: Entry(
+        "variant.Variant",
+        words.about,
+        source="Li 2024",
+        passes=180,
+        strengthens=name == "strengthen",
+        bound={"name": name},
+    )
+    for name, words in PUBLISHED.items()
 }

@@ -49,7 +49,7 @@ def test_figures_hold_all_their_text(sd, name):
     width, height = figure.get_size_inches()
     box = figure.get_tightbbox()
     assert 0 <= box.x0 and 0 <= box.y0 and box.x1 <= width and box.y1 <= height
-    assert bool(findings.panels) == (name not in ("leak", "singular", "distance"))
+    assert bool(findings.panels) == (name not in ("leak", "moved", "singular", "distance"))
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_nothing_is_overwritten(folder, capsys):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([PROMPT, "--only", "nonsense"], "--only nonsense: there is leak, singular"),
+        ([PROMPT, "--only", "nonsense"], "--only nonsense: there is leak, moved, singular"),
         (["a man"], "does not say what to remove"),
         ([PROMPT, "--remove", "hat"], "the prompt has no 'hat'"),
         ([PROMPT, "--steps", "0"], "steps = 0"),

@@ -44,6 +44,18 @@ def test_main_job(tmp_path, capsys):
         assert image.width > 2 * 128 and image.height > 2 * 128
 
 
+def test_a_target_that_the_prompt_implies(tmp_path, capsys):
+    """The pictures have no maps below them, because the prompt has no token for it."""
+    job = ["a man by the sea", "--remove", "beach", "--steps", "1"]
+    assert main([*job, "--method", "gie:scale=-2", "--out", "one.png"]) == 0
+    out = capsys.readouterr().out
+    assert "'beach' is not in the prompt" in out and "w = -2" in out and "DetScore beach" in out
+    with Image.open("one.png") as image:
+        assert image.width > 2 * 128 and image.height < 2 * 128
+    assert main([*job, "--sheet", "gie:scale=-2", "unread"]) == 2
+    assert "no 'beach'" in capsys.readouterr().err
+
+
 def test_free_names_and_out(tmp_path, capsys):
     job = ["a man without glasses", "--steps", "2"]
     assert main(job) == 0 and main(job) == 0

@@ -5,7 +5,7 @@ import torch
 
 import minisd
 from minisd import Part, UserError, compose, select
-from suppress.edits.taps import KContext, MixMaps, Output, ShareMaps, VContext
+from suppress.edits.taps import Against, KContext, MixMaps, Output, ShareMaps, VContext
 
 pytestmark = pytest.mark.quick
 
@@ -27,6 +27,12 @@ def near(got, want):
 def test_keys_and_values_of_another_context_are_that_context(sd, inputs, other):
     z, t, ctx = inputs
     near(sd.unet(z, t, ctx, tap=compose(KContext(other), VContext(other))), sd.unet(z, t, other))
+
+
+def test_two_outputs_of_the_same_queries(sd, inputs, other):
+    z, t, ctx = inputs
+    near(sd.unet(z, t, ctx, tap=Against(other, lambda own, others: others)), sd.unet(z, t, other))
+    near(sd.unet(z, t, ctx, tap=Against(other, lambda own, others: own)), sd.unet(z, t, ctx))
 
 
 def test_one_context_serves_all_samples(sd, inputs, other):

@@ -61,16 +61,25 @@ def test_a_name_cannot_become_another_method():
         parse_method("top-k", {"top-k": {"name": "zero"}})
     with pytest.raises(UserError, match="'loss=l2' in 'value-loss:loss=l2'"):
         parse_method("value-loss:loss=l2")
-    assert any(line.startswith("top-k ") and "value=2 is K" in line for line in describe_methods())
+    lines = describe_methods()
+    at = next(n for n, line in enumerate(lines) if line.startswith("top-k "))
+    assert lines[at + 1].endswith("; value=2 is K")
 
 
 def test_a_checkpoints_settings_for_all_methods():
     defaults = {"all": {"start": 0.06}, "unread": {"start": 0.04}, "paper": {"steps": 20}, "measured": {"seeds": 16}}
     starts = {name: parse_method(name, defaults).start for name in METHODS}
     published = {"official": 0.2, "paper": 0, "value-loss": 0.2, "attentive-eraser": 0.2}
-    published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "value-flip", "vsf"), 0)
-    published |= dict.fromkeys(("prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
+    published |= dict.fromkeys(("negative-prompt", "delta", "sld", "ledits", "gie", "gie-official", "vsf"), 0)
+    published |= dict.fromkeys(("value-flip", "prompt-to-prompt", "prompt-to-prompt-pnp", "reweight"), 0)
+    published |= dict.fromkeys(("composable-not", "signed", "perp-neg", "sega", "crg", "cfg-pp"), 0)
+    published |= dict.fromkeys(("contrastive-cfg", "contrastive-cfg-official"), 0)
+    published |= dict.fromkeys(("nag", "nag-official", "ong", "nasa"), 0)
+    published |= dict.fromkeys(("adavd", "adavd-official", "safree", "safree-official"), 0)
+    published |= dict.fromkeys(("uce", "uce-official", "rece", "context-map"), 0)
     published |= {"magic-remover": 0.2, "magic-remover-blended": 0.16}
+    published |= dict.fromkeys(("ssdv", "ssdv-kept", "semantic-surgery", "casteer", "attend-and-excite"), 0)
+    published |= {"stg": 0.1}
     assert starts == dict.fromkeys(METHODS, 0.06) | published | {"unread": 0.04}
     assert parse_method("paper", defaults).steps == 20
     assert parse_method("zero", defaults, start=0.3).start == 0.3

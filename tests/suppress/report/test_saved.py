@@ -180,7 +180,10 @@ def test_a_prompt_behind_a_word_with_its_place(tmp_path):
         (["--sheet", "zero", "a man without glasses"], "--sheet takes all values behind it"),
         (["--steps", "2"], "nothing to draw: give a PROMPT, or --params-from a picture"),
         ([PROMPT, "--method", "strengthen"], "name that with --strengthen WORD"),
-        ([PROMPT, "--strengthen", "glasses", "--method", "zero"], "--strengthen is a method of its own"),
+        (
+            [PROMPT, "--strengthen", "glasses", "--method", "zero"],
+            "zero draws less of its words; --strengthen takes the methods strengthen, attend-and-excite",
+        ),
     ],
 )
 def test_no_prompt_or_no_sense(tmp_path, capsys, argv, message):

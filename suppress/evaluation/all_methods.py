@@ -1,0 +1,79 @@
+"""The rows of `suppress eval --rows all`: every method that removes something from words alone, by its own name.
+
+They come from the catalogue, so that a new method is a row by itself. Rows with keep=1 follow: the default has this
+mask (suppress/edits/keep_outside.py), and a fair comparison gives it to rivals too. All rows share steps and noise, and
+all but the rows with keep=1 share R. Those begin a step earlier, at the embedded model's own R: what an earlier start
+changes outside the mask is set back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import mean, median
+from typing import Any
+
+from ..methods import METHODS
+from .cases import ITO, Case
+
+MASKED = "keep=1,start=0.06"
+OURS, OURS_SPEC = "Unread, keep 1", f"unread:{MASKED}"  # the default, with which all others are compared
+DELETED = "phrase deleted"  # the control
+SWR = "suppress-eot"
+KEPT = {
+    f"{DELETED}, keep 1": f"deleted:{MASKED}",
+    "SWR, keep 1": f"suppress-eot:{MASKED}",
+    "SWR + ITO, keep 1": f"{ITO},{MASKED}",
+    "value-flip, keep 1": f"value-flip:{MASKED}",
+}
+_SAME = ("swr",)  # it is suppress-eot without ITO
+_SPECS = {"ledits": "ledits:guidance=7.5"}  # without guidance it needs a picture
+_USUAL = 200  # passes of a method that does not say how many it has
+LARGE = 2.0  # a row is named before the start if its cells take more than this many times the median
+
+
+def removing() -> dict[str, str]:
+    """Name -> spec of all methods that remove something. One that needs more than words says so in its cells."""
+    names = [name for name, entry in METHODS.items() if not entry.strengthens and name not in _SAME]
+    return {name: _SPECS.get(name, name) for name in names}
+
+
+def all_rows() -> dict[str, str]:
+    """Name of the row -> method (`measure.method_of`). The default comes first: its first cell tells the speed."""
+    return {OURS: OURS_SPEC, DELETED: "deleted", **removing(), **KEPT}
+
+
+def seconds_per_cell(rows: Mapping[str, str], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> dict[str, float]:
+    """What a cell of each row takes: the mean of its measured cells; if it has none, in proportion to its passes.
+
+    done: cells by (row, prompt), at least one of them with scores. A pass with a gradient counts as one pass.
+    """
+    measured: dict[str, list[float]] = {}
+    for (row, _prompt), cell in done.items():
+        if "seconds" in cell and row in rows:
+            measured.setdefault(row, []).append(cell["seconds"] * seeds)
+    if not measured:
+        return {}
+    known = {row: mean(values) for row, values in measured.items()}
+    each = mean(seconds / _passes(rows[row]) for row, seconds in known.items())
+    return {row: known.get(row, each * _passes(spec)) for row, spec in rows.items()}
+
+
+def _passes(spec: str) -> int:
+    """At 50 steps; only their proportions matter."""
+    if spec.startswith(f"{ITO},"):
+        return METHODS["official"].passes
+    name = spec.partition(":")[0]
+    return (METHODS[name].passes if name in METHODS else METHODS[SWR].passes) or _USUAL
+
+
+def forecast(rows: Mapping[str, str], cases: Sequence[Case], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> str:
+    """A sentence about the time that the missing cells take, and about the slow rows."""
+    missing = [(row, case.prompt) for case in cases for row in rows if (row, case.prompt) not in done]
+    seconds = seconds_per_cell(rows, done, seeds)
+    if not missing or not seconds:
+        return f"{len(missing)} of {len(rows) * len(cases)} cells are missing"
+    minutes = sum(seconds[row] for row, _ in missing) / 60
+    slow = {row: s for row, s in seconds.items() if s > LARGE * median(seconds.values())}
+    text = f"{len(missing)} of {len(rows) * len(cases)} cells are missing: about {minutes:.{0 if minutes > 9 else 1}f} "
+    text += "minutes of drawing, as the measured cells and the passes of each method say; gradients take longer"
+    return text + "".join(f"\n  slow: {row}, about {s:.0f} s per cell" for row, s in slow.items())

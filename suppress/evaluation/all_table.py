@@ -1,0 +1,166 @@
+"""The table of all methods over all prompts: each is compared with the default, picture by picture. And the bar."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..world.spec import STYLES
+from .all_methods import DELETED, OURS, SWR
+from .cases import Case
+from .paired import Paired, paired
+from .table import Moves, Summary, default_bar, other_attributes, summarise, words
+
+Picture = Hashable  # (prompt, which seed)
+# attributes of the detector that cover the whole picture; the others are local
+EVERYWHERE = {"rain", "snow", *STYLES}
+
+
+@dataclass(frozen=True)
+class Row:
+    """The measured cells of a row."""
+
+    cells: Sequence[tuple[Case, str, Mapping[str, Any]]]  # case, the detector's class of its target, the scores
+
+    @cached_property
+    def summary(self) -> Summary:
+        return summarise((name, dict(cell)) for _, name, cell in self.cells)
+
+    @property
+    def local(self) -> Row:
+        """Only the targets that are in one place of the picture: neither a style nor weather."""
+        return Row([each for each in self.cells if each[1] not in EVERYWHERE])
+
+    @cached_property
+    def det(self) -> dict[Picture, float]:
+        """DetScore of the target by picture."""
+        return {(c.prompt, k): s for c, name, cell in self.cells for k, s in enumerate(cell["after"][name])}
+
+    @cached_property
+    def ssim(self) -> dict[Picture, float]:
+        return {(c.prompt, k): s for c, _, cell in self.cells for k, s in enumerate(cell["ssim"])}
+
+    @cached_property
+    def moves(self) -> Moves:
+        """(attribute, prompt) -> the mean change over the prompt's seeds, of the attributes that are no target."""
+        return {
+            (name, case.prompt): float(np.mean(np.subtract(cell["after"][name], cell["before"][name])))
+            for case, target, cell in self.cells
+            for name in other_attributes(target, cell)
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The default against another row."""
+
+    det: Paired  # the default's DetScore less the other's
+    ssim: Paired
+
+    @property
+    def wins(self) -> bool:
+        return self.det.below and self.ssim.above
+
+    @property
+    def lacking(self) -> str:
+        """The columns in which the default is not better beyond chance."""
+        return " and ".join(["DetScore"] * (not self.det.below) + ["SSIM"] * (not self.ssim.above))
+
+
+def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case], detector: Any) -> dict:
+    """Name -> `Row` of all rows that have scores, in the order of the table."""
+    found = {
+        row: Row(
+            [
+                (case, detector.match(case.target).name, done[row, case.prompt])
+                for case in cases
+                if "after" in done.get((row, case.prompt), {})
+            ]
+        )
+        for row in rows
+    }
+    return {name: row for name, row in found.items() if row.cells}
+
+
+def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case], detector: Any) -> str:
+    """Markdown: the table, the bar for the default, and why rows are missing."""
+    measured: dict[str, Row] = measured_rows(done, rows, cases, detector)
+    ours = measured.get(OURS)
+    against = {} if ours is None else compare(ours, {name: row for name, row in measured.items() if name != OURS})
+    parts = [_table(measured, against)]
+    if ours is not None:
+        parts.append(
+            f"Δ is {OURS} less the row, over the pictures (prompt × seed) of both, with the 95 % interval of a paired "
+            f"bootstrap. “Wins” means that {OURS} has the lower DetScore and the higher SSIM, both beyond chance. "
+            "Local SSIM leaves out the prompts whose target is a style or weather."
+        )
+    if ours is not None and {DELETED, SWR} <= set(measured):
+        parts.append(_verdict(ours, measured, against))
+    reasons = _reasons(done, rows, cases)
+    return "\n\n".join([*parts, *(["Not measured:\n\n" + "\n".join(reasons)] if reasons else [])])
+
+
+def compare(ours: Row, others: Mapping[str, Row]) -> dict[str, Comparison]:
+    """Name -> the default against this row. A row without a common picture is left out."""
+    return {
+        name: Comparison(paired(ours.det, row.det), paired(ours.ssim, row.ssim))
+        for name, row in others.items()
+        if ours.det.keys() & row.det.keys()
+    }
+
+
+def _table(measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> str:
+    head = "DetScore | Δ DetScore | other attributes | most changed | SSIM | Δ SSIM | local SSIM | wins | passes | s"
+    lines = [f"| | {head} |", "|---" * 11 + "|"]
+    for name, row in measured.items():
+        s, c, local = row.summary, against.get(name), row.local.cells
+        cells = (
+            f"**{name}**" if name == OURS else name,
+            f"{s.det:.3f}",
+            _difference(c.det) if c else "–",
+            f"{s.other_change:.3f}",
+            f"{words(s.worst[0])} {s.worst[1]:+.2f}",
+            f"{s.ssim:.3f}",
+            _difference(c.ssim) if c else "–",
+            f"{row.local.summary.ssim:.3f}" if local else "–",
+            ("yes" if c.wins else "no") if c else "–",
+            f"{s.passes:.0f}",
+            f"{s.seconds:.1f}",
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _difference(p: Paired) -> str:
+    return f"{p.difference:+.3f} [{p.interval[0]:+.3f}, {p.interval[1]:+.3f}]"
+
+
+def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> str:
+    lost = {name: c.lacking for name, c in against.items() if not c.wins}
+    local = ours.local
+    conditions = default_bar(
+        ours.summary,
+        local.summary if local.cells else None,
+        ours.moves,
+        measured[DELETED].moves,
+        lost,
+        measured[SWR].summary,
+    )
+    lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in conditions.items()]
+    return f"{OURS} against the bar for the default:\n\n" + "\n".join(lines)
+
+
+def _reasons(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case]) -> list[str]:
+    """One line per row and reason: why cells have no scores."""
+    found: dict[tuple[str, str], int] = {}
+    for row in rows:
+        for case in cases:
+            reason = done.get((row, case.prompt), {}).get("reason")
+            if reason:
+                key = row, " ".join(reason.split())
+                found[key] = found.get(key, 0) + 1
+    return [f"- {row} ({count} of {len(cases)} prompts): {reason}" for (row, reason), count in found.items()]

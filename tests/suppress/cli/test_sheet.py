@@ -1,0 +1,49 @@
+"""`suppress sheet`: many methods on one sheet."""
+
+import numpy as np
+from PIL import Image
+
+from suppress.cli.sheet import PROMPTS, main
+from suppress.prompt import find_places
+from suppress.report.methods_sheet import SheetRow, draw_sheet, name_picture
+
+JOB = ["--targets", "crown", "--steps", "2", "--out", "sheet.png"]
+
+
+def test_each_prompt_has_its_target_once():
+    assert list(PROMPTS) == ["glasses", "beard", "hat", "rain", "van gogh", "crown"]
+    assert all(len(find_places(prompt, target)) == 1 for target, prompt in PROMPTS.items())
+
+
+def test_a_sheet_is_drawn_and_what_cannot_be_drawn_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([*JOB, "--methods", "zero", "delta", "unread:keep=1"]) == 0
+    text = capsys.readouterr().out
+    assert "delta: left out, because path = ''" in text and "3 rows; the others take about" in text
+    assert "2 methods in " in text and text.strip().endswith("sheet.png")
+    picture = Image.open("sheet.png")
+    one = Image.open("sheet.png").height // 3
+    assert picture.width > 2 * 128 and picture.height > 3 * 128 and one > 128  # a name and a picture; three rows
+    assert main([*JOB, "--methods", "zero"]) == 2 and "sheet.png" in capsys.readouterr().err  # it is kept
+    assert main([*JOB, "--overwrite", "--methods", "delta"]) == 2
+    assert "none of the methods could draw" in capsys.readouterr().err
+    assert main(["--methods", "nope"]) == 2 and "'nope' is unknown" in capsys.readouterr().err
+
+
+def test_rows_and_columns_are_where_they_belong():
+    def row(name, *levels):
+        return SheetRow(name, [Image.new("RGB", (40, 30), (level,) * 3) for level in levels], ["", ""])
+
+    rows = [row("one", 30, 40), row("two", 50, 60)]
+    drawn = np.asarray(draw_sheet(["a", "b"], row("original", 10, 20), rows))[..., 0]
+    height, width = (drawn.shape[0] - 4) // 3, (drawn.shape[1] - 4) // 3
+    middles = [[int(drawn[r * height + 15, c * width + 24]) for c in (1, 2)] for r in range(3)]
+    assert middles == [[10, 20], [30, 40], [50, 60]]
+
+
+def test_a_name_stands_on_white_with_its_note():
+    plain, noted = name_picture("magic-remover-blended", "", (128, 128)), name_picture("zero", "3.1 s", (128, 128))
+    dark = np.argwhere(np.asarray(plain.convert("L")) < 100)
+    assert len(dark) and dark[:, 1].max() < 126  # it is wrapped, not cut
+    grey = np.asarray(noted.convert("L"))
+    assert (grey[: 128 // 2] < 100).any() and not (grey[128 // 2 + 10 :] < 100).any() and (grey < 255).any()
