@@ -7,9 +7,10 @@ Once: pictures z_0 are drawn for the prompts c. Per iteration, with sg: no gradi
     z_t = √ᾱ_t z_0 + √(1-ᾱ_t) ε
     loss = mean (ε_θ(z_t, c*) - sg(ε_θ(z_t, c)))²  +  λ mean (ε_θ(z_t, c) - ε)²
 
-The first term is the paper's "model-based" form. The target of the KL divergence is the frozen model's prediction; like
-the code, this takes the model that is trained, and stops the gradient, which saves a second model. The second term
-(λ = 1) keeps the anchor; the code has it for a target that contains the anchor, and leaves it out otherwise.
+The first term is the paper's "model-based" form. By the paper's derivation its target is the frozen model's prediction
+ε_θ*(z_t, c) (`frozen`); to save a second model, paper and code take the model that is trained, and stop the gradient.
+Then the target drifts with θ. The second term (λ = 1) keeps the anchor; the code has it for a target that contains the
+anchor ("grumpy cat"), and leaves it out otherwise.
 
 Not here: the code's crops and flips of the pictures, and that its first code ([SOT] apart) trains no key and value of
 [SOT]. Its pictures go through the VAE and JPEG, these stay latents.
@@ -53,6 +54,7 @@ class ConceptAblation(Drawn):
     batch: int = 8  # 4 on each of 2 GPUs
     pictures: int = 200  # 1000 in the paper
     preserve: float = 0.0  # λ; 1 in the code for "grumpy cat"
+    frozen: bool = False  # the target of the loss is ε_θ*(z_t, c), as the paper derives it; False: as in the code
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -76,10 +78,13 @@ class ConceptAblation(Drawn):
         noised, targets, anchors = self.noised(sd, prepared, random), self.targets(), self.drawn_texts()
         ctx_target = sd.encode_text([targets[n] for n in noised.texts])
         ctx_anchor = sd.encode_text([anchors[n] for n in noised.texts])
-        with torch.set_grad_enabled(self.preserve > 0):
-            eps_anchor = unet(noised.z, noised.t, ctx_anchor)
-        loss = F.mse_loss(unet(noised.z, noised.t, ctx_target), eps_anchor.detach())
-        return loss + self.preserve * F.mse_loss(eps_anchor, noised.eps) if self.preserve else loss
+        model = sd.unet if self.frozen else unet
+        with torch.no_grad():
+            eps_anchor = model(noised.z, noised.t, ctx_anchor)
+        loss = F.mse_loss(unet(noised.z, noised.t, ctx_target), eps_anchor)
+        if self.preserve:
+            loss = loss + self.preserve * F.mse_loss(unet(noised.z, noised.t, ctx_anchor), noised.eps)
+        return loss
 
 
 @dataclass(frozen=True)

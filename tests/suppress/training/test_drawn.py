@@ -36,12 +36,14 @@ def training(small):
     return make
 
 
-@pytest.mark.parametrize("preserve", [0, 0.5], ids=["plain", "preserve"])
-def test_concept_ablation(small, training, preserve):
-    work, of, z, t, eps, loss = training(ConceptAblation(**SHORT, anchor="in a crown", preserve=preserve))
+@pytest.mark.parametrize(("preserve", "frozen"), [(0, False), (0.5, True)], ids=["plain", "preserve"])
+def test_concept_ablation(small, training, preserve, frozen):
+    settings = ConceptAblation(**SHORT, anchor="in a crown", preserve=preserve, frozen=frozen)
+    work, of, z, t, eps, loss = training(settings)
     target, anchor = (small.encode_text([texts[n] for n in of]) for texts in (TARGETS, ANCHORS))
     eps_target, eps_anchor = work.unet(z, t, target), work.unet(z, t, anchor)
-    want = (eps_target - eps_anchor.detach()).square().mean() + preserve * (eps_anchor - eps).square().mean()
+    goal = small.unet(z, t, anchor) if frozen else eps_anchor.detach()
+    want = (eps_target - goal).square().mean() + preserve * (eps_anchor - eps).square().mean()
     assert (loss - want).abs() < 1e-5 * want
     parameters = list(work.parameters.values())
     pairs = zip(torch.autograd.grad(loss, parameters), torch.autograd.grad(want, parameters), strict=True)
@@ -91,3 +93,11 @@ def test_prompts_that_do_not_fit():
     with pytest.raises(UserError, match="nothing is left of a prompt without 'glasses'; give an anchor"):
         ConceptAblation(concept="glasses")
     assert ConceptAblation(concept="a grumpy cat", anchor="a cat").drawn_texts() == ["a cat"]
+
+
+def test_the_noisiest_levels_alone(small):
+    prepared = {"z": torch.zeros(3, 4, 4, 4)}
+    for levels, least in ((1, 0), (0.1, 900), (0, 999)):
+        objective = ForgetMeNot(**SHORT | {"batch": 200}, levels=levels)
+        t = objective.noised(small, prepared, generator(0, 0)).t
+        assert least <= t.min() <= least + 30 and t.max() >= 990

@@ -57,3 +57,12 @@ def test_the_second_code_goes_as_far_from_the_concept_alone():
     assert (alone.eta, other.eta) == (1, 2)
     assert (alone.iterations, alone.lr, alone.own_samples) == (200, 5e-5, False)
     assert (ESD(concept="x").iterations, ESD(concept="x").lr, ESD.u(concept="x").weights) == (1000, 1e-5, "others")
+
+
+def test_the_noisiest_levels_alone(small):
+    """A third of three steps: z is the noise itself, with every seed."""
+    esd = replace(SHORT, levels=0.34)
+    for seed in (0, 1, 2):
+        noise = drawn(esd, seed)[2]
+        want = expected_loss(small, small.unet, ["glasses"] * 2, 0, noise, 1, small.unet)
+        assert (esd.loss(small, small.unet, {}, generator(seed, 0)) - want).abs() < 1e-5 * want
