@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 import minisd
-from suppress.evaluation.cases import IMPLIED
 from suppress.evaluation.implied import IMPLYING
+from suppress.evaluation.table import other_attributes
 from suppress.metrics import Detector
 from suppress.prompt import find_places
 
@@ -106,8 +106,8 @@ def methods(cells: list[dict[str, Any]]) -> list[str]:
 def _scores(cell: dict[str, Any]) -> str:
     name = cell["case"]["target"].replace(" ", "_")
     before, after = cell["before"], cell["after"]
-    others = [k for k in before if k != name and k not in IMPLIED.get(name, ())]
-    changed = sum(float(np.abs(np.subtract(after[k], before[k])).mean()) for k in others)
+    changes = (np.abs(np.subtract(after[k], before[k])) for k in other_attributes(name, before))
+    changed = sum(float(change.mean()) for change in changes)
     return f"{np.mean(after[name]):.2f} / {changed:.1f} / {np.mean(cell['ssim']):.2f}"
 
 

@@ -74,6 +74,11 @@ class StableDiffusion:
     def dtype(self) -> torch.dtype:
         return self.unet.conv_in.weight.dtype
 
+    @property
+    def side(self) -> int:
+        """Pixels of a side of the pictures on which the model was trained."""
+        return self.config.unet.sample_size * self.vae.config.factor
+
     # ------------------------------------------------------------------ text
 
     def pieces(self, prompt: str) -> list[str]:
@@ -257,9 +262,8 @@ class StableDiffusion:
         """(height, width, the image as latents or None)"""
         if image is not None and not isinstance(image, Image.Image):
             raise UserError(f"image = {shown(image)}; expected a PIL picture, such as PIL.Image.open('FILE.png') gives")
-        side = self.config.unet.sample_size * self.vae.config.factor
         image = None if image is None else to_rgb(image)
-        default = (side, side) if image is None else (image.height, image.width)
+        default = (self.side, self.side) if image is None else (image.height, image.width)
         h, w = default[0] if height is None else height, default[1] if width is None else width
         h, w = self.check_size(h, w)
         return h, w, None if image is None else self.encode(from_pil(image, h, w))

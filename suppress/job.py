@@ -226,8 +226,7 @@ def _check_job(sd: StableDiffusion, job: Job) -> _Task:
     if job.image is not None:
         image = fitted(sd, job.image, *size, job.crop)
         size = image.picture.height, image.picture.width
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    size = sd.check_size(*(side if value is None else value for value in size))
+    size = sd.check_size(*(sd.side if value is None else value for value in size))
     return _Task(seed, size, image, None if job.mask is None else read_mask(job.mask, *size, image))
 
 

@@ -60,8 +60,8 @@ def moved(study: Study) -> Findings:
 @torch.no_grad()
 def measure(study: Study, settings: Method) -> Moves:
     """What the method's edit shows the UNet at step R, against the prompt."""
-    sd, prompts, side = study.sd, [study.prompt], study.sd.config.unet.sample_size * study.sd.vae.config.factor
-    run = Run(sd, prompts, from_noise(prompts, sd.noise(study.seeds[:1], side, side)), settings)
+    sd, prompts = study.sd, [study.prompt]
+    run = Run(sd, prompts, from_noise(prompts, sd.noise(study.seeds[:1], sd.side, sd.side)), settings)
     i, edit = min(settings.start_step, settings.steps - 1), settings.edit(run)
     original = run.original(i, run.start.z)
     maps = run.read_maps(i, original.z, run.ctx, edit.maps) if edit.maps and edit.reads_maps(i) else None

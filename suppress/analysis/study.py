@@ -60,10 +60,10 @@ class Study:
     @cached_property
     def latents(self) -> list[Tensor]:
         """The original's latents (S,4,h,w) for S seeds, on the CPU: the noise, then the latents after each step."""
-        sd, side = self.sd, self.sd.config.unet.sample_size * self.sd.vae.config.factor
+        sd = self.sd
         batches = []
         for chunk in _chunks(self.seeds, self.batch_size):
-            z = sd.noise(chunk, side, side)
+            z = sd.noise(chunk, sd.side, sd.side)
             ctx = self.prompt.ctx.expand(len(z), -1, -1)
             batches.append([z.cpu(), *(z.cpu() for z in self._steps(ctx, z, 0))])
         return [torch.cat(step) for step in zip(*batches, strict=True)]

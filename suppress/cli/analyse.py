@@ -142,8 +142,8 @@ def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters:
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:
     from minisd.cli import parameters
 
-    s, side = study.settings, sd.config.unet.sample_size * sd.vae.config.factor
-    fields = options.drawing_fields(sd, args, s.steps, s.guidance, study.seeds[0], (side, side)) | {
+    s = study.settings
+    fields = options.drawing_fields(sd, args, s.steps, s.guidance, study.seeds[0], (sd.side, sd.side)) | {
         "Suppress": ", ".join(study.prompt.request.named),
         "Suppress start": s.start_step,
     }

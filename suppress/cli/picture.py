@@ -118,8 +118,7 @@ def _check_mask(args: argparse.Namespace, rows: Sequence[PictureRow]) -> None:
 
 def _photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, mask: Image.Image | None) -> Photo:
     """The picture and its mask in the size of the drawing. UserError for a picture or a mask that cannot be used."""
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    height, width = sd.check_size(*(side if given is None else given for given in (args.height, args.width)))
+    height, width = sd.check_size(*(sd.side if given is None else given for given in (args.height, args.width)))
     prepared = prepare(image, height, width, args.crop)
     about = image_fields(os.path.basename(args.image), image)
     about["Crop"] = None if args.crop is None else ",".join(map(str, args.crop))

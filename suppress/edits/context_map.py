@@ -17,18 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
 from minisd import CheckpointError, StableDiffusion, UserError
-from minisd.base.arguments import shown
-from minisd.base.outputs import write_file
 from minisd.loading.weight_files import SafetensorsFile
 
 from ..loop import Run
 from ..protocol import Edit, Inputs
 from .maps import Maps
+from .tensor_file import described, existing, read_metadata, write_tensors
 
 FORMAT = "suppress context map 1"
 PROBE = "a photo of a cat"  # the text whose encoding is in the file
@@ -66,20 +63,16 @@ def make_map(sd: StableDiffusion, matrix: Tensor, **about: Any) -> ContextMap:
 
 def write_map(path: str | os.PathLike[str], context_map: ContextMap) -> Path:
     """Writes the map. An existing file is replaced."""
-    tensors = {"matrix": context_map.matrix.contiguous(), "probe": context_map.probe.contiguous()}
-    content = save(tensors, {"format": FORMAT, "about": json.dumps(dict(context_map.about), ensure_ascii=False)})
-    return write_file(Path(path), lambda file: file.write(content))
+    tensors = {"matrix": context_map.matrix, "probe": context_map.probe}
+    return write_tensors(Path(path), tensors, described(FORMAT, context_map.about))
 
 
 def read_map(path: str | os.PathLike[str], sd: StableDiffusion) -> ContextMap:
     """Reads a map for `sd`. UserError if the file is missing or damaged, or made for another text encoder."""
-    file = Path(path)
-    if not os.path.isfile(file):  # False also for a name that no file can have
-        raise UserError(f"there is no file {shown(str(path))}; expected a context map, a .safetensors file")
+    file = existing(path, "a context map, a .safetensors file")
     try:
         found = SafetensorsFile(file)
-        with safe_open(file, "pt") as opened:
-            notes = opened.metadata() or {}
+        notes = read_metadata(file)
         if notes.get("format") != FORMAT or set(found.shapes) != {"matrix", "probe"}:
             raise UserError(
                 f"{file} is not a context map (a file of suppress.edits.context_map.write_map). If it has weights of a "

@@ -43,6 +43,11 @@ def fingerprint(module: nn.Module, dtype: torch.dtype) -> str:
     return hashlib.sha256(checksum(module, dtype).numpy().tobytes()).hexdigest()[:16]
 
 
+def dtype_name(dtype: torch.dtype) -> str:
+    """The name under which `fingerprints` has this dtype; empty if it has none."""
+    return next((name for name, each in DTYPES.items() if each == dtype), "")
+
+
 def fingerprints(module: nn.Module) -> dict[str, str]:
     """Name of a dtype -> fingerprint: a file that was made in float32 can then be recognised in half precision."""
     return {name: fingerprint(module, dtype) for name, dtype in DTYPES.items()}

@@ -84,8 +84,7 @@ class KeepOutside(Wrapped):
         watching = Part(self.heat, slice(self.run.batch))
         edited = replace(edited, tap=watching if edited.tap is None else compose(edited.tap, watching))
         if self.unet is not None:
-            t = self.run.schedule.t[i]
-            self.plain = tuple(self.run.sd.unet(edited.z, t, ctx) for ctx in same.contexts)
+            self.plain = tuple(self.run.show(i, edited.z, ctx) for ctx in same.contexts)
             return edited
         self.shares_empty = edited.contexts[0] is same.contexts[0] and edited.tap_uncond is None
         return replace(edited, contexts=(*edited.contexts, *same.contexts[self.shares_empty :]))

@@ -9,20 +9,18 @@ The file is a .safetensors file, which says in its metadata for which model and 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from minisd import StableDiffusion, UserError
-from minisd.base.arguments import printable, shown
-from minisd.base.outputs import write_file
+from minisd.base.arguments import printable
 
-from .fingerprint import DTYPES, fingerprint
+from .fingerprint import dtype_name, fingerprint
+from .tensor_file import described, existing, read_tensors, write_tensors
 
 FORMAT = "minisd gie adapter 1"
 OWN = "own"  # the name of the adapter that comes with a checkpoint
@@ -62,9 +60,7 @@ def own_path(sd: StableDiffusion, form: str) -> Path:
 
 def read_adapter(path: Path, sd: StableDiffusion, form: str) -> Adapter:
     """The adapter in a file. UserError if it is missing or damaged, or was made for another model or form."""
-    if not os.path.isfile(path):  # False also for a name that no file can have
-        raise UserError(f"there is no file {shown(str(path))}; expected an adapter that {TRAIN} wrote")
-    about, tensors = _content(path)
+    about, tensors = _content(existing(path, f"an adapter that {TRAIN} wrote"))
     sites = sum(site.kind == "cross" for site in sd.unet.sites)
     adapter = Adapter(sites)
     expected = {name: tuple(x.shape) for name, x in adapter.state_dict().items()}
@@ -74,8 +70,7 @@ def read_adapter(path: Path, sd: StableDiffusion, form: str) -> Adapter:
     if about.get("form") != form:
         raise UserError(f"{path} was trained for form={printable(str(about.get('form')))}, not for form={form}")
     known = about.get("fingerprints")
-    dtype = next((name for name, dtype in DTYPES.items() if dtype == sd.dtype), "")
-    if not isinstance(known, Mapping) or known.get(dtype) != fingerprint(sd.unet, sd.dtype):
+    if not isinstance(known, Mapping) or known.get(dtype_name(sd.dtype)) != fingerprint(sd.unet, sd.dtype):
         raise UserError(
             f"{path} was trained for {model}, and the UNet of {sd.name} has other weights; train an adapter for it "
             f"({TRAIN}), or give a fixed scale, such as scale=-5"
@@ -86,18 +81,14 @@ def read_adapter(path: Path, sd: StableDiffusion, form: str) -> Adapter:
 
 def write_adapter(path: Path, adapter: Adapter, about: Mapping[str, Any]) -> None:
     """Writes the file; an existing one is replaced. about: for JSON."""
-    tensors = {name: x.detach().contiguous().cpu() for name, x in adapter.state_dict().items()}
-    content = save(tensors, {"format": FORMAT, "about": json.dumps(about, ensure_ascii=False)})
-    write_file(path, lambda file: file.write(content))
+    write_tensors(path, adapter.state_dict(), described(FORMAT, about))
 
 
 def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(what the file says about itself, its tensors)."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            about = json.loads(metadata["about"]) if metadata.get("format") == FORMAT else None
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata, tensors = read_tensors(path)
+        about = json.loads(metadata["about"]) if metadata.get("format") == FORMAT else None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise UserError(f"{path} cannot be read: {error}; expected an adapter that {TRAIN} wrote") from None
     if not isinstance(about, dict):

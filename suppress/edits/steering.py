@@ -20,17 +20,15 @@ from typing import cast
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from minisd import Part, Site, StableDiffusion, UNet, UserError, ddim
 from minisd.attention import Attention
-from minisd.base.arguments import shown
-from minisd.base.outputs import write_file
 
-from .fingerprint import fingerprint, fingerprints
+from .fingerprint import dtype_name, fingerprint, fingerprints
 from .taps import CrossTap
+from .tensor_file import existing, read_tensors, write_tensors
 
 FORMAT = "minisd steering vectors 1"
 AT_ONCE = 4  # pairs drawn at once; this bounds the memory
@@ -70,8 +68,7 @@ def find_vectors(
     """
     if not pairs:
         raise UserError("pairs = []; expected at least one pair of prompts, with the concept and without it")
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    size = sd.check_size(*(side if value is None else value for value in (height, width)))
+    size = sd.check_size(*(sd.side if value is None else value for value in (height, width)))
     differences: dict[str, Tensor] = {}
     for k in range(0, len(pairs), AT_ONCE):
         some = pairs[k : k + AT_ONCE]
@@ -147,19 +144,15 @@ class Clock:
 
 def write_vectors(path: str | os.PathLike[str], vectors: Vectors) -> None:
     """Writes a .safetensors file; its metadata say what the vectors were made of."""
-    content = save({name: s.contiguous().cpu() for name, s in vectors.sites.items()}, _metadata(vectors.about))
-    write_file(Path(path), lambda file: file.write(content))
+    write_tensors(Path(path), vectors.sites, _metadata(vectors.about))
 
 
 def read_vectors(path: str | os.PathLike[str], sd: StableDiffusion, concept: str, steps: int) -> Vectors:
     """UserError if the file is missing or damaged, or if it is of another concept, number of steps or model."""
-    file = Path(path)
-    if not os.path.isfile(file):  # False also for a name that no file can have
-        raise UserError(f"there is no file {shown(str(path))}; expected a .safetensors file with steering vectors")
+    file = existing(path, "a .safetensors file with steering vectors")
     try:
-        with safe_open(file, "pt") as opened:
-            about = _about(opened.metadata() or {})
-            sites = {name: opened.get_tensor(name).float() for name in opened.keys()}
+        metadata, tensors = read_tensors(file)
+        about, sites = _about(metadata), {name: x.float() for name, x in tensors.items()}
     except (OSError, SafetensorError) as error:
         raise UserError(f"{file} is damaged, or no .safetensors file: {error}") from None
     except (KeyError, ValueError, TypeError):
@@ -169,7 +162,7 @@ def read_vectors(path: str | os.PathLike[str], sd: StableDiffusion, concept: str
     for name, found, wanted in (
         ("concept", about.concept.lower(), concept.lower()),
         ("steps", about.steps, steps),
-        ("model", about.fingerprints.get(dtype_name(sd)), fingerprint(sd.unet, sd.dtype)),
+        ("model", about.fingerprints.get(dtype_name(sd.dtype)), fingerprint(sd.unet, sd.dtype)),
     ):
         if found != wanted:
             raise UserError(f"{file} has steering vectors for {name} {found!r}, not {wanted!r}; make others")
@@ -188,10 +181,6 @@ def _about(metadata: Mapping[str, str]) -> About:
         raise ValueError
     values = {name: json.loads(metadata[name]) for name in About.__dataclass_fields__}
     return About(**values | {"pairs": tuple((with_it, without) for with_it, without in values["pairs"])})
-
-
-def dtype_name(sd: StableDiffusion) -> str:
-    return str(sd.dtype).removeprefix("torch.")
 
 
 def output_layers(unet: UNet) -> dict[str, tuple[Site, nn.Linear]]:

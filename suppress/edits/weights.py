@@ -16,17 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from minisd import CheckpointError, UNet, UserError
 from minisd.base.arguments import printable, shown
-from minisd.base.outputs import write_file
 from minisd.loading.weight_files import WEIGHT_DTYPES, SafetensorsFile
 
-from .fingerprint import DTYPES, fingerprint
+from .fingerprint import dtype_name, fingerprint
 from .low_rank import IN, OUT, restored
+from .tensor_file import described, existing, read_metadata, write_tensors
 
 FORMAT = "minisd delta 1"
 
@@ -38,9 +37,7 @@ def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
     UserError if the file is missing, empty or damaged, for names and shapes that the UNet does not have, and if it was
     trained on other weights.
     """
-    file = Path(path)
-    if not os.path.isfile(file):  # False also for a name that no file can have
-        raise UserError(f"there is no file {shown(str(path))}; expected a .safetensors file with tensors of the UNet")
+    file = existing(path, "a .safetensors file with tensors of the UNet")
     try:
         found = SafetensorsFile(file)
         about = read_about(file)
@@ -59,8 +56,7 @@ def read_delta(path: str | os.PathLike[str], unet: UNet) -> dict[str, Tensor]:
 def read_about(path: Path) -> dict[str, Any]:
     """What a delta file says about itself; empty if it is not from `suppress train`, or if it cannot be read."""
     try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+        metadata = read_metadata(path)
         about = json.loads(metadata["about"]) if metadata.get("format") == FORMAT else {}
     except (OSError, SafetensorError, ValueError, KeyError):
         return {}
@@ -69,11 +65,7 @@ def read_about(path: Path) -> dict[str, Any]:
 
 def write_delta(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
     """Writes a delta file; an existing one is replaced. about: for JSON."""
-    content = save(
-        {name: x.detach().contiguous().cpu() for name, x in tensors.items()},
-        {"format": FORMAT, "about": json.dumps(about, ensure_ascii=False)},
-    )
-    write_file(path, lambda file: file.write(content))
+    write_tensors(path, tensors, described(FORMAT, about))
 
 
 def purpose(about: Mapping[str, Any]) -> str:
@@ -86,19 +78,15 @@ def purpose(about: Mapping[str, Any]) -> str:
 
 def with_weights(unet: UNet, tensors: Mapping[str, Tensor]) -> UNet:
     """A UNet in which `tensors` replace the parameters of these names. All other parameters are shared with `unet`."""
-    other = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
-    for name, tensor in tensors.items():
-        module, _, leaf = name.rpartition(".")
-        setattr(other.get_submodule(module), leaf, nn.Parameter(tensor, requires_grad=False))
-    return other
+    return with_parts(unet, {name: nn.Parameter(tensor, requires_grad=False) for name, tensor in tensors.items()})
 
 
-def with_layers(unet: UNet, layers: Mapping[str, nn.Module]) -> UNet:
-    """A UNet in which `layers` replace the modules of these names. All parameters are shared with `unet`."""
+def with_parts(unet: UNet, parts: Mapping[str, nn.Parameter | nn.Module]) -> UNet:
+    """A UNet in which `parts` replace the parameters or modules of these names. All others are shared with `unet`."""
     other = copy.deepcopy(unet, {id(p): p for p in unet.parameters()})
-    for name, layer in layers.items():
+    for name, part in parts.items():
         module, _, leaf = name.rpartition(".")
-        setattr(other.get_submodule(module), leaf, layer)
+        setattr(other.get_submodule(module), leaf, part)
     return other
 
 
@@ -136,7 +124,7 @@ def _check_fingerprint(unet: UNet, file: Path, about: Mapping[str, Any]) -> None
     if not isinstance(known, dict):
         return
     dtype = unet.conv_in.weight.dtype
-    name = next((name for name, each in DTYPES.items() if each == dtype), "")
+    name = dtype_name(dtype)
     if name in known and known[name] != fingerprint(unet, dtype):
         raise UserError(
             f"{file} does not fit this model: it has names and shapes of this UNet, but was trained on other "

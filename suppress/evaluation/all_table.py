@@ -50,7 +50,7 @@ class Row:
         return {
             (name, case.prompt): float(np.mean(np.subtract(cell["after"][name], cell["before"][name])))
             for case, target, cell in self.cells
-            for name in other_attributes(target, cell)
+            for name in other_attributes(target, cell["before"])
         }
 
 

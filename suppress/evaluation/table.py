@@ -53,7 +53,7 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
         passes.append(cell["passes"])
         gradients.append(cell.get("gradient passes", math.nan))  # older cells do not have it
         seconds.append(cell["seconds"])
-        kept = other_attributes(name, cell)
+        kept = other_attributes(name, cell["before"])
         difference = np.array([np.subtract(cell[side][k], cell["before"][k]) for k in kept])  # (attributes, seeds)
         other += np.abs(difference).mean(axis=0).tolist()
         for k, values in zip(kept, difference, strict=True):
@@ -79,9 +79,9 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     )
 
 
-def other_attributes(target: str, cell: Mapping[str, Any]) -> list[str]:
-    """The detector's attributes that should stay: not the target, and not what its meaning changes."""
-    return [k for k in cell["before"] if k != target and k not in IMPLIED.get(target, ())]
+def other_attributes(target: str, names: Iterable[str]) -> list[str]:
+    """Those of the detector's attributes that should stay: not the target, and not what its meaning changes."""
+    return [k for k in names if k != target and k not in IMPLIED.get(target, ())]
 
 
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:

@@ -34,14 +34,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import check_prompt, number, whole_number
 
+from ..edits.concepts import phrases
 from ..edits.maps import Maps
 from ..edits.steering import Clock, Steered, Vectors, find_vectors, output_layers, read_vectors
-from ..edits.weights import with_layers
+from ..edits.weights import with_parts
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 from ..world.spec import KINDS
@@ -99,11 +100,11 @@ class CASteerEdit(Edit):
         self.settings, self.clock = settings, Clock()
         several = [prompt.targets for prompt in run.prompts]
         self.vectors = {target: self._vectors(target) for target in dict.fromkeys(t for ts in several for t in ts)}
-        layers: dict[str, nn.Module] = {}
+        layers = {}
         for name, (site, w_out) in output_layers(run.sd.unet).items():
             s = directions([[self.vectors[target].sites[site.name] for target in targets] for targets in several])
             layers[f"{name}.to_out.0"] = Steered(w_out, s, settings.beta, self.clock)
-        self.unet = with_layers(run.sd.unet, layers)
+        self.unet = with_parts(run.sd.unet, layers)
 
     def _vectors(self, target: str) -> Vectors:
         settings, sd = self.settings, self.run.sd
@@ -130,7 +131,7 @@ def prompt_pairs(concept: str, count: int, subjects: str = "") -> list[tuple[str
 
     subjects: separated by commas, as "a man, a dog"; empty: those of the drawn world. UserError if they are too few.
     """
-    names = [name.strip() for name in subjects.split(",") if name.strip()] or SUBJECTS
+    names = phrases(subjects) or SUBJECTS
     words = [word for word in concept.lower().split() if word not in ("a", "an", "the")] or [concept]
     places = [place for place in PLACES if words[-1] not in place.split()]
     most = len(names) * len(places)

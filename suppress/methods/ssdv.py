@@ -39,6 +39,7 @@ from torch import Tensor
 from minisd import Part, UserError
 from minisd.base.arguments import check_prompt, number, one_of, shown
 
+from ..edits.concepts import last_pieces
 from ..edits.maps import Maps
 from ..edits.taps import VContext
 from ..prompt import Prompt, find_places, find_rows
@@ -108,17 +109,11 @@ class SSDVEdit(Edit):
         handle = list(find_rows(sd, text, f"{subject}:{len(find_places(text, subject))}"))
         ctx = sd.encode_text(text)  # (1,77,D)
         shift = torch.zeros_like(ctx)
-        for delta in self._deltas(prompt):
+        for delta in last_pieces(sd, prompt.targets):  # (D,)
             if self.settings.unit == "handle":
                 delta = delta * (ctx[:, handle].norm(dim=-1, keepdim=True) / delta.norm())
             shift[:, handle] += self.settings.alpha * delta
         return torch.stack([ctx + shift, ctx - shift], dim=1)
-
-    def _deltas(self, prompt: Prompt) -> Tensor:
-        """δ of each target: (n,D)."""
-        encoded = self.run.sd.encode_text(prompt.targets)
-        last = [len(self.run.sd.tokens(target)) - 2 for target in prompt.targets]  # before [EOT]
-        return encoded[range(len(last)), last]
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
         return replace(same, contexts=(same.contexts[0], self.keys), tap=self.tap)

@@ -31,8 +31,9 @@ from minisd import Part, UserError
 from minisd.base.arguments import number, shown
 
 from ..edits.maps import Maps
+from ..edits.negative import without_words
 from ..edits.taps import Append, VContext
-from ..prompt import Prompt, without_targets
+from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
 if TYPE_CHECKING:
@@ -111,9 +112,7 @@ class Appended(Edit):
     def __init__(self, settings: ValueFlip, run: Run):
         super().__init__(run)
         self.settings = settings
-        self.ctx = (
-            run.per_prompt(lambda p: run.sd.encode_text(without_targets(p))) if settings.word == "cut" else run.ctx
-        )
+        self.ctx = without_words(run) if settings.word == "cut" else run.ctx
         negative = {prompt: self._negative(prompt) for prompt in dict.fromkeys(run.prompts)}
         counts = {prompt: rows.shape[1] for prompt, rows in negative.items()}
         most = max(counts.values())

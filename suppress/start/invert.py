@@ -117,8 +117,7 @@ def fitted(
     Warnings tell what was done, except that it was cropped and resized. One that is prepared already is checked.
     """
     given = isinstance(image, Prepared)
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    default = (image.picture.height, image.picture.width) if given else (side, side)
+    default = (image.picture.height, image.picture.width) if given else (sd.side, sd.side)
     height, width = sd.check_size(*(d if v is None else v for d, v in zip(default, (height, width), strict=True)))
     if not given:
         if not isinstance(image, Image.Image):

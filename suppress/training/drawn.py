@@ -69,4 +69,5 @@ class Drawn(Objective):
         eps = torch.randn(self.batch, *z0.shape[1:], generator=random).to(z0)
         alpha = levels[t].to(z0)[:, None, None, None]
         z = alpha.sqrt() * z0[picked.to(z0.device)] + (1 - alpha).sqrt() * eps
-        return Noised(z, t.to(z0.device), eps, [n % len(self.drawn_texts()) for n in picked.tolist()])
+        count = len(self.drawn_texts())
+        return Noised(z, t.to(z0.device), eps, [n % count for n in picked.tolist()])

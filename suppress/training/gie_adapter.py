@@ -52,7 +52,8 @@ from minisd.picture import to_pil
 from ..edits.fingerprint import fingerprint, fingerprints
 from ..edits.inject import Inject
 from ..edits.scale_adapter import Adapter, write_adapter
-from ..evaluation.cases import CASES, IMPLIED
+from ..evaluation.cases import CASES
+from ..evaluation.table import other_attributes
 from ..loop import Run
 from ..methods.gie import GIE, GIEEdit
 from ..metrics import Detector
@@ -108,7 +109,7 @@ def prompts_for(concept: str, count: int, seed: int) -> list[str]:
 def label(sd: StableDiffusion, detector: Detector, concept: str, text: str, seed: int, steps: int = STEPS) -> Sample:
     """Draws a prompt with all scales of the ladder, in one batch, and scores the pictures."""
     prompt = encode(sd, text, concept, needs_words=False)
-    z = sd.noise([seed], *_size(sd)).expand(len(LADDER), -1, -1, -1)
+    z = sd.noise([seed], sd.side, sd.side).expand(len(LADDER), -1, -1, -1)
     run = Run(sd, [prompt] * len(LADDER), from_noise([prompt] * len(LADDER), z), GIE(steps=steps))
     edit = GIEEdit(GIE(steps=steps), run)
     scales = torch.tensor(LADDER, device=sd.device)[:, None, None]
@@ -122,16 +123,11 @@ def label(sd: StableDiffusion, detector: Detector, concept: str, text: str, seed
     return Sample(concept, text, means[edit.insertion.words[0, 0] > 0], *_costs(detector, concept, scores))
 
 
-def _size(sd: StableDiffusion) -> tuple[int, int]:
-    side = sd.config.unet.sample_size * sd.vae.config.factor
-    return side, side
-
-
 def _costs(detector: Detector, concept: str, scores: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
     """(cost, DetScore of the concept) of each scale."""
     name = detector.match(concept).name
-    kept = [k for k in detector.names if k != name and k not in IMPLIED.get(name, ())]
-    changes = torch.stack([(scores[k] - scores[k][0]).abs() for k in kept]).sum(dim=0)
+    others = other_attributes(name, detector.names)
+    changes = torch.stack([(scores[k] - scores[k][0]).abs() for k in others]).sum(dim=0)
     return scores[name] + WEIGHT * changes, scores[name]
 
 

@@ -81,8 +81,7 @@ class Objective(Eraser):
 
     def noise(self, sd: StableDiffusion, count: int, random: torch.Generator) -> Tensor:
         """(count,4,h,w), on the model's device. UserError for a size that is no multiple of 8."""
-        factor = sd.vae.config.factor
-        side = self.size or sd.config.unet.sample_size * factor
+        factor, side = sd.vae.config.factor, self.size or sd.side
         h, w = (pixels // factor for pixels in sd.check_size(side, side))
         return torch.randn(count, sd.config.unet.in_channels, h, w, generator=random).to(sd.device)
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.outputs import write_file
+
+from ..edits.tensor_file import described, read_tensors, write_tensors
 
 _FORMAT = "minisd training 1"
 
@@ -43,9 +43,7 @@ class StateFile:
         if not self.path.exists():
             return None
         try:
-            with safe_open(self.path, "pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}
+            metadata, tensors = read_tensors(self.path)
             known = metadata.get("format") == _FORMAT
             about, iteration = json.loads(metadata.get("about", "{}")), int(metadata.get("iteration", -1))
         except (OSError, SafetensorError, ValueError) as error:
@@ -63,9 +61,7 @@ class StateFile:
         return Progressed(iteration, tensors)
 
     def write(self, iteration: int, tensors: dict[str, Tensor]) -> None:
-        metadata = {"format": _FORMAT, "about": json.dumps(self.about), "iteration": str(iteration)}
-        content = save({k: v.detach().contiguous().cpu() for k, v in tensors.items()}, metadata)
-        write_file(self.path, lambda file: file.write(content))
+        write_tensors(self.path, tensors, described(_FORMAT, self.about) | {"iteration": str(iteration)})
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)
