@@ -1,5 +1,7 @@
 """`suppress train NAME --concept WORD --out FILE.safetensors`: an eraser is trained and written as a delta file.
 
+Some erasers are solved, not trained: suppress/cli/solve.py.
+
 The parser needs no PyTorch: help comes at once.
 """
 
@@ -13,9 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
+from minisd.base.arguments import shown
 from minisd.cli import options
 
+from ..methods import METHODS
 from ..training.catalogue import ERASERS
+from .solve import SOLVED, solve
 
 if TYPE_CHECKING:
     from ..training.eraser import Eraser
@@ -34,16 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, ERASERS))
-    names = "\n".join(f"  {name:<{width}}  {e.about} ({e.source})" for name, e in ERASERS.items())
+    trained = "\n".join(f"  {name:<{width}}  {e.about} ({e.source})" for name, e in ERASERS.items())
+    solved = "\n".join(f"  {name:<{width}}  {METHODS[name].about} ({METHODS[name].source})" for name in SOLVED)
     p = argparse.ArgumentParser(
         prog=PROGRAM,
         description="Train the model to forget a concept. Writes the changed weights into a file, with which\n"
         "`suppress PROMPT --remove WORD --method delta:FILE.safetensors` draws. Ctrl-C keeps what is done.",
-        epilog=f"erasers:\n{names}\n\nThe settings are the published ones, or those that were measured on the model.",
+        epilog=f"erasers:\n{trained}\n\nsolved at once, without a training, for --method context-map:FILE:\n{solved}"
+        "\n\nThe settings are the published ones, or those that were measured on the model.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("name", metavar="NAME", help="an eraser; with settings: esd:eta=2,sampling_steps=20")
-    p.add_argument("--concept", metavar="WORDS", required=True, help="what is to be forgotten")
+    of = "what is to be forgotten; the erasers that are solved take several, with commas"
+    p.add_argument("--concept", metavar="WORDS", required=True, help=of)
     start = p.add_mutually_exclusive_group()
     of = "prompts from which it is to be forgotten (default: the concept alone)"
     start.add_argument("--from", dest="prompts", metavar="PROMPT", nargs="+", help=of)
@@ -77,6 +85,16 @@ def _add_output_options(p: argparse.ArgumentParser) -> None:
 
 
 def _train(args: argparse.Namespace) -> None:
+    name = args.name.partition(":")[0]
+    if name not in (*ERASERS, *SOLVED):
+        raise UserError(f"the eraser {shown(args.name)} is unknown; expected one of {', '.join((*ERASERS, *SOLVED))}")
+    if name in SOLVED:
+        solve(args)
+    else:
+        _descend(args)
+
+
+def _descend(args: argparse.Namespace) -> None:
     from ..job import measured_defaults
     from ..training.names import measured
     from ..training.run import check_output, train

@@ -89,7 +89,11 @@ class ConceptAblation(Drawn):
 
 @dataclass(frozen=True)
 class MaxLoss(Drawn):
-    """Settings, as concept ablation's. The pictures are drawn for the prompts themselves."""
+    """Settings, as concept ablation's. The pictures are drawn for the prompts themselves.
+
+    On the embedded model, with a learning rate of 5e-4 and 60 iterations, the loss is -1.06 and still falls, and every
+    picture is torn.
+    """
 
     weights: Weights = "kv"
     iterations: int = 100

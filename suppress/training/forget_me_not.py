@@ -14,6 +14,9 @@ The paper sums the squares, the code takes the root of the sum, as here. The cod
 here they are drawn by the model; it can also train on pure noise (`no_real_image`), and it can first find a better
 word for the concept by textual inversion; neither is here. It was published for SD 2.1, whose padding is no [EOT]: on
 SD 1.x, J with `eot` has all rows of the padding.
+
+On the embedded model the published settings change nothing. With a learning rate of 1e-3 everything goes with the
+concept, and no face is left.
 """
 
 from __future__ import annotations
