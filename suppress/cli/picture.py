@@ -19,7 +19,7 @@ from minisd.cli import options
 from minisd.cli.repeat import image_fields
 from minisd.picture import prepare
 
-from ..edits.masks import mask_pictures, paste, read_mask
+from ..edits.masks import mask_pictures, paste, reach, read_mask
 from ..engine import find_engine
 from ..job import run
 from ..prompt import Prompt, Request, encode
@@ -73,7 +73,7 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
             result = _run(sd, args, request, row, engine, photo)
             assert isinstance(result.reconstruction, Image.Image)
             row.guided = pictures_psnr(result.reconstruction, photo.picture)
-            result = _pasted(args, result, photo)
+            result = _pasted(sd, args, result, photo)
             if args.show_mask and result.mask is None:
                 warnings.warn(f"--show-mask: {row.spec} had no mask", stacklevel=2)
             report.add(row, result)
@@ -131,7 +131,7 @@ def _photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, ma
     return Photo(args.image, prepared.picture, prepared.size, prepared.remarks, mask, about)
 
 
-def _pasted(args: argparse.Namespace, result: Result, photo: Photo) -> Result:
+def _pasted(sd: StableDiffusion, args: argparse.Namespace, result: Result, photo: Photo) -> Result:
     """The result, with the picture's own pixels outside the mask if the user wants that."""
     if not args.paste:
         return result
@@ -140,7 +140,8 @@ def _pasted(args: argparse.Namespace, result: Result, photo: Photo) -> Result:
         warnings.warn("--paste: this method has no mask, so nothing was put back; give one with --mask", stacklevel=2)
         return result
     assert isinstance(mask, Image.Image) and isinstance(result.image, Image.Image)
-    return replace(result, image=paste(result.image, photo.picture, mask.convert("L")), mask=mask)
+    around = reach(sd.vae.config.factor) if photo.mask is None else 0
+    return replace(result, image=paste(result.image, photo.picture, mask.convert("L"), around=around), mask=mask)
 
 
 class _Inversions:

@@ -112,12 +112,15 @@ def feather(mask: Tensor, pixels: int) -> Tensor:
     return torch.stack(rings).sum(dim=0) / len(rings)
 
 
-def paste(edited: Image.Image, photo: Image.Image, mask: Image.Image, pixels: int | None = None) -> Image.Image:
+def paste(
+    edited: Image.Image, photo: Image.Image, mask: Image.Image, pixels: int | None = None, around: int = 0
+) -> Image.Image:
     """The photo, with the edited picture in the mask, as RGB. The three pictures have one size.
 
-    In the mask (what is brighter than middle grey) the edited picture is used, with a soft border of `pixels` pixels
-    around it (`feather`). Beyond this border, every pixel is the photo's own. pixels: None means 3 % of the shorter
-    side (15 for 512), as in the script of Attentive Eraser (suppress/methods/attentive_eraser.py).
+    In the mask (what is brighter than middle grey) and `around` pixels around it the edited picture is used, with a
+    soft border of `pixels` pixels around that (`feather`). Beyond this border, every pixel is the photo's own.
+    pixels: None means 3 % of the shorter side (15 for 512), as in the script of Attentive Eraser
+    (suppress/methods/attentive_eraser.py).
 
     UserError if the sizes differ.
     """
@@ -126,9 +129,19 @@ def paste(edited: Image.Image, photo: Image.Image, mask: Image.Image, pixels: in
         raise UserError(f"a picture of {sizes[0]}, a photo of {sizes[1]} and a mask of {sizes[2]}; give all one size")
     pixels = round(0.03 * min(photo.size)) if pixels is None else whole_number("pixels", pixels, 0)
     white = torch.from_numpy((np.asarray(mask.convert("L")) > MIDDLE).astype(np.float32))
-    weight = feather(white[None, None], pixels)[0, 0, :, :, None].double().numpy()
+    white = dilate(white[None, None], whole_number("around", around, 0))
+    weight = feather(white, pixels)[0, 0, :, :, None].double().numpy()
     old, new = (np.asarray(to_rgb(picture), np.float64) for picture in (photo, edited))
     return Image.fromarray(np.rint(old + weight * (new - old)).astype(np.uint8))
+
+
+def reach(factor: int) -> int:
+    """Pixels around a mask of latents that change with it, for `paste`. factor: pixels of a latent's side.
+
+    The decoder draws a pixel from the latents around it. Without this border, pasting brings pieces of what was removed
+    back: half a latent was enough on the drawn world's half "develop" (24 pictures of `suppress eval --pictures`).
+    """
+    return factor // 2
 
 
 def latent_mask(mask: Tensor, z: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from PIL import Image
 from minisd import StableDiffusion
 from minisd.picture import from_pil
 
+from ..edits.masks import paste, reach
 from ..engine import Fast
 from ..job import default_settings, run
 from ..methods import Rewrite
@@ -95,7 +96,9 @@ class Bench:
             for pair in sorted(pairs, key=lambda pair: names.index(pair.inversion)):
                 method = method_of(self.sd, pair.spec, case, self.steps, start)
                 inversion = inversions[pair.inversion]
-                jobs.append(Job(pair.row, case, method, partial(self.edit, case, method, inversion), inversion))
+                jobs.append(
+                    Job(pair.row, case, method, partial(self.edit, case, method, inversion, pair.pasted), inversion)
+                )
         return jobs
 
     def baseline(self, case: PictureCase, picture: Literal["photo", "ideal"]) -> Cell:
@@ -104,8 +107,8 @@ class Bench:
         result = photo if picture == "photo" else through_vae(self.sd, case.ideal)
         return self._scores(case, photo, result) | _costs(0, 0, 0.0, 0.0)
 
-    def edit(self, case: PictureCase, method: Method, inversion: Inversion) -> Cell:
-        """The scores of one edit, and what it costs.
+    def edit(self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False) -> Cell:
+        """The scores of one edit, and what it costs. pasted: with the photo's own pixels outside the method's mask.
 
         passes: samples that went through the UNet; those of the original branch count too. seconds: wall time.
         """
@@ -120,8 +123,12 @@ class Bench:
             inversion=found.start,
             engine=self.engine,
         )
-        assert isinstance(result.image, Image.Image) and result.reconstruction is not None
-        return self._scores(case, result.reconstruction, result.image) | _costs(
+        picture = result.image
+        assert isinstance(picture, Image.Image) and result.reconstruction is not None
+        if pasted:
+            assert isinstance(result.mask, Image.Image)
+            picture = paste(picture, case.photo, result.mask, around=reach(self.sd.vae.config.factor))
+        return self._scores(case, result.reconstruction, picture) | _costs(
             self.engine.passes - passes, found.passes, result.timings["sample"], found.seconds
         )
 

@@ -5,7 +5,9 @@ The whole product would cost hours, so the default pairs are those that answer a
 - every inversion with nothing removed: how well does it reconstruct?
 - every inversion with one and the same method: what is an edit worth that begins there?
 - every method on the default inversion: which removes best, and which keeps the rest?
-- the methods on the inversion that they were published with.
+- the methods on the inversion that they were published with;
+- what less guidance and an inversion that allows for it are worth, and the photo's own pixels outside the mask. These
+  rows were found on the half "develop".
 
 15 steps, where the papers take 50, so that the default table takes about 50 minutes on one idle core; a fifth of it is
 null-text inversion. The time grows with the steps. Guidance 7.5 as published. The methods have the settings that their
@@ -40,7 +42,8 @@ METHODS: dict[str, str] = {
     "GIE, keep 1": "gie:keep=1",
     "SLD, keep 1": "sld:keep=1",
     "MagicRemover": "magic-remover",
-    "Unread, keep 1, w = 4": "unread:keep=1,guidance=4",
+    "Unread, keep 1, w = 3": "unread:keep=1,guidance=3",
+    "NegPiP, keep 1, w = 3": "value-flip:keep=1,guidance=3",
     "Prompt-to-Prompt": "prompt-to-prompt",
     "Prompt-to-Prompt, keep 1": "prompt-to-prompt:keep=1",
     "Attentive Eraser": "attentive-eraser",
@@ -57,6 +60,7 @@ class Pair:
 
     method: str  # the name of the row in METHODS, or a method as --method takes it
     inversion: str  # as --inversion takes it
+    pasted: bool = False  # whether the photo's own pixels are put back outside the mask (--paste)
 
     @property
     def spec(self) -> str:
@@ -64,13 +68,18 @@ class Pair:
 
     @property
     def row(self) -> str:
-        return f"{self.method} on {self.inversion}"
+        return f"{self.method}{', pasted' if self.pasted else ''} on {self.inversion}"
 
 
 PAIRS = (
     *(Pair(NOTHING, inversion) for inversion in INVERSIONS),
     *(Pair(STANDARD, inversion) for inversion in INVERSIONS),
     *(Pair(method, DEFAULT) for method in METHODS if method not in (NOTHING, STANDARD, "LEDITS++")),
+    Pair("Unread, keep 1, w = 3", "proximal"),
+    Pair("NegPiP, keep 1, w = 3", "proximal"),
+    Pair("Unread, keep 1, w = 3", "proximal", pasted=True),
+    Pair("NegPiP, keep 1, w = 3", "proximal", pasted=True),
+    Pair("NegPiP, keep 1", "renoise"),
     Pair("SWR + ITO", "null-text"),
     Pair("MagicRemover", "null-text"),
     Pair("Prompt-to-Prompt", "null-text"),

@@ -184,7 +184,16 @@ def order(found: Rows) -> str:
 
 
 def best(rows: Rows, pairs: Sequence[Pair]) -> str:
-    """The best pair: chosen on one half of the pictures, with its figures on the other."""
+    """The best pair, and the best one that pastes nothing back."""
+    found = [_best(rows, pairs, "Best pair")]
+    plain = [pair for pair in pairs if not pair.pasted]
+    if len(plain) < len(pairs):
+        found.append(_best(rows, plain, "Best pair, not pasted"))
+    return "\n\n".join(text for text in found if text)
+
+
+def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
+    """The best of these pairs: chosen on one half of the pictures, with its figures on the other."""
     halves = [
         {
             pair.row: summarise(part)
@@ -210,7 +219,7 @@ def best(rows: Rows, pairs: Sequence[Pair]) -> str:
         f"{'yes' if t.outside.value >= WANTED_OUTSIDE else 'no'}: PSNR outside at least {WANTED_OUTSIDE:g} dB",
     ]
     return (
-        f"**Best pair: {row}** ({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
+        f"**{title}: {row}** ({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
         f"{s.outside.value:.1f} dB, {s.det.pictures} pictures). On the half “{HALVES[1]}”: DetScore {t.det.text(3)}, "
         f"PSNR outside {t.outside.text(1)} dB, error inside {t.inside.text(1)}, {t.det.pictures} pictures. "
         + "; ".join(met)

@@ -5,11 +5,13 @@ import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from minisd.cli import options, parameters
 from suppress.cli import picture as command
 from suppress.cli.commands import main
+from suppress.edits.masks import dilate
 from suppress.start.inversion import Inversion
 
 PROMPT = "a man with a beard wearing glasses and a hat"
@@ -264,6 +266,19 @@ def test_a_mask_keeps_what_is_outside_it():
     assert pixels("b-mask.png")[:32].max() == 0 and pixels("b-mask.png")[32:].min() == 255
     edited = pixels("b-suppressed.png")
     assert not np.array_equal(original[:28], edited[:28])  # the VAE has changed them
+
+
+def test_around_the_methods_own_mask_half_a_latent_is_the_edits():
+    job = [*JOB, "--size", "128x128", "--steps", "8", "--engine", "fast", "--method", "unread", "--show-mask"]
+    assert main([*job, "--out", "a.png"]) == 0
+    assert main([*job, "--paste", "--out", "b.png"]) == 0
+    original, edited, pasted = (pixels(f"{name}.png") for name in ("a-original", "a-suppressed", "b-suppressed"))
+    mask = torch.from_numpy(pixels("b-mask.png")[None, None, :, :, 0] > 127).float()
+    inside, beyond = (dilate(mask, pixels)[0, 0].bool().numpy() for pixels in (4, 4 + 4))  # 3 % of 128 pixels are 4
+    outside = ~beyond
+    assert mask.any() and outside.any()
+    assert np.array_equal(pasted[inside], edited[inside])
+    assert np.array_equal(pasted[outside], original[outside])
 
 
 def test_the_mask_is_cropped_like_the_photo():

@@ -59,11 +59,12 @@ def test_a_feather_stays_in_its_ring(mask, pixels):
         np.testing.assert_allclose(soft[ring], 1 - k / (pixels + 1), rtol=0, atol=1e-6)
 
 
-@given(levels, levels, masks, st.integers(0, 4))
-def test_pasted_pixels_are_the_photos_own_outside_and_the_edits_inside(edited, photo, mask, pixels):
-    got = np.asarray(paste(Image.fromarray(edited), Image.fromarray(photo), as_picture(mask), pixels), int)
-    assert (got[~near(mask, pixels)] == photo[~near(mask, pixels)]).all()
-    assert (got[mask] == edited[mask]).all()
+@given(levels, levels, masks, st.integers(0, 4), st.integers(0, 3))
+def test_pasted_pixels_are_the_photos_own_outside_and_the_edits_inside(edited, photo, mask, pixels, around):
+    got = np.asarray(paste(Image.fromarray(edited), Image.fromarray(photo), as_picture(mask), pixels, around), int)
+    outside, inside = ~near(mask, pixels + around), near(mask, around)
+    assert (got[outside] == photo[outside]).all()
+    assert (got[inside] == edited[inside]).all()
     low, high = np.minimum(edited, photo), np.maximum(edited, photo)
     assert ((low <= got) & (got <= high)).all()
 

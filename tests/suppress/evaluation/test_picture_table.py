@@ -98,3 +98,11 @@ def test_reconstructions():
     assert "| VAE alone | 1 | 30.0 [30.0, 30.0] |" in table
     assert "| ddim | 1 | 25.0 [25.0, 25.0] | 18.0 [18.0, 18.0] | 20 | 1.0 |" in table and "Unread" not in table
     assert reconstructions({PAIR.row: rows[PAIR.row]}, [PAIR]) == ""
+
+
+def test_the_best_pair_that_pastes_nothing_back_is_told_too():
+    pasted = Pair("Unread", "direct", pasted=True)
+    rows = {PAIR.row: [half(0, 0.05, 24), half(1, 0.05, 24)], pasted.row: [half(0, 0.05, 30), half(1, 0.05, 31)]}
+    one, other = best(rows, [PAIR, pasted]).split("\n\n")
+    assert one.startswith("**Best pair: Unread, pasted on direct**") and "PSNR outside 31.0" in one
+    assert other.startswith("**Best pair, not pasted: Unread on direct**") and "PSNR outside 24.0" in other

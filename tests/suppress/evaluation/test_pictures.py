@@ -112,8 +112,9 @@ def test_what_the_ideal_edit_changes_with_the_target_is_known():
 
 
 def test_the_default_pairs_answer_the_questions():
+    assert len({pair.row for pair in PAIRS}) == len(PAIRS)
     rows = [(pair.method, pair.inversion) for pair in PAIRS]
-    assert len(set(rows)) == len(rows)
+    assert all(Pair(pair.method, pair.inversion) in PAIRS for pair in PAIRS if pair.pasted)  # to compare it with
     assert {(NOTHING, how) for how in INVERSIONS} | {(STANDARD, how) for how in INVERSIONS} <= set(rows)
     assert {method for method, how in rows if how == "direct"} | {"LEDITS++"} == set(METHODS)
     assert choose() == PAIRS and len(choose(all_pairs=True)) == len(METHODS) * len(INVERSIONS)
@@ -129,8 +130,8 @@ def test_the_names_in_the_list_are_names():
 
 def test_chosen_pairs():
     assert choose(["Unread", "zero"]) == (Pair("Unread", "direct"), Pair("zero", "direct"))
-    assert {pair.method for pair in choose((), ["renoise"])} == {NOTHING, STANDARD}
-    assert len(choose((), ["renoise", "ddim"])) == 4
+    assert {pair.method for pair in choose((), ["renoise"])} == {NOTHING, STANDARD, "NegPiP, keep 1"}
+    assert len(choose((), ["renoise", "ddim"])) == 5
     assert choose((), ["direct:repeats=2"]) == tuple(Pair(name, "direct:repeats=2") for name in (NOTHING, STANDARD))
     both = choose(["Unread", "zero"], ["noised", "ddim"])
     assert [pair.row for pair in both] == [
@@ -264,6 +265,14 @@ def test_a_picture_is_inverted_once_for_all_methods(sd):
     assert one["passes"] == two["passes"] == 4  # the edited branch: two steps × two halves of the guidance
     assert one["psnr reconstruction"] == one["psnr vae"] > 20  # the original branch is pinned
     assert one["psnr photo"] < one["psnr vae"] and one["before"] == two["before"] and one["after"] != two["after"]
+
+
+def test_pasting_puts_the_photo_back_outside_the_mask(sd):
+    bench, case = Bench(sd, Judge(sd), steps=8), picture_cases()[0]
+    method = method_of(sd, "unread:keep=1", case, 8, None)
+    plain, pasted = (bench.edit(case, method, Direct(), pasted) for pasted in (False, True))
+    assert pasted["psnr outside"] > plain["psnr outside"] + 3 and pasted["after"] != plain["after"]
+    assert pasted["passes"] == plain["passes"]
 
 
 def test_baselines(sd):
