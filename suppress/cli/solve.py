@@ -23,9 +23,9 @@ def solve(args: argparse.Namespace) -> None:
     """Solves the matrix and writes it. UserError for options of a training, and for a setting that is no part of it."""
     from ..edits.concepts import phrases
     from ..edits.context_map import write_map
+    from ..edits.tensor_file import new_file
     from ..methods import parse_method
     from ..methods.uce import COMMON, UCE, fit
-    from ..training.run import check_output
 
     name = args.name.partition(":")[0]
     given = [option for option, absent in _OF_TRAINING.items() if getattr(args, option) != absent]
@@ -39,10 +39,10 @@ def solve(args: argparse.Namespace) -> None:
     concepts = phrases(args.concept)
     if not concepts:
         raise UserError("the concept is empty; name what is to be forgotten, as in --concept glasses")
-    out = check_output(args.out, overwrite=args.overwrite)
+    out = new_file(args.out, args.overwrite)
     sd = options.load_model(args)
     assert isinstance(settings, UCE)
     begin = time.perf_counter()
-    write_map(out.path, fit(sd, concepts, settings))
+    write_map(out, fit(sd, concepts, settings))
     print(f"{name}: forgetting {', '.join(map(repr, concepts))}, {time.perf_counter() - begin:.1f} s")
-    print(out.path)
+    print(out)

@@ -97,6 +97,4 @@ def neglect(cross: Tensor, grid: tuple[int, int], rows: Sequence[Sequence[int]])
 
 def smoothed(maps: Tensor, sigma: float = 0.5) -> Tensor:
     """Maps (K,h,w) under a Gaussian of 3 × 3, mirrored at the border."""
-    line = torch.exp(-torch.tensor([-1.0, 0.0, 1.0], device=maps.device).square() / (2 * sigma**2))
-    kernel = (line[:, None] * line / line.sum() ** 2).to(maps.dtype)
-    return F.conv2d(F.pad(maps[:, None], (1, 1, 1, 1), mode="reflect"), kernel[None, None])[:, 0]
+    return masks.gaussian(F.pad(maps[:, None], (1, 1, 1, 1), mode="reflect"), sigma)[:, 0]

@@ -66,6 +66,13 @@ def smooth(values: Tensor) -> Tensor:
     return F.avg_pool2d(values, 3, stride=1, padding=1, count_include_pad=False)
 
 
+def gaussian(values: Tensor, sigma: float = 0.5) -> Tensor:
+    """A Gaussian of 3 × 3 over (B,1,h+2,w+2), which has a border of one for it: (B,1,h,w)."""
+    line = torch.exp(-torch.tensor([-1.0, 0.0, 1.0], device=values.device).square() / (2 * sigma**2))
+    kernel = (line[:, None] * line / line.sum() ** 2).to(values.dtype)
+    return F.conv2d(values, kernel[None, None])
+
+
 def coverage(values: Tensor) -> Tensor:
     """ρ = mean(v²)² / mean(v⁴) of values (B,1,h,w), per sample: (B,1,1,1). The part of the picture that v covers.
 

@@ -39,7 +39,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import fraction, number, one_of, whole_number
 
 from ..edits.maps import Maps, map_spec
-from ..edits.masks import latent_mask, top
+from ..edits.masks import gaussian, latent_mask, top
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
 
@@ -173,7 +173,4 @@ def word_rows(sd: StableDiffusion, phrase: str, ctx: Tensor) -> Tensor:
 
 def smooth(values: Tensor) -> Tensor:
     """A Gaussian of 3 × 3 pixels with σ = .5, as in the code, over (B,1,h,w). The borders are repeated."""
-    one = torch.tensor([-1.0, 0.0, 1.0], device=values.device).square().mul(-2).exp()  # e^(-x²/2σ²)
-    kernel = one[:, None] * one
-    padded = F.pad(values, (1, 1, 1, 1), mode="replicate")
-    return F.conv2d(padded, (kernel / kernel.sum())[None, None])
+    return gaussian(F.pad(values, (1, 1, 1, 1), mode="replicate"))

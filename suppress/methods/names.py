@@ -11,11 +11,12 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
 from minisd.base.arguments import shown
 
+from ..naming import Named
 from .catalogue import DEFAULT, METHODS, find_entry
 
 if TYPE_CHECKING:
@@ -36,25 +37,15 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
         raise UserError(f"method = {shown(spec)}; expected the name of a method, such as {DEFAULT!r}")
     name = spec.partition(":")[0]
     entry = find_entry(name)
-    known = entry.settings
-    values = _defaults(defaults or {}, name) | given | read_settings(spec, entry)
-    unknown = sorted(set(values) - set(known))
+    return make_named(name, entry, _defaults(defaults or {}, name) | given | read_settings(spec, entry))
+
+
+def make_named(name: str, entry: Named, values: Mapping[str, Any]) -> Any:
+    """The settings of a name with these values. UserError for a setting that it does not have."""
+    unknown = sorted(set(values) - set(entry.settings))
     if unknown:
-        raise UserError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(known)}")
+        raise UserError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(entry.settings)}")
     return entry.make(**values)
-
-
-class Named(Protocol):
-    """What has a name and settings: an `Entry` of the methods, or one of suppress/start/catalogue.py."""
-
-    @property
-    def takes(self) -> str: ...
-
-    @property
-    def kind(self) -> type: ...
-
-    @property
-    def settings(self) -> list[str]: ...
 
 
 def read_settings(spec: str, entry: Named) -> dict[str, Any]:

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    from .inversion import Inversion
+from ..naming import Named
 
 DEFAULT = "direct"  # it reconstructs exactly, at the cost of plain DDIM inversion
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Named):
     """An inversion by its name."""
+
+    package = __package__
 
     factory: str  # "file.Class" in this folder
     about: str
     # samples that go through the UNet for the inversion; T: steps, k: `repeats`, s: steps before the loop begins
     passes: str
-    takes: str = ""  # the field that the whole text behind "name:" sets: none here (suppress/methods/catalogue.py)
-
-    @property
-    def kind(self) -> type[Inversion]:
-        file, name = self.factory.split(".")
-        return getattr(import_module(f"{__package__}.{file}"), name)
-
-    @property
-    def settings(self) -> list[str]:
-        return [f.name for f in fields(self.kind)]
-
-    def make(self, **settings: Any) -> Inversion:
-        return self.kind(**settings)
 
 
 INVERSIONS: dict[str, Entry] = {

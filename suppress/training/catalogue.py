@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
-if TYPE_CHECKING:
-    from .eraser import Eraser
+from ..naming import Named
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Named):
     """What belongs to a name of an eraser."""
+
+    package = __package__
 
     factory: str  # "file.Class" in suppress/training, or "file.Class.preset"
     about: str
     source: str  # the paper, with its year
-    takes: str = ""  # no setting is written without its name
     bound: Mapping[str, Any] = field(default_factory=dict)  # fixed settings, which belong to the name
-
-    @property
-    def kind(self) -> type[Eraser]:
-        """The class of the eraser."""
-        file, name = self.factory.split(".")[:2]
-        return getattr(import_module(f"{__package__}.{file}"), name)
-
-    def make(self, **settings: Any) -> Eraser:
-        preset = self.factory.split(".")[2:]
-        return (getattr(self.kind, preset[0]) if preset else self.kind)(**self.bound, **settings)
-
-    @property
-    def settings(self) -> list[str]:
-        """The fields that can be set."""
-        return [f.name for f in fields(self.kind) if f.name not in self.bound]
 
 
 ERASERS: dict[str, Entry] = {

@@ -33,7 +33,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -45,13 +44,13 @@ from torch import Tensor, nn
 
 from minisd import StableDiffusion, UserError, __version__, load
 from minisd.base.arguments import whole_number
-from minisd.base.outputs import output_path
 from minisd.cli import options
 from minisd.picture import to_pil
 
 from ..edits.fingerprint import fingerprint, fingerprints
 from ..edits.inject import Inject
 from ..edits.scale_adapter import Adapter, write_adapter
+from ..edits.tensor_file import new_file
 from ..evaluation.cases import CASES
 from ..evaluation.table import other_attributes
 from ..loop import Run
@@ -217,7 +216,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> None:
     """Labels, fits, says how it does, and writes the file."""
-    out = _check_out(args.out, args.overwrite)
+    out = new_file(args.out, args.overwrite)
     whole_number("prompts", args.prompts, 1)
     whole_number("epochs", args.epochs, 1)
     sd = load("tiny", device="cpu")
@@ -244,19 +243,6 @@ def train(args: argparse.Namespace) -> None:
     for title, rows in {"labels": about["labels"], **measured}.items():
         print(title, *(f"  {name}: {values}" for name, values in rows.items()), sep="\n")
     print(out)
-
-
-def _check_out(name: str, overwrite: bool) -> Path:
-    """The adapter's file. UserError, before the work starts, if it cannot be written."""
-    out = output_path(name)
-    folder = out.absolute().parent
-    if out.suffix != ".safetensors":
-        raise UserError(f"--out {out}: expected a name that ends in .safetensors")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"--out {out}: there is no folder {folder} that can be written to")
-    if os.path.lexists(out) and (out.is_dir() or not overwrite):
-        raise UserError(f"--out {out} exists; give another name, or --overwrite to replace it")
-    return out
 
 
 # ---------------------------------------------------------------------- the file of labelled pictures

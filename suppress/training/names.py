@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from minisd import UserError
 from minisd.base.arguments import shown
 
-from ..methods.names import read_settings
+from ..methods.names import make_named, read_settings
 from .catalogue import ERASERS
 
 if TYPE_CHECKING:
@@ -27,11 +27,7 @@ def parse_eraser(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     if name not in ERASERS:
         raise UserError(f"the eraser {shown(spec)} is unknown; expected one of {', '.join(ERASERS)}")
     entry = ERASERS[name]
-    values = measured(defaults or {}, name) | given | read_settings(spec, entry)
-    unknown = sorted(set(values) - set(entry.settings))
-    if unknown:
-        raise UserError(f"{name} has no setting {', '.join(unknown)}; it has {', '.join(entry.settings)}")
-    return entry.make(**values)
+    return make_named(name, entry, measured(defaults or {}, name) | given | read_settings(spec, entry))
 
 
 def measured(defaults: Mapping[str, Any], name: str) -> dict[str, Any]:

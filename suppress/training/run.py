@@ -12,10 +12,10 @@ from torch import Tensor
 
 from minisd import UserError, __version__
 from minisd.base.arguments import whole_number
-from minisd.base.outputs import output_path
 
 from ..edits.fingerprint import fingerprints
 from ..edits.low_rank import reduced
+from ..edits.tensor_file import new_file
 from ..edits.weights import write_delta
 from .catalogue import ERASERS
 from .eraser import Eraser, Progress
@@ -43,18 +43,12 @@ def check_output(
 
     A training that was stopped is kept beside it, and is an output, too.
     """
-    path = output_path(os.fspath(name))
-    whole_number("rank", rank, 0)
-    whole_number("save every", every, 1)
-    folder, state = path.absolute().parent, state_path(path)
-    if path.suffix != ".safetensors":
-        raise UserError(f"--out {path}: expected a name that ends in .safetensors")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"--out {path}: there is no folder {folder} that can be written to")
     if resume and overwrite:
         raise UserError("--resume and --overwrite contradict each other: go on with a training, or start anew")
-    if os.path.lexists(path) and (path.is_dir() or not overwrite):
-        raise UserError(f"--out {path} exists; give another name, or --overwrite to replace it")
+    path = new_file(name, overwrite)
+    whole_number("rank", rank, 0)
+    whole_number("save every", every, 1)
+    state = state_path(path)
     if state.exists() and not (resume or overwrite):
         raise UserError(f"{state} is a training that was stopped; give --resume to go on, or --overwrite to start anew")
     if resume and not state.exists():

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from importlib import import_module
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from ...naming import Named
 
 if TYPE_CHECKING:
     from ...protocol import Method
 
-_METHODS = __package__.rpartition(".")[0]
-
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Named):
     """What belongs to a name of a method."""
+
+    package = __package__.rpartition(".")[0]
 
     # "file.Class" in suppress/methods; or "file.Class.preset", a class method that makes an instance; or a registered
     # class
@@ -37,26 +38,8 @@ class Entry:
     for_pictures: Mapping[str, Any] = field(default_factory=dict)  # settings that were published for real pictures
 
     @property
-    def kind(self) -> type[Method]:
-        """The class of the method."""
-        if not isinstance(self.factory, str):
-            return self.factory
-        file, name = self.factory.split(".")[:2]
-        return getattr(import_module(f"{_METHODS}.{file}"), name)
-
-    def make(self, **settings: Any) -> Method:
-        preset = self.factory.split(".")[2:] if isinstance(self.factory, str) else []
-        make = getattr(self.kind, preset[0]) if preset else self.kind
-        return make(**self.bound, **settings)
-
-    @property
     def origin(self) -> str:
         """Where its settings come from, if the checkpoint has no measured ones."""
         if not isinstance(self.factory, str):
             return "the method's own"
         return "chosen by this project" if self.own else "published"
-
-    @property
-    def settings(self) -> list[str]:
-        """The fields that can be set: all except the bound ones."""
-        return [f.name for f in fields(self.kind) if f.name not in self.bound]
