@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .cases import IMPLIED
 
@@ -84,12 +85,15 @@ def other_attributes(target: str, names: Iterable[str]) -> list[str]:
     return [k for k in names if k != target and k not in IMPLIED.get(target, ())]
 
 
+def resampled_means(values: Sequence[float], resamples: int = RESAMPLES) -> NDArray[np.float64]:
+    """The means of samples of the values, drawn with replacement (fixed seed): (resamples,)."""
+    rng, data = np.random.default_rng(0), np.asarray(values, np.float64)
+    return data[rng.integers(len(data), size=(resamples, len(data)))].mean(axis=1)
+
+
 def interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float]:
-    """The bootstrap interval of the mean: percentiles of the means of samples with replacement (fixed seed)."""
-    rng = np.random.default_rng(0)
-    data = np.asarray(values)
-    means = data[rng.integers(len(data), size=(RESAMPLES, len(data)))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    """The bootstrap interval of the mean: percentiles of the means of samples."""
+    low, high = np.quantile(resampled_means(values), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -70,6 +70,18 @@ def test_the_default_wins_only_with_both_columns():
     assert found["both"].det.difference == pytest.approx(-0.1) and found["both"].ssim.difference == pytest.approx(0.1)
 
 
+def test_a_difference_that_many_comparisons_would_find_by_chance_is_no_win():
+    """8 of 10 seeds keep more of the picture, 2 keep less: enough for one comparison, not for five."""
+    ours = row(
+        glasses=cell(0.1, 0.8) | {"ssim": [0.8] * 8 + [0.6] * 2, "after": {"glasses": [0.1] * 10, "hat": [0.5] * 10}}
+    )
+    theirs = cell(0.2, 0.7) | {"ssim": [0.7] * 10, "after": {"glasses": [0.2] * 10, "hat": [0.5] * 10}}
+    alone = compare(ours, {"one": row(glasses=theirs)})["one"]
+    assert alone.wins and 0.01 < alone.p_ssim == alone.ssim.p < 0.05
+    beside = compare(ours, {str(k): row(glasses=theirs) for k in range(5)})
+    assert all(c.lacking == "SSIM" and c.p_ssim == pytest.approx(5 * alone.p_ssim) for c in beside.values())
+
+
 def bar_of(ours: Row, control: Row, lost: dict) -> list[bool]:
     swr = row(glasses=cell(0.5, 0.5) | {"passes": 96})
     conditions = default_bar(ours.summary, ours.local.summary, ours.moves, control.moves, lost, swr.summary)
