@@ -1,6 +1,6 @@
 """`suppress train NAME --concept WORD --out FILE.safetensors`: an eraser is trained and written as a delta file.
 
-Some erasers are solved, not trained: suppress/cli/solve.py.
+Some erasers need no training: suppress/cli/solve.py.
 
 The parser needs no PyTorch: help comes at once.
 """
@@ -45,12 +45,13 @@ def _parser() -> argparse.ArgumentParser:
         prog=PROGRAM,
         description="Train the model to forget a concept. Writes the changed weights into a file, with which\n"
         "`suppress PROMPT --remove WORD --method delta:FILE.safetensors` draws. Ctrl-C keeps what is done.",
-        epilog=f"erasers:\n{trained}\n\nsolved at once, without a training, for --method context-map:FILE:\n{solved}"
+        epilog=f"erasers:\n{trained}\n\nwithout a training; the files of uce and rece are for --method "
+        f"context-map:FILE, those of casteer for --method casteer:FILE:\n{solved}"
         "\n\nThe settings are the published ones, or those that were measured on the model.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("name", metavar="NAME", help="an eraser; with settings: esd:eta=2,sampling_steps=20")
-    of = "what is to be forgotten; the erasers that are solved take several, with commas"
+    of = "what is to be forgotten; uce and rece take several, with commas"
     p.add_argument("--concept", metavar="WORDS", required=True, help=of)
     start = p.add_mutually_exclusive_group()
     of = "prompts from which it is to be forgotten (default: the concept alone)"

@@ -1,4 +1,4 @@
-"""`suppress train uce`: from the command to the picture, and options that say nothing to what is solved."""
+"""`suppress train` for uce, rece and casteer: from the command to the file and the picture, and mistakes."""
 
 import pytest
 import torch
@@ -6,7 +6,9 @@ from PIL import Image, ImageChops
 
 from suppress.cli import main
 from suppress.edits.context_map import read_map
+from suppress.edits.steering import find_vectors, read_vectors
 from suppress.methods import parse_method
+from suppress.methods.casteer import prompt_pairs
 from suppress.methods.catalogue import METHODS
 from suppress.methods.uce import UCE
 
@@ -38,14 +40,26 @@ def test_the_file_draws_what_the_method_draws(tmp_path, monkeypatch):
         assert max(high for _, high in difference.getextrema()) <= 1
 
 
+def test_the_vectors_of_casteer(sd, tmp_path, capsys):
+    out = tmp_path / "vectors.safetensors"
+    assert main(["train", "casteer:steps=2,pairs=1", "--concept", "glasses", "--out", str(out)]) == 0
+    assert "forgetting 'glasses', 1 pair of pictures" in capsys.readouterr().out
+    found, made = read_vectors(out, sd, "glasses", 2), find_vectors(sd, "glasses", prompt_pairs("glasses", 1), 2)
+    assert found.about == made.about and found.sites.keys() == made.sites.keys()
+    for name, vectors in made.sites.items():
+        torch.testing.assert_close(found.sites[name], vectors)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["uce", *WORDS, "--lr", "0.1", "--prompts", "a.txt"], "uce is solved at once, without a training; leave out"),
+        (["uce", *WORDS, "--lr", "0.1", "--prompts", "a.txt"], "uce needs no training; leave out --prompts, --lr"),
         (["rece", *WORDS, "--resume"], "leave out --resume"),
         (["uce", *WORDS, "--from", "a man with glasses"], "leave out --from"),
-        (["uce:start=.2", *WORDS], "uce:start is no part of the matrix"),
-        (["uce:concept=hat", *WORDS], "uce:concept is no part of the matrix"),
+        (["uce:start=.2", *WORDS], "uce:start does not change the file"),
+        (["uce:concept=hat", *WORDS], "uce:concept does not change the file"),
+        (["casteer:beta=3", *WORDS], "casteer:beta does not change the file"),
+        (["casteer:other.safetensors", *WORDS], "casteer:path does not change the file"),
         (["uce", "--concept", " , "], "the concept is empty"),
         (["uce:guide=art,lam=fast", *WORDS], "lam = 'fast'; expected a number"),
         (
