@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import platform
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
@@ -15,26 +16,28 @@ from minisd.base.arguments import whole_number
 from minisd.base.outputs import write_text
 from minisd.cli import options
 
-from ..evaluation import cases as protocol
+from ..evaluation import cases as usual
 from ..evaluation import cells, pairs
 from ..evaluation.all_methods import all_rows, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
+from ..protocols import PROTOCOLS
 
 if TYPE_CHECKING:
     from minisd import StableDiffusion
 
     from ..metrics import Judge
     from ..protocol import Method
+    from ..protocols import Protocol
 
 # options of one of the two tables only, with their defaults
-_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
+_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": usual.SEEDS, "protocol": None}
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
 _COMMON = {  # option -> its default (for prompts, for pictures)
-    "steps": (protocol.STEPS, pairs.STEPS),
-    "start": (protocol.START, None),
+    "steps": (usual.STEPS, pairs.STEPS),
+    "start": (usual.START, None),
     "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
 }
 
@@ -45,10 +48,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, PROTOCOLS))
     p = argparse.ArgumentParser(
         prog="suppress eval",
         description="Compare methods on the drawn world: on prompts, or, with --pictures, on pictures whose ideal edit "
         "is known.",
+        epilog="protocols:\n" + "\n".join(f"  {name:<{width}}  {each.source}" for name, each in PROTOCOLS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
         "--only",
@@ -56,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         help="only these rows, by their names in the table, or other methods, as --method takes them",
     )
-    p.add_argument("--steps", type=int, help=f"default {protocol.STEPS}, for pictures {pairs.STEPS}")
+    p.add_argument("--steps", type=int, help=f"default {usual.STEPS}, for pictures {pairs.STEPS}")
     p.add_argument(
-        "--start", type=float, help=f"R of all rows (default {protocol.START}; for pictures each method has its own)"
+        "--start", type=float, help=f"R of all rows (default {usual.START}; for pictures each method has its own)"
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
     prompts = p.add_argument_group("prompts")
@@ -68,7 +74,9 @@ def _parser() -> argparse.ArgumentParser:
         f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
     )
     prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
-    prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
+    prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {usual.SEEDS})")
+    ours = "a table of a paper, on prompts of the drawn world, with the paper's figures beside ours (see below)"
+    prompts.add_argument("--protocol", choices=PROTOCOLS, metavar="NAME", help=ours)
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
     pictures.add_argument(
@@ -94,7 +102,9 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _fill_in(args: argparse.Namespace) -> None:
-    """Gives the options that were left out their defaults. UserError for an option of the other table."""
+    """Gives the options that were left out their defaults. UserError for an option of another table."""
+    if args.protocol is not None:
+        _follow(PROTOCOLS[args.protocol], args)
     own, other = (_OF_PICTURES, _OF_PROMPTS) if args.pictures else (_OF_PROMPTS, _OF_PICTURES)
     foreign = [f"--{name.replace('_', '-')}" for name in other if getattr(args, name) is not None]
     if foreign:
@@ -103,6 +113,17 @@ def _fill_in(args: argparse.Namespace) -> None:
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None:
             setattr(args, name, default)
+
+
+def _follow(protocol: Protocol, args: argparse.Namespace) -> None:
+    """Gives the options that were left out the protocol's values. UserError for those that would change its table."""
+    for name in ("rows", "kinds"):
+        if getattr(args, name) is not None:
+            raise UserError(f"--{name} with --protocol {protocol.name}, which has its own; leave one of them out")
+    for name in ("steps", "start", "seeds"):
+        if getattr(args, name) is None:
+            setattr(args, name, getattr(protocol, name))
+    args.out = args.out or f"{protocol.name}.jsonl"
 
 
 def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
@@ -119,7 +140,8 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
 
     _check(args)
     rows = _rows(args)
-    cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
+    protocol = None if args.protocol is None else PROTOCOLS[args.protocol]
+    cases = [c for c in (*CASES, *IMPLYING) if c.kind in args.kinds] if protocol is None else protocol.cases
     out = cells.check_out(args.out)
     settings = settings_of(args, seeds=args.seeds)
     done = cells.read_cells(out, settings, cells.PROMPTS)
@@ -137,6 +159,12 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
         print(forecast(rows, cases, done, args.seeds), flush=True)
     fill(out, done, jobs, settings, cells.PROMPTS, classes)
+    if protocol is not None:
+        from ..protocols import table
+
+        changed = replace(protocol, rows=rows, steps=args.steps, start=args.start, seeds=args.seeds)
+        print_table(out, table.report(changed, done, judge.detector))
+        return
     make = report_all if args.rows == "all" else report
     print_table(out, make(done, rows, cases, judge.detector))
 
@@ -163,7 +191,10 @@ def _check(args: argparse.Namespace) -> None:
 
 def _rows(args: argparse.Namespace) -> dict[str, str]:
     """Name of a row -> its method: those of a table, and with --only any other method under its own name."""
-    rows = all_rows() if args.rows == "all" else ROWS if args.rows == "methods" else VARIANT_ROWS
+    if args.protocol is not None:
+        rows = dict(PROTOCOLS[args.protocol].rows)
+    else:
+        rows = all_rows() if args.rows == "all" else ROWS if args.rows == "methods" else VARIANT_ROWS
     if not args.only:
         return rows
     others = [name for name in args.only if name not in rows]

@@ -1,0 +1,185 @@
+"""The tables of "Get What You Want, Not What You Don't" (Li et al., ICLR 2024).
+
+The paper draws with SD v1.4 at 50 steps, detects with GLIP, and has 100 captions of COCO (Table 1) or 1000 pictures of
+one prompt (Tables 4 and 6, Fig. 1). Not here: the columns of real pictures (`suppress eval --pictures` is about these),
+Table 2 (GQA-Inpaint, whose pictures do not come with this project), Table 5 (no removal), and IFID, which needs more
+pictures than a laptop draws.
+"""
+
+from __future__ import annotations
+
+from ..evaluation.cases import CASES, ITO
+from .protocol import CLIP, DET, ORIGINAL, OTHERS, SSIM, Protocol, group
+
+_WITHOUT = "a man without glasses"
+_RANDOM, _CAR, _STYLE = "random target", "car", "artist's style"
+
+TABLE_1 = Protocol(
+    name="suppress-eot-table-1",
+    source="Li et al. 2024, Table 1, generated pictures",
+    claim="Their method has the lowest CLIP score and DetScore on random targets, and it needs no training.",
+    differs="Twelve prompts of the drawn world for 100 captions; five for 50 with a car; four styles for Van Gogh's.",
+    groups={
+        _RANDOM: CASES,
+        _CAR: group(
+            _CAR,
+            ("a man next to a car on the beach", "car", "a man on the beach"),
+            ("a girl with a hat next to a car", "car", "a girl with a hat"),
+            ("a robot next to a car in the snow", "car", "a robot in the snow"),
+            ("a woman with blond hair next to a car", "car", "a woman with blond hair"),
+            ("a dog next to a car at night", "car", "a dog at night"),
+        ),
+        _STYLE: group(
+            _STYLE,
+            ("a portrait of a woman in the style of van gogh", "van gogh", "a portrait of a woman"),
+            ("a van gogh painting of a man with a hat", "van gogh", "a painting of a man with a hat"),
+            ("a pencil sketch of a boy with a balloon", "pencil sketch", "a picture of a boy with a balloon"),
+            ("a watercolor of a girl on the beach", "watercolor", "a picture of a girl on the beach"),
+        ),
+    },
+    rows={
+        "negative prompt": "negative-prompt",
+        "P2P, re-weighting": "reweight",
+        "SEGA": "sega",
+        "SuppressEOT": ITO,
+        "Unread": "unread",
+    },
+    paper={
+        (ORIGINAL, _RANDOM): {CLIP: 0.8225, DET: 0.4509},
+        (ORIGINAL, _CAR): {CLIP: 0.8654, DET: 0.6643},
+        (ORIGINAL, _STYLE): {CLIP: 0.8770},
+        ("negative prompt", _RANDOM): {CLIP: 0.7619, DET: 0.1408},
+        ("negative prompt", _CAR): {CLIP: 0.8458, DET: 0.5130},
+        ("negative prompt", _STYLE): {CLIP: 0.8039},
+        ("P2P, re-weighting", _RANDOM): {CLIP: 0.8118, DET: 0.3391},
+        ("P2P, re-weighting", _CAR): {CLIP: 0.8638, DET: 0.6343},
+        ("P2P, re-weighting", _STYLE): {CLIP: 0.8849},
+        ("SEGA", _RANDOM): {CLIP: 0.7960, DET: 0.3005},
+        ("SEGA", _CAR): {CLIP: 0.8001, DET: 0.4767},
+        ("SEGA", _STYLE): {CLIP: 0.8730},
+        ("SuppressEOT", _RANDOM): {CLIP: 0.6647, DET: 0.1321},
+        ("SuppressEOT", _CAR): {CLIP: 0.7426, DET: 0.0419},
+        ("SuppressEOT", _STYLE): {CLIP: 0.6448},
+    },
+)
+
+TABLE_3 = Protocol(
+    name="suppress-eot-table-3",
+    source="Li et al. 2024, Table 3, and appendix D",
+    claim="SWR alone does not remove; with both losses of ITO it does. Without L_pl the picture changes.",
+    differs="Twelve prompts of the drawn world for 100 captions.",
+    groups={_RANDOM: CASES},
+    rows={
+        "SWR": "suppress-eot",
+        "SWR + L_pl": f"{ITO},lambda_nl=0,lambda_self_nl=0",
+        "SWR + L_nl": f"{ITO},lambda_pl=0,lambda_self_pl=0",
+        "SWR + L_pl + L_nl": ITO,
+    },
+    paper={
+        (ORIGINAL, _RANDOM): {CLIP: 0.8225, DET: 0.4509},
+        ("SWR", _RANDOM): {CLIP: 0.7996, DET: 0.3668},
+        ("SWR + L_pl", _RANDOM): {CLIP: 0.8015, DET: 0.3331},
+        ("SWR + L_nl", _RANDOM): {DET: 0.0692, SSIM: 0.407},
+        ("SWR + L_pl + L_nl", _RANDOM): {CLIP: 0.6647, DET: 0.1321, SSIM: 0.552},
+    },
+)
+
+_LONG = {
+    "8 more words": "in a blue shirt on a calm day",
+    "16 more words": "in a blue shirt on a calm day, drawn with care and with a quiet mood",
+    "32 more words": "in a blue shirt on a calm day, drawn with care and with a quiet mood, as if the artist had all "
+    "the time and wanted to show how the light falls",
+}
+TABLE_4 = Protocol(
+    name="suppress-eot-table-4",
+    source="Li et al. 2024, Table 4",
+    claim="In long prompts, glasses stay although their rows and those of [EOT] are zeros: other words carry them.",
+    differs="The added words are ours; the paper's came from a language model.",
+    groups={
+        "the prompt": group("long", (_WITHOUT, "glasses", "a man")),
+        **{name: group("long", (f"{_WITHOUT} {words}", "glasses", f"a man {words}")) for name, words in _LONG.items()},
+    },
+    rows={"glasses + [EOT] zeroed": "zero", "Unread": "unread"},
+    metrics=(DET, SSIM),
+    paper={
+        (ORIGINAL, "the prompt"): {DET: 0.819},
+        ("glasses + [EOT] zeroed", "the prompt"): {DET: 0.084},
+        ("glasses + [EOT] zeroed", "8 more words"): {DET: 0.393},
+        ("glasses + [EOT] zeroed", "16 more words"): {DET: 0.455},
+        ("glasses + [EOT] zeroed", "32 more words"): {DET: 0.427},
+    },
+    seeds=16,
+)
+
+TABLE_6 = Protocol(
+    name="suppress-eot-table-6",
+    source="Li et al. 2024, Table 6",
+    claim="The mean of the [EOT] rows does not hold what must be removed; their singular values do.",
+    differs="16 pictures for 1000.",
+    groups={_WITHOUT: group("last", (_WITHOUT, "glasses", "a man"))},
+    rows={"SWR": "suppress-eot", "MPE": "mpe", "MPE, and glasses zeroed": "mpe-zero"},
+    metrics=(DET, SSIM),
+    paper={
+        (ORIGINAL, _WITHOUT): {DET: 0.8052},
+        ("SWR", _WITHOUT): {DET: 0.1065},
+        ("MPE", _WITHOUT): {DET: 0.6266},
+        ("MPE, and glasses zeroed", _WITHOUT): {DET: 0.4892},
+    },
+    start=0.06,
+    seeds=16,
+)
+
+FIG_1 = Protocol(
+    name="suppress-eot-fig-1",
+    source="Li et al. 2024, Fig. 1 and 9",
+    claim="The bias is the prompt's: for a man, glasses come with the words that deny them, and even without them.",
+    differs="A woman's prompt for “a face without glasses”: the drawn world has no faces without a person.",
+    groups={
+        prompt: group("first", (prompt, "glasses", deleted))
+        for prompt, deleted in ((_WITHOUT, "a man"), ("a woman without glasses", "a woman"))
+    },
+    rows={"the prompt without “without glasses”": "deleted"},
+    metrics=(DET,),
+    paper={(ORIGINAL, _WITHOUT): {DET: 0.819}, (ORIGINAL, "a woman without glasses"): {DET: 0.122}},
+    start=0,
+    seeds=16,
+)
+
+FIG_19 = Protocol(
+    name="suppress-eot-fig-19",
+    source="Li et al. 2024, Fig. 19: prompts that deny what they name",
+    claim="Whatever the words of the negation are, the thing is drawn, and can be removed.",
+    differs="Our own prompts; the paper shows pictures and no figures.",
+    groups={
+        prompt: group("last", (prompt, target, deleted))
+        for prompt, target, deleted in (
+            (_WITHOUT, "glasses", "a man"),
+            ("a woman with no hat", "hat", "a woman"),
+            ("a boy not wearing a scarf", "scarf", "a boy"),
+            ("a girl who has no earrings", "earrings", "a girl"),
+            ("a dog, but no snow", "snow", "a dog"),
+        )
+    },
+    rows={"SWR": "suppress-eot", "Unread": "unread", "negative prompt": "negative-prompt"},
+    metrics=(DET,),
+    start=0.06,
+)
+
+FAILURES = Protocol(
+    name="suppress-eot-fig-12",
+    source="Li et al. 2024, Fig. 12: failures",
+    claim="What is left when two things belong together, or when the target is all that there is.",
+    differs="The paper's prompts (a hamburger and fries; a giraffe by a bamboo building) are not of the drawn world.",
+    groups={
+        prompt: group("list", (prompt, target, deleted))
+        for prompt, target, deleted in (
+            ("a man with a beard and a moustache", "beard", "a man with a moustache"),
+            ("a man in sunglasses and a mask", "mask", "a man in sunglasses"),
+            ("a snowman scene in the snow", "snow", "a snowman scene"),
+        )
+    },
+    rows={"SWR": "suppress-eot", "SWR + L_pl + L_nl": ITO, "Unread": "unread"},
+    metrics=(DET, SSIM, OTHERS),
+)
+
+SUPPRESS_EOT = (TABLE_1, TABLE_3, TABLE_4, TABLE_6, FIG_1, FIG_19, FAILURES)
