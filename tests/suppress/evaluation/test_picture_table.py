@@ -34,6 +34,10 @@ def test_a_row():
     assert by_kind({"Unread": [(GLASSES, cell(0.1))]}).endswith("| Unread | 0.10 | – | – | – | – | – | – | – |")
 
 
+def test_a_picture_whose_outside_is_the_photo_itself_counts_as_40_db():
+    assert summarise([(GLASSES, cell(0.1, 20.0)), (GLASSES, cell(0.1, 100.0))]).outside.value == 30.0
+
+
 def test_other_attributes_are_those_that_the_ideal_edit_keeps():
     """sunglasses go with glasses; rain, hat and dog stay."""
     changed = cell(0.1)
