@@ -2,8 +2,8 @@
 
 The paper draws with SD v1.4 at 50 steps, detects with GLIP, and has 100 captions of COCO (Table 1) or 1000 pictures of
 one prompt (Tables 4 and 6, Fig. 1). Not here: the columns of real pictures (`suppress eval --pictures` is about these),
-Table 2 (GQA-Inpaint, whose pictures do not come with this project), Table 5 (no removal), and IFID, which needs more
-pictures than a laptop draws.
+Table 2 (GQA-Inpaint, whose pictures do not come with this project), Table 5 (nothing is removed there; `suppress
+analyse --only replacement` shows it), and IFID, which needs more pictures than a laptop draws.
 """
 
 from __future__ import annotations
