@@ -2,8 +2,21 @@
 
 from .clip_score import ClipScore
 from .detector import Detector
+from .frechet import ClipFeatures, InceptionFeatures, fid, ifid, pictures_needed
 from .judge import Judge
 from .similarity import psnr, ssim
 from .unavailable import Unavailable
 
-__all__ = ["ClipScore", "Detector", "Judge", "Unavailable", "psnr", "ssim"]
+__all__ = [
+    "ClipFeatures",
+    "ClipScore",
+    "Detector",
+    "InceptionFeatures",
+    "Judge",
+    "Unavailable",
+    "fid",
+    "ifid",
+    "pictures_needed",
+    "psnr",
+    "ssim",
+]
