@@ -4,6 +4,7 @@ from .clip_score import ClipScore
 from .detector import Detector
 from .frechet import ClipFeatures, InceptionFeatures, fid, ifid, pictures_needed
 from .judge import Judge
+from .lpips import Lpips
 from .similarity import psnr, ssim
 from .unavailable import Unavailable
 
@@ -13,6 +14,7 @@ __all__ = [
     "Detector",
     "InceptionFeatures",
     "Judge",
+    "Lpips",
     "Unavailable",
     "fid",
     "ifid",
