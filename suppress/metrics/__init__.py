@@ -7,8 +7,10 @@ from .judge import Judge
 from .lpips import Lpips
 from .similarity import psnr, ssim
 from .unavailable import Unavailable
+from .zero_shot import CIFAR10, ZeroShot, clip_accuracy, object_removal_rate, object_removal_rates
 
 __all__ = [
+    "CIFAR10",
     "ClipFeatures",
     "ClipScore",
     "Detector",
@@ -16,8 +18,12 @@ __all__ = [
     "Judge",
     "Lpips",
     "Unavailable",
+    "ZeroShot",
+    "clip_accuracy",
     "fid",
     "ifid",
+    "object_removal_rate",
+    "object_removal_rates",
     "pictures_needed",
     "psnr",
     "ssim",
