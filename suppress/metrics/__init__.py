@@ -6,6 +6,7 @@ from .frechet import ClipFeatures, InceptionFeatures, fid, ifid, pictures_needed
 from .judge import Judge
 from .lpips import Lpips
 from .similarity import psnr, ssim
+from .structure import Dino, structure_distance
 from .unavailable import Unavailable
 from .zero_shot import CIFAR10, ZeroShot, clip_accuracy, object_removal_rate, object_removal_rates
 
@@ -14,6 +15,7 @@ __all__ = [
     "ClipFeatures",
     "ClipScore",
     "Detector",
+    "Dino",
     "InceptionFeatures",
     "Judge",
     "Lpips",
@@ -27,4 +29,5 @@ __all__ = [
     "pictures_needed",
     "psnr",
     "ssim",
+    "structure_distance",
 ]
