@@ -5,6 +5,7 @@ from .detector import Detector
 from .frechet import ClipFeatures, InceptionFeatures, fid, ifid, pictures_needed
 from .judge import Judge
 from .lpips import Lpips
+from .open_detector import OpenDetector
 from .similarity import psnr, ssim
 from .structure import Dino, structure_distance
 from .unavailable import Unavailable
@@ -19,6 +20,7 @@ __all__ = [
     "InceptionFeatures",
     "Judge",
     "Lpips",
+    "OpenDetector",
     "Unavailable",
     "ZeroShot",
     "clip_accuracy",
