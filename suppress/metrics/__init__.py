@@ -5,6 +5,7 @@ from .detector import Detector
 from .frechet import ClipFeatures, InceptionFeatures, fid, ifid, pictures_needed
 from .judge import Judge
 from .lpips import Lpips
+from .nsfw import NsfwRate
 from .open_detector import OpenDetector
 from .similarity import psnr, ssim
 from .structure import Dino, structure_distance
@@ -20,6 +21,7 @@ __all__ = [
     "InceptionFeatures",
     "Judge",
     "Lpips",
+    "NsfwRate",
     "OpenDetector",
     "Unavailable",
     "ZeroShot",

@@ -126,6 +126,8 @@ def test_a_score_below_the_threshold_is_zero():
         "revision": "abc",
     }
     assert detector.det_scores(pictures, "hat", threshold=best[1]).values == pytest.approx(best)
+    OpenDetector(model, processor, "grounding-dino", "abc").scores(pictures[:1], "A top hat ")
+    assert asked[-1] == "a top hat."  # Grounding DINO ends each phrase with a full stop
 
 
 class Inputs(dict):
