@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,7 @@ from minisd.base.inputs import read_json
 from minisd.config import TextConfig
 from minisd.loading.config_files import LAYERS, activation, field_reader, text_config
 from minisd.loading.weight_files import open_weights
-from minisd.text import Encoder, TextEncoder
+from minisd.text import Encoder, Layer, TextEncoder
 
 from .unavailable import Unavailable
 
@@ -83,6 +83,14 @@ class VisionTower(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (B,3,side,side), normalised as in the training of the model -> the class token's vector (B,D)"""
         return self.post_layernorm(self.encoder(self.pre_layrnorm(self.embeddings(x)))[:, 0])
+
+    def keys(self, x: Tensor) -> Tensor:
+        """x as above -> the keys of the last layer's attention, all heads side by side (B,1+patches,D)"""
+        h = self.pre_layrnorm(self.embeddings(x))
+        for layer in self.encoder.layers[:-1]:
+            h = layer(h)
+        last = cast(Layer, self.encoder.layers[-1])
+        return last.self_attn.k_proj(last.layer_norm1(h))
 
 
 class Clip(nn.Module):

@@ -14,15 +14,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from minisd import CheckpointError, StableDiffusion
+from minisd import StableDiffusion
 from minisd.base.inputs import read_json
 from minisd.config import CONTEXT
-from minisd.loading.manifest import fetch
 from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 
 from .clip import load_clip
-from .unavailable import Unavailable, unavailable_if_damaged
+from .unavailable import cached, unavailable_if_damaged
 
 PUBLIC = "clip-vit-l-14"  # in weights/manifest.json
 
@@ -50,11 +49,7 @@ class ClipScore:
         folder = sd.folder / "clip" if sd.folder else None
         if folder is not None and folder.is_dir():
             return cls(folder, sd.tokenizer)
-        try:
-            _, public = fetch(PUBLIC, download=False)
-        except CheckpointError as error:
-            raise Unavailable(f"CLIP is not in the hub's cache (`minisd fetch {PUBLIC}`)") from error
-        return cls(public)
+        return cls(cached(PUBLIC, "CLIP"))
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Image.Image], phrase: str) -> Tensor:
@@ -64,7 +59,11 @@ class ClipScore:
 
     def picture(self, x: Tensor) -> Tensor:
         """CLIP's vectors (B,P) of x (B,3,H,W) in [-1,1], of any size. Differentiable with respect to x."""
-        return self.clip.picture((self._fitted(x).clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std)
+        return self.clip.picture(self._normalised(x))
+
+    def keys(self, x: Tensor) -> Tensor:
+        """The keys (B,1+patches,D) of the vision tower's last layer, for x as above."""
+        return self.clip.vision_model.keys(self._normalised(x))
 
     @torch.no_grad()
     def text(self, phrase: str) -> Tensor:
@@ -76,6 +75,10 @@ class ClipScore:
         """Moves it there, and returns it."""
         self.clip, self.mean, self.std = self.clip.to(device), self.mean.to(device), self.std.to(device)
         return self
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        """x resized, with the mean and the deviation of the model's training."""
+        return (self._fitted(x).clamp(-1, 1) / 2 + 0.5 - self.mean) / self.std
 
     def _fitted(self, x: Tensor) -> Tensor:
         """x resized to the side that the model reads."""

@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from minisd import UserError
+from minisd import CheckpointError, UserError
+from minisd.loading.manifest import fetch
 
 
 class Unavailable(UserError):
     """str(error) is the reason, a phrase for the user."""
+
+
+def cached(name: str, about: str) -> Path:
+    """The folder of a public model of weights/manifest.json in the hub's cache. Unavailable if it is not there.
+
+    about: what a reader calls the model. Nothing is downloaded: a score must not start to load gigabytes by itself.
+    """
+    try:
+        return fetch(name, download=False)[1]
+    except CheckpointError as error:
+        raise Unavailable(f"{about} is not in the hub's cache (`minisd fetch {name}`)") from error
 
 
 @contextmanager

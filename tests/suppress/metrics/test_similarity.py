@@ -40,6 +40,14 @@ def test_ssim_of_one_window_by_the_definition():
     assert ssim(a, b).item() == pytest.approx(want, rel=1e-9)
 
 
+def test_ssim_counts_only_windows_inside_the_picture():
+    """A picture of 12 × 11 pixels has two. The value is their mean: mirrored pixels add nothing."""
+    generator = torch.Generator().manual_seed(3)
+    a, b = (torch.rand(2, 3, 12, 11, generator=generator) * 2 - 1 for _ in range(2))
+    windows = [ssim(a[:, :, at : at + 11], b[:, :, at : at + 11]) for at in (0, 1)]
+    assert torch.allclose(ssim(a, b), (windows[0] + windows[1]) / 2, atol=1e-9)
+
+
 def test_ssim_is_one_for_equals_and_falls_with_noise():
     a = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     noise = torch.randn(a.shape, generator=torch.Generator().manual_seed(2))
