@@ -106,39 +106,44 @@ def _fill_in(args: argparse.Namespace) -> None:
 
 
 def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
-    """What all cells of a run share. A file with cells of other settings is refused."""
+    """The settings that all cells of a run share."""
     return {"steps": args.steps, "start": args.start, **others, "device": platform.processor() or "cpu"}
 
 
 def _evaluate_prompts(args: argparse.Namespace) -> None:
     from minisd import ddim, load
 
+    from ..evaluation.fit import Making, fitting
     from ..evaluation.jobs import Job, fill
+    from ..evaluation.lock import owned
     from ..evaluation.measure import method_of
+    from ..evaluation.prompt_table import report, report_all
+    from ..evaluation.provenance import made_by
     from ..metrics import Judge
 
     _check(args)
     rows = _rows(args)
     cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
     out = cells.check_out(args.out)
-    settings = settings_of(args, seeds=args.seeds)
-    done = cells.read_cells(out, settings, cells.PROMPTS)
-    sd: StableDiffusion = load("tiny", device="cpu")
-    ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
-    judge = Judge(sd).load()
+    with owned(out):
+        known = cells.read_cells(out, cells.PROMPTS)
+        sd: StableDiffusion = load("tiny", device="cpu")
+        ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
+        judge = Judge(sd).load()
 
-    def job(row: str, spec: str, case: Case) -> Job:
-        method = method_of(sd, spec, case, args.steps, args.start)
-        return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
+        def job(row: str, spec: str, case: Case) -> Job:
+            method = method_of(sd, spec, case, args.steps, args.start)
+            return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
 
-    jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-    classes = judge.detector.names
-    if args.rows == "all":
-        fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
-        print(forecast(rows, cases, done, args.seeds), flush=True)
-    fill(out, done, jobs, settings, cells.PROMPTS, classes)
-    make = report_all if args.rows == "all" else report
-    print_table(out, make(done, rows, cases, judge.detector))
+        jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
+        making = Making(settings_of(args, seeds=args.seeds), judge.detector.names, made_by(sd, judge, clip=True))
+        done = fitting(out, known, jobs, making, cells.PROMPTS)
+        if args.rows == "all":
+            fill(out, done, jobs[:1], making, cells.PROMPTS)
+            print(forecast(rows, cases, done, args.seeds), flush=True)
+        fill(out, done, jobs, making, cells.PROMPTS)
+        make = report_all if args.rows == "all" else report
+        print_table(out, make(done, rows, cases, judge.detector))
 
 
 def print_table(out: Any, text: str) -> None:
@@ -173,77 +178,6 @@ def _rows(args: argparse.Namespace) -> dict[str, str]:
     for name in others:
         parse_method(name)  # a UserError now, not in every cell
     return {name: spec for name, spec in rows.items() if name in args.only} | {name: name for name in others}
-
-
-def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar.
-
-    done: cells by (row, prompt). rows: name -> method, in the order of the table.
-    """
-    from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
-
-    parts: list[str] = []
-    groups = (
-        ("words after the target", {"first", "list", "long"}),
-        ("target last", {"last"}),
-        ("implied, not named", {IMPLIED_KIND}),
-    )
-    for title, kinds in groups:
-        chosen = [case for case in cases if case.kind in kinds]
-        table: dict[str, Summary] = {}
-        for row in rows:
-            measured = [
-                (detector.match(case.target).name, done[row, case.prompt])
-                for case in chosen
-                if "after" in done.get((row, case.prompt), {})
-            ]
-            if not measured:
-                continue
-            if not table:
-                table["original"] = summarise(measured, "before")
-            table[row] = summarise(measured)
-        if not table:
-            continue
-        seeds = table["original"].pictures // len(chosen)
-        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}\n\n{by_prompt(table)}")
-        if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
-            verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
-            lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
-            parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
-    parts.append(by_kind(done, rows, cases, detector))
-    parts += unfair(rows)
-    return "\n\n".join(parts)
-
-
-def unfair(rows: dict[str, str]) -> list[str]:
-    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
-    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
-    return [
-        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
-        for row, method in methods.items()
-        if method.descends_on
-    ]
-
-
-def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
-    from ..evaluation.all_table import compare_all
-
-    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
-
-
-def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
-    kinds = [kind for kind in (*KINDS, IMPLIED_KIND) if any(case.kind == kind for case in cases)]
-    lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
-    for row in rows:
-        means = []
-        for kind in kinds:
-            found = [(c, done.get((row, c.prompt), {})) for c in cases if c.kind == kind]
-            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
-            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
-        lines.append(f"| {row} | {' | '.join(means)} |")
-    return "**by kind of prompt**\n\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":

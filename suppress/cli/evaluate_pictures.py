@@ -19,21 +19,28 @@ if TYPE_CHECKING:
 def evaluate_pictures(args: argparse.Namespace) -> None:
     from minisd import ddim, load
 
+    from ..evaluation.fit import Making, fitting
     from ..evaluation.jobs import fill
+    from ..evaluation.lock import owned
     from ..evaluation.measure_pictures import PICTURES, Bench
+    from ..evaluation.provenance import made_by
     from ..metrics import Judge
     from .evaluate import print_table, settings_of
 
     pairs = _check(args)
     out = cells.check_out(args.out)
-    settings = settings_of(args, guidance=GUIDANCE)
-    done = cells.read_cells(out, settings, PICTURES)
-    sd = load("tiny", device="cpu")
-    ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
-    bench = Bench(sd, Judge(sd), args.steps)
-    cases = _cases(args)
-    fill(out, done, bench.jobs(cases, pairs, args.start), settings, PICTURES, bench.judge.detector.names)
-    print_table(out, report(done, pairs, cases, args.steps))
+    with owned(out):
+        known = cells.read_cells(out, PICTURES)
+        sd = load("tiny", device="cpu")
+        ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
+        bench = Bench(sd, Judge(sd), args.steps)
+        cases = _cases(args)
+        jobs = bench.jobs(cases, pairs, args.start)
+        made = made_by(sd, bench.judge, clip=False)
+        making = Making(settings_of(args, guidance=GUIDANCE), bench.judge.detector.names, made)
+        done = fitting(out, known, jobs, making, PICTURES)
+        fill(out, done, jobs, making, PICTURES)
+        print_table(out, report(done, pairs, cases, args.steps))
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:

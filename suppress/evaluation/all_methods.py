@@ -68,7 +68,7 @@ def _passes(spec: str) -> int:
 
 def forecast(rows: Mapping[str, str], cases: Sequence[Case], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> str:
     """A sentence about the time that the missing cells take, and about the slow rows."""
-    missing = [(row, case.prompt) for case in cases for row in rows if (row, case.prompt) not in done]
+    missing = [(row, case.key) for case in cases for row in rows if (row, case.key) not in done]
     seconds = seconds_per_cell(rows, done, seeds)
     if not missing or not seconds:
         return f"{len(missing)} of {len(rows) * len(cases)} cells are missing"

@@ -15,7 +15,7 @@ from .cases import Case
 from .paired import Paired, paired
 from .table import Moves, Summary, default_bar, other_attributes, summarise, words
 
-Picture = Hashable  # (prompt, which seed)
+Picture = Hashable  # (what names the case, which seed)
 # attributes of the detector that cover the whole picture; the others are local
 EVERYWHERE = {"rain", "snow", *STYLES}
 
@@ -38,11 +38,11 @@ class Row:
     @cached_property
     def det(self) -> dict[Picture, float]:
         """DetScore of the target by picture."""
-        return {(c.prompt, k): s for c, name, cell in self.cells for k, s in enumerate(cell["after"][name])}
+        return {(c.key, k): s for c, name, cell in self.cells for k, s in enumerate(cell["after"][name])}
 
     @cached_property
     def ssim(self) -> dict[Picture, float]:
-        return {(c.prompt, k): s for c, _, cell in self.cells for k, s in enumerate(cell["ssim"])}
+        return {(c.key, k): s for c, _, cell in self.cells for k, s in enumerate(cell["ssim"])}
 
     @cached_property
     def moves(self) -> Moves:
@@ -76,9 +76,9 @@ def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Seque
     found = {
         row: Row(
             [
-                (case, detector.match(case.target).name, done[row, case.prompt])
+                (case, detector.match(case.target).name, done[row, case.key])
                 for case in cases
-                if "after" in done.get((row, case.prompt), {})
+                if "after" in done.get((row, case.key), {})
             ]
         )
         for row in rows
@@ -159,7 +159,7 @@ def _reasons(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[C
     found: dict[tuple[str, str], int] = {}
     for row in rows:
         for case in cases:
-            reason = done.get((row, case.prompt), {}).get("reason")
+            reason = done.get((row, case.key), {}).get("reason")
             if reason:
                 key = row, " ".join(reason.split())
                 found[key] = found.get(key, 0) + 1

@@ -193,7 +193,7 @@ def _check_scores(cell: Cell) -> None:
 _WORDS = ("kind", "name", "prompt", "target", "deleted")
 PICTURES = Form(
     {"number": int, "seed": int, "skipped": int} | dict.fromkeys(_WORDS, str),
-    "number",
+    ("number",),
     _check_scores,
     ("method", "inversion", "settings"),
 )

@@ -21,6 +21,7 @@ from minisd.loading.manifest import fetch
 from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 
+from ..edits.fingerprint import fingerprint
 from .clip import load_clip
 from .unavailable import Unavailable, unavailable_if_damaged
 
@@ -55,6 +56,11 @@ class ClipScore:
         except CheckpointError as error:
             raise Unavailable(f"CLIP is not in the hub's cache (`minisd fetch {PUBLIC}`)") from error
         return cls(public)
+
+    @property
+    def identity(self) -> str:
+        """What tells this CLIP from others."""
+        return f"CLIP {fingerprint(self.clip, torch.float32)}"
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Image.Image], phrase: str) -> Tensor:

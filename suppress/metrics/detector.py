@@ -22,6 +22,7 @@ from minisd import StableDiffusion
 from minisd.base.inputs import check_regular
 from minisd.picture import from_pil
 
+from ..edits.fingerprint import fingerprint
 from .unavailable import Unavailable, unavailable_if_damaged
 
 SIDE = 128  # pixels
@@ -125,6 +126,11 @@ class Detector:
         if folder is None or not folder.is_dir():
             raise Unavailable(f"{sd.name} comes with no detector")
         return cls(folder)
+
+    @property
+    def identity(self) -> str:
+        """What tells this detector from others."""
+        return f"detector {fingerprint(self.network, torch.float32)}"
 
     def match(self, phrase: str) -> Match:
         """The class that judges a phrase; articles and upper case do not matter. Unavailable if there is none.
