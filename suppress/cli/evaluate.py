@@ -6,28 +6,23 @@ The parser needs no PyTorch: help comes at once.
 from __future__ import annotations
 
 import argparse
-import platform
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minisd import UserError
 from minisd.base.arguments import whole_number
-from minisd.base.outputs import write_text
 from minisd.cli import options
 
 from ..evaluation import cases as protocol
-from ..evaluation import cells, pairs
-from ..evaluation.all_methods import all_rows, forecast
-from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..evaluation import pairs
+from ..evaluation.all_methods import all_rows
+from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
+from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
-
-if TYPE_CHECKING:
-    from minisd import StableDiffusion
-
-    from ..metrics import Judge
-    from ..protocol import Method
+from .evaluate_table import add_scale_options, evaluate_table, out_of_shard
 
 # options of one of the two tables only, with their defaults
 _OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
@@ -40,6 +35,11 @@ _COMMON = {  # option -> its default (for prompts, for pictures)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["merge"]:
+        from .merge import main as merge
+
+        return merge(argv[1:])
     args = options.parse(_parser(), argv)
     return options.run("suppress eval", _evaluate, args)
 
@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--start", type=float, help=f"R of all rows (default {protocol.START}; for pictures each method has its own)"
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
+    add_scale_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
@@ -102,60 +103,19 @@ def _fill_in(args: argparse.Namespace) -> None:
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None:
-            setattr(args, name, default)
-
-
-def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
-    """The settings that all cells of a run share."""
-    return {"steps": args.steps, "start": args.start, **others, "device": platform.processor() or "cpu"}
+            setattr(args, name, out_of_shard(default, args.shard) if name == "out" else default)
 
 
 def _evaluate_prompts(args: argparse.Namespace) -> None:
-    from minisd import ddim, load
-
-    from ..evaluation.fit import Making, fitting
-    from ..evaluation.jobs import Job, fill
-    from ..evaluation.lock import owned
-    from ..evaluation.measure import method_of
-    from ..evaluation.prompt_table import report, report_all
-    from ..evaluation.provenance import made_by
-    from ..metrics import Judge
-
     _check(args)
     rows = _rows(args)
     cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
-    out = cells.check_out(args.out)
-    with owned(out):
-        known = cells.read_cells(out, cells.PROMPTS)
-        sd: StableDiffusion = load("tiny", device="cpu")
-        ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
-        judge = Judge(sd).load()
+    check_out(args.out)  # before PyTorch is imported
+    from ..evaluation.prompt_plan import PromptPlan
 
-        def job(row: str, spec: str, case: Case) -> Job:
-            method = method_of(sd, spec, case, args.steps, args.start)
-            return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
-
-        jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-        making = Making(settings_of(args, seeds=args.seeds), judge.detector.names, made_by(sd, judge, clip=True))
-        done = fitting(out, known, jobs, making, cells.PROMPTS)
-        if args.rows == "all":
-            fill(out, done, jobs[:1], making, cells.PROMPTS)
-            print(forecast(rows, cases, done, args.seeds), flush=True)
-        fill(out, done, jobs, making, cells.PROMPTS)
-        make = report_all if args.rows == "all" else report
-        print_table(out, make(done, rows, cases, judge.detector))
-
-
-def print_table(out: Any, text: str) -> None:
-    """Prints the table, and writes it beside the cells."""
-    print(text)
-    write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
-
-
-def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: int) -> cells.Cell:
-    from ..evaluation.measure import measure
-
-    return measure(sd, judge, case, method, list(range(seeds)))
+    every = args.rows == "all"
+    plan = PromptPlan(tuple(rows.items()), tuple(cases), args.steps, args.start, args.seeds, every)
+    evaluate_table(args, plan, plan.forecast if every else None)
 
 
 def _check(args: argparse.Namespace) -> None:

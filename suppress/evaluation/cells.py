@@ -26,9 +26,6 @@ Key = tuple[str, Any]  # (row, what names the case)
 # the first line of the table's file, by which it is recognised
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
 _BEGINS = b'{"row": '  # how every cell begins
-_BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
-_LISTS = ("ssim", "clip before", "clip after")  # one score per seed
-_NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
 
 
 @dataclass(frozen=True)
@@ -65,9 +62,10 @@ def check_out(name: str) -> Path:
     return out
 
 
-def read_cells(out: Path, form: Form) -> list[Cell]:
-    """The cells in the file. If a run was stopped while it wrote the last line, that line is removed; no other line is.
+def read_cells(out: Path, form: Form, mend: bool = True) -> list[Cell]:
+    """The cells in the file, in the order of its lines. The beginning of a cell at its end, from a stop, is no cell.
 
+    mend: makes the file ready for more cells, and so removes such a beginning; no other line is ever removed.
     UserError if a line is not a cell.
     """
     if not out.exists():
@@ -84,6 +82,8 @@ def read_cells(out: Path, form: Form) -> list[Cell]:
                 f"{out}: line {n} is no cell of this command: {reason} ({line[:40]!r}…); mend the line, or name "
                 "another --out"
             ) from None
+    if not mend:
+        return cells
     if torn and rest:
         os.truncate(out, len(data) - len(rest))
     elif rest:
@@ -150,30 +150,3 @@ def check(name: str, cell: Cell, fits: bool, expected: str) -> None:
 
 def is_score(value: Any) -> bool:
     return is_number(value) and is_finite(value)
-
-
-# ---------------------------------------------------------------------- the cells of prompts
-
-
-def _check_scores(cell: Cell) -> None:
-    """ValueError if a score is missing, or if a list has more or fewer scores than seeds."""
-    seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
-    expected = f"a list of {seeds} numbers"
-    for name in _LISTS:
-        check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
-    for name in _BY_CLASS:
-        scores = cell.get(name)
-        fits = isinstance(scores, dict) and bool(scores) and all(_are_scores(v, seeds) for v in scores.values())
-        check(name, cell, fits, f"{expected} for each class")
-    if set(cell["before"]) != set(cell["after"]):
-        raise ValueError("before and after are of other classes")
-    for name in _NUMBERS:
-        if name in cell or name != _NUMBERS[-1]:
-            check(name, cell, is_score(cell.get(name)), "a number")
-
-
-def _are_scores(values: Any, count: int) -> bool:
-    return isinstance(values, list) and len(values) == count and all(is_score(value) for value in values)
-
-
-PROMPTS = Form(dict.fromkeys(("kind", "prompt", "target", "deleted"), str), ("prompt",), _check_scores)

@@ -58,16 +58,10 @@ def fitting(out: Path, cells: Iterable[Cell], jobs: Sequence[Job], making: Makin
 
 def misfit(cell: Cell, job: Job, making: Making) -> str:
     """Why the cell does not fit, in a few words; empty if it fits."""
-    if changed := _changed(cell["settings"], making.settings):
-        return changed
-    told = cell.get("made by", {})
-    if not told and making.own_judge:
-        return "another judge"
-    if (code := version(told.get("code", ""))) and code != version(making.made_by["code"]):
-        return f"version {code}"
-    for name in ("weights", "judge"):
-        if told.get(name, making.made_by[name]) != making.made_by[name]:
-            return f"other {name}" if name == "weights" else "another judge"
+    if why := difference(cell, {"settings": making.settings, "made by": making.made_by}):
+        return why
+    if making.own_judge and "made by" not in cell:
+        return "other judge"
     if set(cell.get("before", making.classes)) != set(making.classes):
         return "other classes of the detector"
     if cell["case"] != plain(asdict(job.case)):
@@ -75,6 +69,20 @@ def misfit(cell: Cell, job: Job, making: Making) -> str:
     if not _same(cell["method"], job.method) or not _same(cell.get("inversion", {}), job.inversion):
         return "other settings of the method or the inversion"
     return ""
+
+
+def difference(one: Cell, other: Cell) -> str:
+    """What two cells do not share of the making of a run, in a few words; empty: they may be of one run.
+
+    What only one of them tells is no difference.
+    """
+    if changed := _changed(one["settings"], other["settings"]):
+        return changed
+    a, b = one.get("made by", {}), other.get("made by", {})
+    if "code" in a and "code" in b and version(a["code"]) != version(b["code"]):
+        return f"version was {version(a['code'])} and is {version(b['code'])}"
+    both = [name for name in ("weights", "judge") if name in a and name in b]
+    return ", ".join(f"other {name}" for name in both if a[name] != b[name])
 
 
 def version(code: str) -> str:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from minisd import UserError
 from suppress.cli.evaluate import main
 from suppress.evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
-from suppress.evaluation.cells import HEADING, PROMPTS, keep, read_cells
+from suppress.evaluation.cells import HEADING, keep, read_cells
 from suppress.evaluation.fit import Making, misfit
+from suppress.evaluation.forms import PROMPTS
 from suppress.evaluation.jobs import Job
 from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise

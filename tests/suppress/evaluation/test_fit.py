@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 import pytest
 
 from suppress.evaluation.cases import CASES
-from suppress.evaluation.cells import PROMPTS
 from suppress.evaluation.fit import Making, fitting, misfit, plain
+from suppress.evaluation.forms import PROMPTS
 from suppress.evaluation.jobs import Job
 from suppress.methods import parse_method
 
@@ -47,9 +47,9 @@ def test_a_cell_of_a_method_within_another_fits():
     [
         ({"settings": {"steps": 9}}, "steps was 9 and is 25"),
         ({"settings": {"steps": 25, "seeds": 8}}, "seeds was 8 and is None"),
-        ({"made by": MADE_BY | {"code": "0.0.9+abc"}}, "version 0.0.9"),
+        ({"made by": MADE_BY | {"code": "0.0.9+abc"}}, "version was 0.0.9 and is 0.1.0"),
         ({"made by": MADE_BY | {"weights": "x"}}, "other weights"),
-        ({"made by": MADE_BY | {"judge": "x"}}, "another judge"),
+        ({"made by": MADE_BY | {"judge": "x"}}, "other judge"),
     ],
 )
 def test_what_made_a_cell_decides_whether_it_fits(changes, reason):
@@ -64,7 +64,7 @@ def test_cells_of_another_commit_or_of_an_unknown_making_fit_and_are_told(tmp_pa
     unknown = {k: v for k, v in other.items() if k != "made by"}
     assert list(fitting(out, [unknown], [one], MAKING, PROMPTS).values()) == [unknown]
     assert "do not say which code and weights" in capsys.readouterr().err
-    assert misfit(unknown, one, replace(MAKING, own_judge=True)) == "another judge"
+    assert misfit(unknown, one, replace(MAKING, own_judge=True)) == "other judge"
 
 
 def test_the_newest_cell_that_fits_counts_and_reasons_are_counted(tmp_path, capsys):

@@ -14,8 +14,9 @@ from suppress.cli.evaluate import main
 from suppress.evaluation.cases import IMPLIED
 from suppress.evaluation.cells import read_cells
 from suppress.evaluation.fit import Making, fitting, misfit
+from suppress.evaluation.forms import PICTURES
 from suppress.evaluation.jobs import Job, fill
-from suppress.evaluation.measure_pictures import PICTURES, Bench, method_of
+from suppress.evaluation.measure_pictures import Bench, method_of
 from suppress.evaluation.pairs import CONTROLS, INVERSIONS, METHODS, NOTHING, PAIRS, STANDARD, Pair, choose
 from suppress.evaluation.pictures import HALVES, TARGETS, find_case, picture_cases
 from suppress.evaluation.wording import phrase_of

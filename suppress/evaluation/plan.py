@@ -1,0 +1,74 @@
+"""What a table needs to be measured, in a form that can be sent to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Protocol
+
+from minisd import UserError
+
+from .cells import Cell, Form, Key
+from .fit import Making
+from .jobs import Job, scores_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is ready to be measured: model and judge are loaded."""
+
+    jobs: Sequence[Job]
+    making: Making
+    detector: Any  # what names the class of a target
+
+
+class Plan(Protocol):
+    """The choices of a command. It can be hashed and pickled, and every process makes the same jobs from it."""
+
+    @property
+    def form(self) -> Form: ...
+
+    def __hash__(self) -> int: ...
+
+    def load(self, device: str) -> Table:
+        """The table, with the model on this device."""
+
+    def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
+        """Markdown: what the measured cells say."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What another process says about a job. One of scores and error is empty."""
+
+    scores: Cell
+    made_by: Mapping[str, str]
+    error: str = ""  # the reason why it can measure nothing at all
+
+
+def answer(plan: Plan, device: str, key: Key) -> Answer:
+    """Measures one cell. The table is loaded for the first one, and kept for those that follow."""
+    try:
+        jobs, making = _loaded(plan, device)
+    except UserError as error:
+        return Answer({}, {}, str(error))
+    return Answer(scores_of(jobs[key]), making.made_by)
+
+
+@lru_cache(maxsize=1)
+def _loaded(plan: Plan, device: str) -> tuple[dict[Key, Job], Making]:
+    table = plan.load(device)
+    return {job.key: job for job in table.jobs}, table.making
+
+
+def scores_in(given: Answer, making: Making) -> Cell:
+    """The scores of an answer. UserError if that process can measure nothing, or has other code or weights."""
+    if given.error:
+        raise UserError(given.error)
+    if given.made_by != making.made_by:
+        raise UserError(
+            f"a worker measures with {dict(given.made_by)}, this process with {dict(making.made_by)}; install the same "
+            "version and the same files on all machines"
+        )
+    return given.scores
