@@ -22,7 +22,7 @@ from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
-from .evaluate_table import add_scale_options, evaluate_table, out_of_shard
+from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device, out_of_shard
 
 # options of one of the two tables only, with their defaults
 _OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
@@ -86,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(args: argparse.Namespace) -> None:
     _fill_in(args)
+    check_scale(args)
     if args.pictures:
         from .evaluate_pictures import evaluate_pictures
 
@@ -114,7 +115,8 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
     from ..evaluation.prompt_plan import PromptPlan
 
     every = args.rows == "all"
-    plan = PromptPlan(tuple(rows.items()), tuple(cases), args.steps, args.start, args.seeds, every)
+    device = model_device(args)
+    plan = PromptPlan(tuple(rows.items()), tuple(cases), args.steps, args.start, args.seeds, every, device)
     evaluate_table(args, plan, plan.forecast if every else None)
 
 

@@ -11,7 +11,7 @@ from minisd.base.arguments import whole_number
 
 from ..evaluation.cells import check_out
 from ..evaluation.pairs import CONTROLS, METHODS, Pair, choose
-from .evaluate_table import evaluate_table
+from .evaluate_table import evaluate_table, model_device
 
 if TYPE_CHECKING:
     from ..evaluation.pictures import PictureCase
@@ -22,7 +22,7 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
     check_out(args.out)  # before PyTorch is imported
     from ..evaluation.picture_plan import PicturePlan
 
-    evaluate_table(args, PicturePlan(tuple(pairs), tuple(_cases(args)), args.steps, args.start))
+    evaluate_table(args, PicturePlan(tuple(pairs), tuple(_cases(args)), args.steps, args.start, model_device(args)))
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:

@@ -33,8 +33,9 @@ class Job:
         return self.row, self.case.key
 
 
-# measures jobs, in any order, and yields each with its scores
-Measure = Callable[[Sequence[Job]], Iterable[tuple[Job, cells.Cell]]]
+# measures jobs, in any order, and yields each with its scores; None: every process that tried has died
+Measure = Callable[[Sequence[Job]], Iterable[tuple[Job, cells.Cell | None]]]
+TRIES = 3  # processes that may die with one cell
 
 
 def in_turn(jobs: Sequence[Job]) -> Iterator[tuple[Job, cells.Cell]]:
@@ -59,18 +60,30 @@ def fill(
     form: cells.Form,
     measure: Measure = in_turn,
 ) -> None:
-    """Measures the jobs that `done` lacks; each cell goes to the file and into `done`, as soon as it is measured."""
+    """Measures the jobs that `done` lacks; each cell goes to the file and into `done`, as soon as it is measured.
+
+    UserError at the end if processes died with some cells. All other cells are measured then.
+    """
     from tqdm import tqdm
 
+    lost = []
     todo = [job for job in jobs if job.key not in done]
     try:
         for job, scores in tqdm(measure(todo), desc="measuring", unit="cell", total=len(todo), disable=None):
+            if scores is None:
+                lost.append(f"{job.row} on {job.case.prompt!r}")
+                continue
             cell = _cell(job, scores, making, form)
             cells.keep(out, cell)
             done[job.key] = cell
     except KeyboardInterrupt:
         print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
+    if lost:
+        raise UserError(
+            f"{len(lost)} cells are missing in {out}: {TRIES} processes died with each of them "
+            f"({'; '.join(lost[:3])}); there may be too little memory. The same command tries them again"
+        )
 
 
 def _cell(job: Job, scores: cells.Cell, making: Making, form: cells.Form) -> cells.Cell:
