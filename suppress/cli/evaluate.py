@@ -6,8 +6,10 @@ The parser needs no PyTorch: help comes at once.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from minisd import UserError
@@ -17,21 +19,24 @@ from minisd.cli import options
 from ..evaluation import cases as protocol
 from ..evaluation import pairs
 from ..evaluation.all_methods import all_rows
-from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
+from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
+from ..evaluation.own_prompts import OwnCase, read_prompts
 from ..methods import METHODS, parse_method
 from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device, out_of_shard
 
 # options of one of the two tables only, with their defaults
-_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
+_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "prompts": None, "kinds": KINDS, "seeds": protocol.SEEDS}
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
 _COMMON = {  # option -> its default (for prompts, for pictures)
     "steps": (protocol.STEPS, pairs.STEPS),
     "start": (protocol.START, None),
     "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
 }
+
+OWN_OUT = "suppress-own.jsonl"  # the default for --prompts
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,7 +65,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--start", type=float, help=f"R of all rows (default {protocol.START}; for pictures each method has its own)"
     )
-    p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
+    p.add_argument("--out", help="a .jsonl file, one cell per line, to which new cells are added; tables go beside it")
+    p.add_argument("--judge", metavar="MODULE:CLASS", help="a detector of your own (suppress/metrics/own_detector.py)")
     add_scale_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
@@ -69,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
         f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
     )
     prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
+    own = "your own prompts, with the columns prompt, target, seed, and if you like deleted, picture, mask"
+    prompts.add_argument("--prompts", metavar="FILE.csv", help=own)
     prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {protocol.SEEDS})")
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
@@ -102,6 +110,10 @@ def _fill_in(args: argparse.Namespace) -> None:
     if foreign:
         advice = "leave --pictures out" if args.pictures else "add --pictures"
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
+    if args.prompts is not None and (args.kinds or args.seeds is not None):
+        raise UserError("--kinds and --seeds are for the built-in prompts; --prompts FILE.csv says its own seeds")
+    if args.prompts is not None and args.out is None:
+        args.out = out_of_shard(OWN_OUT, args.shard)
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None:
             setattr(args, name, out_of_shard(default, args.shard) if name == "out" else default)
@@ -110,14 +122,29 @@ def _fill_in(args: argparse.Namespace) -> None:
 def _evaluate_prompts(args: argparse.Namespace) -> None:
     _check(args)
     rows = _rows(args)
-    cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
+    cases = _cases(args)
     check_out(args.out)  # before PyTorch is imported
     from ..evaluation.prompt_plan import PromptPlan
 
-    every = args.rows == "all"
-    device = model_device(args)
-    plan = PromptPlan(tuple(rows.items()), tuple(cases), args.steps, args.start, args.seeds, every, device)
-    evaluate_table(args, plan, plan.forecast if every else None)
+    plan = PromptPlan(
+        tuple(rows.items()),
+        cases,
+        args.steps,
+        args.start,
+        None if args.prompts else args.seeds,
+        every_method=args.rows == "all",
+        device=model_device(args),
+        judge=args.judge,
+        judge_folder=os.getcwd(),
+        folder=str(Path(args.prompts or "").absolute().parent),
+    )
+    evaluate_table(args, plan, plan.forecast if plan.every_method else None)
+
+
+def _cases(args: argparse.Namespace) -> tuple[Case, ...] | tuple[OwnCase, ...]:
+    if args.prompts is not None:
+        return read_prompts(Path(args.prompts))
+    return tuple(case for case in (*CASES, *IMPLYING) if case.kind in args.kinds)
 
 
 def _check(args: argparse.Namespace) -> None:

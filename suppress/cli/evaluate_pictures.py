@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,8 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
     check_out(args.out)  # before PyTorch is imported
     from ..evaluation.picture_plan import PicturePlan
 
-    evaluate_table(args, PicturePlan(tuple(pairs), tuple(_cases(args)), args.steps, args.start, model_device(args)))
+    device, cases = model_device(args), tuple(_cases(args))
+    evaluate_table(args, PicturePlan(tuple(pairs), cases, args.steps, args.start, device, args.judge, os.getcwd()))
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:

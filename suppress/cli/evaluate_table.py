@@ -91,6 +91,7 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
     from ..evaluation.fit import fitting
     from ..evaluation.jobs import fill
     from ..evaluation.lock import owned
+    from ..evaluation.spreadsheet import write_sheet
 
     out = cells.check_out(args.out)
     with owned(out):
@@ -104,12 +105,13 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
             print(forecast(done), flush=True)
         fill(out, done, jobs, table.making, plan.form, measure)
         if args.shard is None:
-            print_table(out, plan.report(done, table.detector))
+            _print_table(out, plan.report(done, table.detector))
+            write_sheet(out.with_suffix(".csv"), plan.columns, plan.lines(done, table.detector))
         else:
             _tell_part(args.shard, out, jobs, table.jobs)
 
 
-def print_table(out: Path, text: str) -> None:
+def _print_table(out: Path, text: str) -> None:
     """Prints the table, and writes it beside the cells."""
     print(text)
     write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")

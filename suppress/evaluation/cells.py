@@ -25,6 +25,7 @@ Key = tuple[str, Any]  # (row, what names the case)
 
 # the first line of the table's file, by which it is recognised
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
+BEGINNINGS = {".md": HEADING, ".csv": "row,"}  # how the tables beside the cells begin
 _BEGINS = b'{"row": '  # how every cell begins
 
 
@@ -45,20 +46,23 @@ class Form:
 def check_out(name: str) -> Path:
     """The path of the cells' file, checked before the work starts.
 
-    UserError if this file, or the table beside it, cannot be written.
+    UserError if this file, or the tables beside it (.md and .csv), cannot be written or are of somebody else.
     """
     out = output_path(name)
     if out.suffix != ".jsonl":
-        raise UserError(f"--out {out}: expected a name that ends in .jsonl; the table goes to the same name in .md")
+        raise UserError(
+            f"--out {out}: expected a name that ends in .jsonl; the tables go to the same name in .md and .csv"
+        )
     folder = out.absolute().parent
     if not folder.is_dir():
         raise UserError(f"--out {out}: there is no folder {folder}")
-    for file in (out, out.with_suffix(".md")):
+    for file in (out, *(out.with_suffix(ending) for ending in BEGINNINGS)):
         if (file.exists() and not file.is_file()) or not os.access(file if file.exists() else folder, os.W_OK):
             raise UserError(f"--out {out}: {file} cannot be written; name another --out")
-    table = out.with_suffix(".md")
-    if table.exists() and not table.read_bytes().startswith(HEADING.encode()):
-        raise UserError(f"--out {out}: {table} was not made by this command; move it away, or name another --out")
+    for ending, begins in BEGINNINGS.items():
+        table = out.with_suffix(ending)
+        if table.exists() and not table.read_bytes().startswith(begins.encode()):
+            raise UserError(f"--out {out}: {table} was not made by this command; move it away, or name another --out")
     return out
 
 

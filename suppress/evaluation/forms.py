@@ -1,4 +1,4 @@
-"""What the cells of each table hold: those of prompts and those of pictures."""
+"""What the cells of each table hold: those of prompts, of a user's own prompts, and of drawn pictures."""
 
 from __future__ import annotations
 
@@ -33,9 +33,13 @@ def _are_scores(values: Any, count: int) -> bool:
 
 
 PROMPTS = Form(dict.fromkeys(("kind", "prompt", "target", "deleted"), str), ("prompt",), _check_prompt)
+OWN = Form(
+    dict.fromkeys(("kind", "prompt", "target", "deleted", "picture", "mask", "files"), str) | {"seeds": list},
+    ("prompt", "target", "picture"),
+    _check_prompt,
+)
 
-
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- drawn pictures
 
 _SIDES = ("before", "reconstruction", "after")  # one score for each class of the detector
 _OUTSIDE = "psnr outside"  # None for a target that is everywhere
@@ -74,4 +78,4 @@ PICTURES = Form(
     ("method", "inversion", "settings"),
 )
 
-FORMS = (PROMPTS, PICTURES)
+FORMS = (PROMPTS, PICTURES, OWN)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from minisd import ddim, load
+from minisd import UserError, ddim, load
 
-from ..metrics import Judge
 from . import picture_table
 from .cells import Cell, Key
 from .fit import Making
@@ -18,7 +17,8 @@ from .pairs import GUIDANCE, Pair
 from .pictures import PictureCase
 from .plan import Table
 from .prompt_plan import device_name
-from .provenance import made_by
+from .provenance import made_by, make_judge
+from .spreadsheet import PICTURE_COLUMNS, Line, picture_lines
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,17 @@ class PicturePlan:
     steps: int
     start: float | None
     device: str = "cpu"  # where the model is, as the cells have it
+    judge: str | None = None  # "module:Class" of a user's own detector
+    judge_folder: str = "."  # where its module is
 
     form = PICTURES
+    columns = PICTURE_COLUMNS
 
     def load(self, device: str) -> Table:
         """UserError for steps that the model's schedule does not have."""
         sd = load("tiny", device=device)
         ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
-        bench = Bench(sd, Judge(sd), self.steps)
+        bench = Bench(sd, make_judge(sd, self.judge, self.judge_folder), self.steps)
         settings = {
             "steps": self.steps,
             "start": self.start,
@@ -45,12 +48,21 @@ class PicturePlan:
             "device": device_name(self.device),
         }
         detector = bench.judge.detector
-        making = Making(settings, detector.names, made_by(sd, bench.judge, clip=False))
+        if missing := sorted({case.name for case in self.cases} - set(detector.names)):
+            raise UserError(f"--judge {self.judge} cannot see {', '.join(missing)}, which these pictures show")
+        making = Making(settings, detector.names, made_by(sd, bench.judge, clip=False), self.judge is not None)
         return Table(bench.jobs(self.cases, self.pairs, self.start), making, detector)
+
+    def _rows(self) -> list[str]:
+        return [VAE, IDEAL, *(pair.row for pair in self.pairs)]
+
+    def lines(self, done: Mapping[Key, Cell], detector: Any) -> list[Line]:
+        """Of the .csv file."""
+        return list(picture_lines(done, self._rows(), self.cases))
 
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
         """Markdown: the tables of all pairs that were measured on these pictures."""
-        names = [VAE, IDEAL, *(pair.row for pair in self.pairs)]
+        names = self._rows()
         rows = {}
         for name in names:
             measured = [(case, done.get((name, case.number), {})) for case in self.cases]

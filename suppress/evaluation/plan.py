@@ -37,6 +37,13 @@ class Plan(Protocol):
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
         """Markdown: what the measured cells say."""
 
+    @property
+    def columns(self) -> Sequence[str]:
+        """Of the .csv file."""
+
+    def lines(self, done: Mapping[Key, Cell], detector: Any) -> Sequence[Mapping[str, Any]]:
+        """Of the .csv file: one for each picture."""
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -17,6 +17,7 @@ from minisd import StableDiffusion
 
 from ..edits.fingerprint import fingerprint
 from ..metrics import Judge
+from ..metrics.own_detector import OwnDetector
 
 MADE_BY = ("code", "weights", "judge")  # the names in a cell's "made by"
 
@@ -28,6 +29,11 @@ def made_by(sd: StableDiffusion, judge: Judge, clip: bool) -> dict[str, str]:
         "weights": weights_of(sd),
         "judge": judge.detector.identity + (f", {judge.clip.identity}" if clip else ""),
     }
+
+
+def make_judge(sd: StableDiffusion, spec: str | None, folder: str) -> Judge:
+    """The checkpoint's judge; with a spec "module:Class", its detector is the user's own."""
+    return Judge(sd) if spec is None else Judge(sd, lambda: OwnDetector(spec, Path(folder)))
 
 
 def weights_of(sd: StableDiffusion) -> str:

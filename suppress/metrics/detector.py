@@ -137,8 +137,7 @@ class Detector:
 
         A phrase that ends in a known word ("red scarf") is judged by that word's class, which is then wider.
         """
-        words = phrase.lower().replace("_", " ").split()
-        words = words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words
+        words = without_article(phrase).split()
         for start in range(len(words)):
             tail = " ".join(words[start:])
             name, narrower = _WORDS.get(tail, (tail, False))
@@ -159,6 +158,12 @@ class Detector:
         """Moves it there, and returns it."""
         self.network.to(device)
         return self
+
+
+def without_article(phrase: str) -> str:
+    """ "A red_Scarf" -> "red scarf" """
+    words = phrase.lower().replace("_", " ").split()
+    return " ".join(words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words)
 
 
 def _fitted(x: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from suppress.evaluation.fit import Making
 from suppress.evaluation.forms import PROMPTS
 from suppress.evaluation.jobs import Job
 from suppress.evaluation.plan import Table
+from suppress.evaluation.spreadsheet import PROMPT_COLUMNS, prompt_lines
 from suppress.evaluation.table import markdown, summarise
 
 ROWS = ("one", "two", "three")
@@ -43,6 +44,7 @@ class FakePlan:
     device: str = "cpu"
 
     form = PROMPTS
+    columns = PROMPT_COLUMNS
 
     def load(self, device: str) -> Table:
         if device == "no such device":
@@ -65,6 +67,10 @@ class FakePlan:
         before, after = ({name: list(next(pairs)) for name in CLASSES} for _ in range(2))
         lists = {name: list(next(pairs)) for name in ("clip before", "clip after", "ssim")}
         return {"before": before, "after": after, **lists, "passes": 9, "seconds": 1.0}
+
+    def lines(self, done, detector) -> list[dict]:
+        target = SimpleNamespace(match=lambda phrase: SimpleNamespace(name="target"))
+        return list(prompt_lines(done, ROWS, CASES, [0, 1], target))
 
     def report(self, done, detector) -> str:
         cells = [(row, done.get((row, case.prompt), {})) for row in ROWS for case in CASES]

@@ -1,5 +1,6 @@
 """`suppress eval`: cells, resuming, the table and the bar."""
 
+import csv
 import json
 import math
 import os
@@ -93,6 +94,10 @@ def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     assert main(JOB) == 0
     seconds = [json.loads(line)["seconds"] for line in file.read_text().splitlines()]
     assert len(seconds) == 4 and seconds[:2] == [123.0] * 2 and 123.0 not in seconds[2:]
+    sheet = list(csv.DictReader((tmp_path / "suppress-eval.csv").open()))
+    assert len(sheet) == 8 and [line["seed"] for line in sheet[:3]] == ["0", "1", "0"]
+    assert [float(line["ssim"]) for line in sheet[:2]] == first["ssim"] and sheet[0]["row"] == "phrase deleted"
+    assert [float(line["detscore_after"]) for line in sheet[:2]] == first["after"]["smiling"]
     heading, _, table = (tmp_path / "suppress-eval.md").read_text().partition("\n\n")
     assert heading == HEADING and table.strip() in capsys.readouterr().out
 
@@ -226,6 +231,7 @@ def test_a_last_line_without_its_end(tmp_path, torn):
         (["--out", "no/cells.jsonl"], "there is no folder"),
         (["--out", "folder.jsonl"], "folder.jsonl cannot be written"),
         (["--out", "mine.jsonl"], "mine.md was not made by this command"),
+        (["--out", "data.jsonl"], "data.csv was not made by this command"),
     ],
 )
 def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, message):
@@ -233,9 +239,10 @@ def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, 
     (tmp_path / "folder.jsonl").mkdir()
     os.mkfifo(tmp_path / "pipe.jsonl")  # reading it would wait for ever
     (tmp_path / "mine.md").write_text("mine")
+    (tmp_path / "data.csv").write_text("name,age\n")
     assert main(argv) == 2
     assert message in capsys.readouterr().err
-    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 4
 
 
 def test_steps_that_the_model_cannot_serve_are_no_cells(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """`suppress eval --pictures`: the pictures, the pairs, cells and resuming, and a run from the command to the table."""
 
+import csv
 import json
 import re
 from collections import Counter
@@ -309,6 +310,10 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
     assert "**2 drawn pictures, 3 steps, guidance 7.5**" in told and "| Unread, keep 1 on direct | 2 | " in told
     assert "**Best pair: Unread, keep 1 on direct**" in told
     assert told.strip() in (tmp_path / "suppress-pictures.md").read_text()
+    sheet = list(csv.DictReader((tmp_path / "suppress-pictures.csv").open()))
+    assert [(line["row"], line["number"]) for line in sheet[-2:]] == [("Unread, keep 1 on direct", n) for n in "03"]
+    assert float(sheet[-2]["psnr_outside"]) == cells[2]["psnr outside"] and sheet[-2]["reason"] == ""
+    assert float(sheet[-2]["detscore_after"]) == cells[2]["after"]["glasses"]
     monkeypatch.setattr("suppress.evaluation.measure_pictures.run", None)  # nothing is drawn again
     assert main([*argv, "--half", "develop", "--limit", "1"]) == 0
     assert "**1 drawn pictures" in capsys.readouterr().out

@@ -50,13 +50,14 @@ def test_a_run_that_is_killed_at_five_random_moments_ends_with_the_same_table(tm
         process.communicate()
     again, told = start(killed).communicate()
     assert again == table and "one" in table and "error" not in told
-    assert (killed / "cells.md").read_text() == (whole / "cells.md").read_text()
+    for name in ("cells.md", "cells.csv"):
+        assert (killed / name).read_text() == (whole / name).read_text()
     cells = [json.loads(line) for line in file.read_text().splitlines()]
     keys = Counter((cell["row"], cell["case"]["prompt"]) for cell in cells)
     assert len(keys) == 36 and set(keys.values()) == {1}  # nothing lost, nothing twice
     times = Counter(each.what for each in fake.measured(log))
     assert 36 <= times.total() <= 36 + 5 and len(times) == 36  # each stop loses at most the cell in work
-    assert sorted(path.name for path in killed.iterdir()) == ["cells.jsonl", "cells.md", "log"]
+    assert sorted(path.name for path in killed.iterdir()) == ["cells.csv", "cells.jsonl", "cells.md", "log"]
 
 
 def test_a_second_process_does_not_write_the_same_file(tmp_path, fake, monkeypatch, capsys):
