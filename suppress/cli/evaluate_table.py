@@ -100,7 +100,7 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
         jobs = table.jobs if args.shard is None else args.shard.of(table.jobs)
         measure = _measure(args, plan, table.making)
         done = fitting(out, known, jobs, table.making, plan.form)
-        if forecast is not None:
+        if forecast is not None and args.shard is None:
             fill(out, done, jobs[:1], table.making, plan.form, measure)
             print(forecast(done), flush=True)
         fill(out, done, jobs, table.making, plan.form, measure)

@@ -7,10 +7,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.outputs import output_path, write_output
 from minisd.cli import options
+
+if TYPE_CHECKING:
+    from ..evaluation.merge import Merged
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _merge(args: argparse.Namespace) -> None:
+    from ..evaluation.lock import owned
     from ..evaluation.merge import merge
 
     out = _check_out(args.out, args.overwrite)
@@ -37,14 +42,19 @@ def _merge(args: argparse.Namespace) -> None:
     for file in files:
         if not file.is_file():
             raise UserError(f"there is no file {file}")
-    merged = merge(files)
-    lines = b"".join(json.dumps(each.cell, ensure_ascii=False).encode() + b"\n" for each in merged.cells.values())
-    path = write_output({".jsonl": lambda file: file.write(lines)}, out, out.stem, args.overwrite)
+    with owned(out):
+        merged = merge(files)
+        path = _write(merged, out, args.overwrite)
     print(f"{path}: {len(merged.cells)} cells of {len(files)} files")
     if merged.twice:
         print(f"{merged.twice} cells are in several files, with the same scores; each was taken once")
     if merged.replaced:
         print(f"{merged.replaced} lines were left out, because their file has a later line of the same row and case")
+
+
+def _write(merged: Merged, out: Path, overwrite: bool) -> Path:
+    lines = b"".join(json.dumps(each.cell, ensure_ascii=False).encode() + b"\n" for each in merged.cells.values())
+    return write_output({".jsonl": lambda file: file.write(lines)}, out, out.stem, overwrite)
 
 
 def _check_out(name: str, overwrite: bool) -> Path:

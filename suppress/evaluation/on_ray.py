@@ -2,11 +2,13 @@
 
 This process gives out the cells and is the only one that writes the file. Ray runs a task again whose worker or machine
 has died, and shares a GPU among tasks that need a part of it. A worker loads the model for its first cell and keeps it.
+The machines of a cluster need this package, and at the same place the pictures and the detector of a user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from minisd import UserError
@@ -33,8 +35,7 @@ def on_ray(
         return
     ray = _connected(address)
     try:
-        if gpus > ray.cluster_resources().get("GPU", 0):
-            raise UserError(f"--gpus {gpus:g}: this Ray has {ray.cluster_resources().get('GPU', 0):g} GPUs in all")
+        _check_gpus(gpus, ray.cluster_resources())
         task = ray.remote(answer).options(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)
         shared = ray.put(plan)
         running = {task.remote(shared, "cuda" if gpus else "cpu", job.key): job for job in jobs}
@@ -53,6 +54,16 @@ def on_ray(
                 yield job, scores_in(found, making)
     finally:
         ray.shutdown()
+
+
+def _check_gpus(gpus: float, resources: Mapping[str, float]) -> None:
+    """Warns if the cells would wait. They may not wait for ever: a cluster may start machines with GPUs when asked."""
+    present = resources.get("GPU", 0)
+    if gpus > present:
+        warnings.warn(
+            f"--gpus {gpus:g}: this Ray has {present:g} GPUs now, and cells wait until it has more (Ctrl-C stops)",
+            stacklevel=2,
+        )
 
 
 def _connected(address: str) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from minisd import UserError
 
 from .cells import Cell, Form, Key
-from .fit import Making
+from .fit import Making, difference
 from .jobs import Job, scores_of
 
 
@@ -70,12 +70,13 @@ def _loaded(plan: Plan, device: str) -> tuple[dict[Key, Job], Making]:
 
 
 def scores_in(given: Answer, making: Making) -> Cell:
-    """The scores of an answer. UserError if that process can measure nothing, or has other code or weights."""
+    """The scores of an answer, and what made them. UserError if that process can measure nothing that fits."""
     if given.error:
         raise UserError(given.error)
-    if given.made_by != making.made_by:
+    mine, theirs = ({"settings": {}, "made by": dict(made)} for made in (making.made_by, given.made_by))
+    if why := difference(mine, theirs):
         raise UserError(
-            f"a worker measures with {dict(given.made_by)}, this process with {dict(making.made_by)}; install the same "
-            "version and the same files on all machines"
+            f"a worker measures with other things than this process ({why}); install the same version and the same "
+            "files on all machines"
         )
-    return given.scores
+    return given.scores | {"made by": theirs["made by"]}

@@ -49,6 +49,7 @@ class PromptPlan:
 
     def load(self, device: str) -> Table:
         """UserError for steps that the model's schedule does not have, and for targets that the judge cannot see."""
+        self._check_files()
         sd = load("tiny", device=device)
         ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
         judge = make_judge(sd, self.judge, self.judge_folder).load()
@@ -58,6 +59,12 @@ class PromptPlan:
         making = Making(settings, judge.detector.names, made_by(sd, judge, clip=True), self.judge is not None)
         jobs = [self._job(sd, judge, row, spec, case) for case in self.cases for row, spec in self.rows]
         return Table(jobs, making, judge.detector)
+
+    def _check_files(self) -> None:
+        """UserError if a user's picture is not there, as may be on another machine."""
+        names = [name for case in self.cases if isinstance(case, OwnCase) for name in (case.picture, case.mask) if name]
+        if missing := [name for name in names if not (Path(self.folder) / name).is_file()]:
+            raise UserError(f"{platform.node()} has no file {missing[0]} in {self.folder}")
 
     def _job(self, sd: StableDiffusion, judge: Judge, row: str, spec: str, case: Case | OwnCase) -> Job:
         try:

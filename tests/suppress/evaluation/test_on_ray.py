@@ -3,12 +3,14 @@
 import builtins
 import os
 import sys
+import warnings
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from suppress.cli.evaluate import main
+from suppress.evaluation.on_ray import _check_gpus
 
 
 @pytest.fixture
@@ -49,8 +51,15 @@ def test_what_ray_cannot_do_is_told(fake, two_workers, tmp_path, capsys):
     assert fake.run(deadly, "--on", "ray") == 2
     assert "3 cells are missing in cells.jsonl: 3 processes died with each of them (" in capsys.readouterr().err
     assert len(Path("cells.jsonl").read_text().splitlines()) == 33
-    assert fake.run(deadly, "--on", "ray", "--gpus", "0.5") == 2
-    assert "--gpus 0.5: this Ray has 0 GPUs in all" in capsys.readouterr().err
+
+
+def test_cells_that_wait_for_a_gpu_are_told():
+    with pytest.warns(UserWarning, match=r"--gpus 0.5: this Ray has 0 GPUs now, and cells wait"):
+        _check_gpus(0.5, {"CPU": 2.0})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _check_gpus(0.5, {"GPU": 1.0})
+        _check_gpus(0, {})
 
 
 def test_without_ray_the_error_says_what_to_install(fake, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from minisd import UserError
 from suppress.cli.evaluate import main
 from suppress.evaluation.own_prompts import OwnCase, read_prompts
 from suppress.evaluation.pictures import picture_cases
+from suppress.evaluation.prompt_plan import PromptPlan
 
 GLASSES = "a man with glasses and a hat"
 FILE = f"""prompt,target,seed,deleted
@@ -119,6 +120,14 @@ def test_from_the_file_to_the_tables(capsys):
     Path("mine.csv").write_text(FILE.replace(",5,", ",6,"))
     assert main(job) == 0 and len(lines_of("suppress-own.jsonl")) == 8
     assert "2 cells in suppress-own.jsonl do not fit" in capsys.readouterr().err
+
+
+def test_another_machine_without_the_picture_is_an_error(tmp_path):
+    case = OwnCase("a man", "hat", picture="a.png", mask="mask.png")
+    (tmp_path / "a.png").write_bytes(b"")
+    plan = PromptPlan((("SWR", "suppress-eot"),), (case,), 2, 0.1, None, folder=str(tmp_path))
+    with pytest.raises(UserError, match=r"has no file mask\.png in"):
+        plan.load("cpu")
 
 
 def test_a_picture_of_the_user_is_edited(capsys):

@@ -13,12 +13,16 @@ MAKING = Making({}, ["hat"], MADE_BY)
 
 
 def test_scores_of_the_same_making_are_taken():
-    assert scores_in(Answer({"passes": 1}, dict(MADE_BY)), MAKING) == {"passes": 1}
+    """With the worker's own commit, which may be another one of the same version."""
+    theirs = MADE_BY | {"code": "0.1.0+abc"}
+    assert scores_in(Answer({"passes": 1}, theirs), MAKING) == {"passes": 1, "made by": theirs}
 
 
 @pytest.mark.parametrize("other", [{"code": "0.2.0"}, {"weights": "x"}, {"judge": "x"}])
 def test_a_worker_with_something_else_is_an_error(other):
-    with pytest.raises(UserError, match=r"a worker measures with .*install the same version and the same files"):
+    with pytest.raises(
+        UserError, match=r"a worker measures with other things .*install the same version and the same files"
+    ):
         scores_in(Answer({"passes": 1}, MADE_BY | other), MAKING)
 
 
