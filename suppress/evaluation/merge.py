@@ -6,6 +6,7 @@ a case counts. What several files have is kept once if the scores agree; if they
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,12 @@ class Merged:
 
 def merge(files: Sequence[Path]) -> Merged:
     """The cells of all files. UserError if they are of different tables or runs, or if their scores contradict."""
-    form = _form(files)
+    form = _form(files[0])
     merged = Merged({})
     for file in files:
         placed = [Placed(file, n, cell) for n, cell in enumerate(read_cells(file, form, mend=False), 1)]
+        if not placed:
+            raise UserError(f"{file} holds no cell; leave it out")
         last = {form.key(each.cell): each for each in placed}
         merged.replaced += len(placed) - len(last)
         for key, each in last.items():
@@ -61,17 +64,13 @@ def merge(files: Sequence[Path]) -> Merged:
     return merged
 
 
-def _form(files: Sequence[Path]) -> Form:
-    """The form that the cells of the first file have."""
-    errors = []
-    for form in FORMS:
-        try:
-            if read_cells(files[0], form, mend=False):
-                return form
-            raise UserError(f"{files[0]} holds no cell; leave it out")
-        except UserError as error:
-            errors.append(error)
-    raise next((error for error in errors if "case is" not in str(error)), errors[0])
+def _form(file: Path) -> Form:
+    """The form whose case has the fields of the file's first cell."""
+    try:
+        fields = set(json.loads(file.read_bytes().partition(b"\n")[0])["case"])
+    except (ValueError, KeyError, TypeError, RecursionError):  # no cell: `read_cells` says what is wrong
+        fields = set()
+    return next((form for form in FORMS if set(form.case) == fields), FORMS[0])
 
 
 def _check_run(one: Placed, other: Placed) -> None:

@@ -42,7 +42,7 @@ def test_ray_makes_the_same_table_though_a_worker_is_killed(fake, two_workers, t
     assert Path("killed").exists() and Path("cells.md").read_text() == Path("alone.md").read_text()
     cells = fake.measured(log)
     assert len(cells) == 36 and set(Counter(cell.what for cell in cells).values()) == {1}  # nothing twice
-    assert 2 <= len({cell.by for cell in cells}) <= 4
+    assert len({cell.by for cell in cells}) >= 2
     assert len(Path("cells.jsonl").read_text().splitlines()) == 36
 
 

@@ -2,12 +2,15 @@
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from suppress.cli.evaluate import main
+from suppress.evaluation.own_prompts import OwnCase
+from suppress.evaluation.pictures import picture_cases
 from suppress.evaluation.shard import Shard, read_shard
 
 pytestmark = pytest.mark.quick
@@ -93,6 +96,17 @@ def test_a_torn_line_is_no_cell_and_its_file_is_left_as_it_is(two):
         file.write('{"row": "one", "ca')
     before = Path("b.jsonl").read_bytes()
     assert main(MERGE) == 0 and len(lines_of("c.jsonl")) == 36 and Path("b.jsonl").read_bytes() == before
+
+
+def test_files_of_every_table_are_known(two, capsys):
+    """By the fields of a case, so that the error of a damaged line is that of its own table."""
+    own = two[0][0] | {"case": asdict(OwnCase("a man", "hat", seeds=(0, 1)))}
+    drawn = own | {"case": asdict(picture_cases()[0]), "inversion": {}}
+    write("a.jsonl", [own])
+    write("b.jsonl", [drawn | {side: {"hat": 0.5} for side in ("before", "after", "reconstruction")}])
+    assert main(["merge", "a.jsonl", "--out", "c.jsonl"]) == 0 and lines_of("c.jsonl") == lines_of("a.jsonl")
+    assert main(["merge", "b.jsonl", "--out", "d.jsonl"]) == 2
+    assert "line 1 is no cell of this command: psnr outside is not there" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
