@@ -120,6 +120,6 @@ def _print_table(out: Path, text: str) -> None:
 def _tell_part(shard: Shard, out: Path, jobs: Sequence[Job], all_jobs: Sequence[Job]) -> None:
     """Says what to do with a part: a table of it would compare rows on different cases."""
     print(
-        f"part {shard}: its {len(jobs)} of {len(all_jobs)} cells are in {out}; join the files of all parts with "
+        f"{out}: part {shard}, {len(jobs)} of {cells.counted(len(all_jobs))}; join the files of all parts with "
         "`suppress eval merge`"
     )

@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _merge(args: argparse.Namespace) -> None:
+    from ..evaluation.cells import counted
     from ..evaluation.lock import owned
     from ..evaluation.merge import merge
 
@@ -45,11 +46,11 @@ def _merge(args: argparse.Namespace) -> None:
     with owned(out):
         merged = merge(files)
         path = _write(merged, out, args.overwrite)
-    print(f"{path}: {len(merged.cells)} cells of {len(files)} files")
+    print(f"{path}: {counted(len(merged.cells))} of {counted(len(files), 'file')}")
     if merged.twice:
-        print(f"{merged.twice} cells are in several files, with the same scores; each was taken once")
+        print(f"{counted(merged.twice)} found in several files with the same scores, and taken once")
     if merged.replaced:
-        print(f"{merged.replaced} lines were left out, because their file has a later line of the same row and case")
+        print(f"{counted(merged.replaced, 'line')} left out: the file has a later line of the same row and case")
 
 
 def _write(merged: Merged, out: Path, overwrite: bool) -> Path:

@@ -43,6 +43,11 @@ class Form:
         return cell["row"], values if len(values) > 1 else values[0]
 
 
+def counted(number: int, word: str = "cell") -> str:
+    """ "1 cell", "2 cells" """
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
 def check_out(name: str) -> Path:
     """The path of the cells' file, checked before the work starts.
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from minisd.base.arguments import shown
 
-from .cells import Cell, Form, Key
+from .cells import Cell, Form, Key, counted
 
 if TYPE_CHECKING:
     from ..protocol import Method
@@ -112,17 +112,20 @@ def _tell(out: Path, found: Mapping[Key, Cell], misfits: Mapping[Key, str], maki
     """One line for each kind of cells that the user should know of."""
     if misfits:
         why = "; ".join(f"{count}: {reason}" for reason, count in Counter(misfits.values()).most_common())
-        _say(f"{len(misfits)} cells in {out} do not fit and are measured again; their lines are kept ({why})")
+        _say(
+            f"{out}: {counted(len(misfits))} to be measured again, because of lines that do not fit ({why}). The lines "
+            "are kept"
+        )
     code = making.made_by["code"]
     old = sum("made by" not in cell for cell in found.values())
     if old:
-        _say(f"{old} cells in {out} do not say which code and weights made them; they are taken as they are")
+        _say(f"{out}: {counted(old)} without a note of the code and weights that made them, taken as they are")
     others = {cell["made by"].get("code", code) for cell in found.values() if "made by" in cell} - {code}
     if others:
         count = sum(cell.get("made by", {}).get("code") in others for cell in found.values())
         _say(
-            f"{count} cells in {out} are of another state of version {version(code)} ({', '.join(sorted(others))}); "
-            "they are taken as they are. To measure them again, name another --out"
+            f"{out}: {counted(count)} of another state of version {version(code)} ({', '.join(sorted(others))}), taken "
+            "as they are. To measure them again, name another --out"
         )
 
 

@@ -81,8 +81,8 @@ def fill(
         raise SystemExit(130) from None
     if lost:
         raise UserError(
-            f"{len(lost)} cells are missing in {out}: {TRIES} processes died with each of them "
-            f"({'; '.join(lost[:3])}); there may be too little memory. The same command tries them again"
+            f"{out} lacks {cells.counted(len(lost))} ({'; '.join(lost[:3])}): {TRIES} processes died with each; there "
+            "may be too little memory. The same command tries again"
         )
 
 

@@ -43,7 +43,7 @@ def test_a_process_that_dies_loses_nothing(fake, table, capsys):
 def test_a_cell_that_kills_every_process_is_told_and_the_others_are_measured(fake, table, capsys):
     deadly = fake.FakePlan("log", kill="killed", always=True)
     assert fake.run(deadly, "--devices", "cpu", "cpu") == 2
-    assert "3 cells are missing in cells.jsonl: 3 processes died with each of them (" in capsys.readouterr().err
+    assert "cells.jsonl lacks 3 cells (one on" in capsys.readouterr().err
     assert len(Path("cells.jsonl").read_text().splitlines()) == 33
     assert fake.run(fake.FakePlan("log")) == 0 and capsys.readouterr().out == table
 
@@ -70,4 +70,4 @@ def test_a_real_table_on_two_processes(fake, capsys):
     job = ["--steps", "1", "--seeds", "1", "--kinds", "first", "--only", "SWR", "phrase deleted", "--out"]
     assert main([*job, "one.jsonl"]) == main([*job, "two.jsonl", "--devices", "cpu", "cpu"]) == 0
     assert main(["merge", "one.jsonl", "two.jsonl", "--out", "both.jsonl"]) == 0
-    assert "4 cells are in several files, with the same scores" in capsys.readouterr().out
+    assert "4 cells found in several files with the same scores" in capsys.readouterr().out

@@ -111,8 +111,8 @@ def test_cells_that_do_not_fit_are_measured_again_and_kept(tmp_path, capsys):
     capsys.readouterr()
     assert main([*job, "2"]) == 0
     assert capsys.readouterr().err == (
-        "suppress eval: 4 cells in suppress-eval.jsonl do not fit and are measured again; their lines are kept "
-        "(4: steps was 1 and is 2)\n"
+        "suppress eval: suppress-eval.jsonl: 4 cells to be measured again, because of lines that do not fit "
+        "(4: steps was 1 and is 2). The lines are kept\n"
     )
     assert file.read_bytes().startswith(before) and len(lines_of(file)) == 8
     assert main([*job, "1"]) == 0 and len(lines_of(file)) == 8 and capsys.readouterr().err == ""

@@ -60,10 +60,10 @@ def test_cells_of_another_commit_or_of_an_unknown_making_fit_and_are_told(tmp_pa
     out, one = tmp_path / "cells.jsonl", job()
     other = cell(one, **{"made by": MADE_BY | {"code": "0.1.0+def"}})
     assert list(fitting(out, [other], [one], MAKING, PROMPTS).values()) == [other]
-    assert "1 cells in" in (told := capsys.readouterr().err) and "state of version 0.1.0 (0.1.0+def)" in told
+    assert "1 cell of another state of version 0.1.0 (0.1.0+def), taken" in capsys.readouterr().err
     unknown = {k: v for k, v in other.items() if k != "made by"}
     assert list(fitting(out, [unknown], [one], MAKING, PROMPTS).values()) == [unknown]
-    assert "do not say which code and weights" in capsys.readouterr().err
+    assert "1 cell without a note of the code and weights" in capsys.readouterr().err
     assert misfit(unknown, one, replace(MAKING, own_judge=True)) == "other judge"
 
 
@@ -74,6 +74,6 @@ def test_the_newest_cell_that_fits_counts_and_reasons_are_counted(tmp_path, caps
     found = fitting(out, [older, newer, *foreign, cell(job(case=CASES[5]))], jobs, MAKING, PROMPTS)
     assert found == {jobs[0].key: newer}
     assert capsys.readouterr().err == (
-        f"suppress eval: 2 cells in {out} do not fit and are measured again; their lines are kept "
-        "(2: steps was 9 and is 25)\n"
+        f"suppress eval: {out}: 2 cells to be measured again, because of lines that do not fit "
+        "(2: steps was 9 and is 25). The lines are kept\n"
     )

@@ -119,7 +119,7 @@ def test_from_the_file_to_the_tables(capsys):
     assert main(job) == 0 and len(lines_of("suppress-own.jsonl")) == 6  # nothing is measured again
     Path("mine.csv").write_text(FILE.replace(",5,", ",6,"))
     assert main(job) == 0 and len(lines_of("suppress-own.jsonl")) == 8
-    assert "2 cells in suppress-own.jsonl do not fit" in capsys.readouterr().err
+    assert "suppress-own.jsonl: 2 cells to be measured again" in capsys.readouterr().err
 
 
 def test_another_machine_without_the_picture_is_an_error(tmp_path):

@@ -76,7 +76,7 @@ def test_cells_of_other_weights_are_measured_again(tmp_path, fake, monkeypatch, 
     assert fake.run(fake.FakePlan("log")) == 0 == fake.run(fake.FakePlan("log"))
     assert len(fake.measured(Path("log"))) == 36 and capsys.readouterr().err == ""
     assert fake.run(fake.FakePlan("log", weights="02")) == 0
-    assert "36 cells in cells.jsonl do not fit and are measured again; their lines are kept (36: other weights)" in (
+    assert "cells.jsonl: 36 cells to be measured again, because of lines that do not fit (36: other weights)" in (
         capsys.readouterr().err
     )
     assert len(fake.measured(Path("log"))) == 72 and len(Path("cells.jsonl").read_text().splitlines()) == 72

@@ -61,7 +61,7 @@ def test_merged_parts_make_the_table_of_the_whole(fake, capsys):
     table = capsys.readouterr().out
     for k in (1, 2, 3):
         assert fake.run(fake.FakePlan("parts"), "--shard", f"{k}/3", "--out", f"{k}.jsonl") == 0
-    assert "part 3/3: its 12 of 36 cells are in 3.jsonl" in (told := capsys.readouterr().out) and "|" not in told
+    assert "3.jsonl: part 3/3, 12 of 36 cells" in (told := capsys.readouterr().out) and "|" not in told
     assert not Path("3.md").exists()
     assert main(["merge", "1.jsonl", "2.jsonl", "3.jsonl", "--out", "all.jsonl"]) == 0
     assert capsys.readouterr().out == "all.jsonl: 36 cells of 3 files\n"
@@ -87,8 +87,8 @@ def test_cells_that_are_there_twice_are_kept_once(two, capsys):
     write("b.jsonl", [a[1] | {"ssim": [0.0, 0.0]}, *b, rounded, a[1]])
     assert main(MERGE) == 0 and lines_of("c.jsonl") == [*a, *b]
     told = capsys.readouterr().out
-    assert "2 cells are in several files, with the same scores" in told
-    assert "1 lines were left out, because their file has a later line" in told
+    assert "2 cells found in several files with the same scores" in told
+    assert "1 line left out: the file has a later line" in told
 
 
 def test_a_torn_line_is_no_cell_and_its_file_is_left_as_it_is(two):
