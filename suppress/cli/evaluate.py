@@ -6,34 +6,36 @@ The parser needs no PyTorch: help comes at once.
 from __future__ import annotations
 
 import argparse
-import platform
+import os
+import sys
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from minisd import UserError
 from minisd.base.arguments import whole_number
-from minisd.base.outputs import write_text
 from minisd.cli import options
 
 from ..evaluation import cases as usual
-from ..evaluation import cells, pairs
-from ..evaluation.all_methods import all_rows, forecast
+from ..evaluation import pairs
+from ..evaluation.all_methods import all_rows
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
+from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
+from ..evaluation.own_prompts import OwnCase, read_prompts
 from ..methods import METHODS, parse_method
-from ..protocols import PROTOCOLS
-
-if TYPE_CHECKING:
-    from minisd import StableDiffusion
-
-    from ..metrics import Judge
-    from ..protocol import Method
-    from ..protocols import Protocol
+from ..protocols import PROTOCOLS, Protocol
+from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device, out_of_shard
 
 # options of one of the two tables only, with their defaults
-_OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": usual.SEEDS, "protocol": None}
+_OF_PROMPTS: dict[str, Any] = {
+    "rows": "methods",
+    "prompts": None,
+    "kinds": KINDS,
+    "seeds": usual.SEEDS,
+    "protocol": None,
+}
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
 _COMMON = {  # option -> its default (for prompts, for pictures)
     "steps": (usual.STEPS, pairs.STEPS),
@@ -41,8 +43,15 @@ _COMMON = {  # option -> its default (for prompts, for pictures)
     "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
 }
 
+OWN_OUT = "suppress-own.jsonl"  # the default for --prompts
+
 
 def main(argv: Sequence[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["merge"]:
+        from .merge import main as merge
+
+        return merge(argv[1:])
     args = options.parse(_parser(), argv)
     return options.run("suppress eval", _evaluate, args)
 
@@ -66,7 +75,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--start", type=float, help=f"R of all rows (default {usual.START}; for pictures each method has its own)"
     )
-    p.add_argument("--out", help="a .jsonl file, one cell per line; new cells are added")
+    p.add_argument("--out", help="a .jsonl file, one cell per line, to which new cells are added; tables go beside it")
+    p.add_argument("--judge", metavar="MODULE:CLASS", help="a detector of your own (suppress/metrics/own_detector.py)")
+    add_scale_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
@@ -74,9 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
     )
     prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
+    own = "your own prompts, with the columns prompt, target, seed, and if you like deleted, picture, mask"
+    prompts.add_argument("--prompts", metavar="FILE.csv", help=own)
     prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {usual.SEEDS})")
-    ours = "a table of a paper, on prompts of the drawn world, with the paper's figures beside ours (see below)"
-    prompts.add_argument("--protocol", choices=PROTOCOLS, metavar="NAME", help=ours)
+    papers = "a table of a paper, on prompts of the drawn world, with the paper's figures beside ours (see below)"
+    prompts.add_argument("--protocol", choices=PROTOCOLS, metavar="NAME", help=papers)
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
     pictures.add_argument(
@@ -93,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _evaluate(args: argparse.Namespace) -> None:
     _fill_in(args)
+    check_scale(args)
     if args.pictures:
         from .evaluate_pictures import evaluate_pictures
 
@@ -103,82 +117,62 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 def _fill_in(args: argparse.Namespace) -> None:
     """Gives the options that were left out their defaults. UserError for an option of another table."""
-    if args.protocol is not None:
+    if args.protocol is not None and not args.pictures:
         _follow(PROTOCOLS[args.protocol], args)
     own, other = (_OF_PICTURES, _OF_PROMPTS) if args.pictures else (_OF_PROMPTS, _OF_PICTURES)
     foreign = [f"--{name.replace('_', '-')}" for name in other if getattr(args, name) is not None]
     if foreign:
         advice = "leave --pictures out" if args.pictures else "add --pictures"
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
+    if args.prompts is not None and (args.kinds or args.seeds is not None):
+        raise UserError("--kinds and --seeds are for the built-in prompts; --prompts FILE.csv says its own seeds")
+    if args.prompts is not None and args.out is None:
+        args.out = out_of_shard(OWN_OUT, args.shard)
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None:
-            setattr(args, name, default)
+            setattr(args, name, out_of_shard(default, args.shard) if name == "out" else default)
 
 
 def _follow(protocol: Protocol, args: argparse.Namespace) -> None:
     """Gives the options that were left out the protocol's values. UserError for those that would change its table."""
-    for name in ("rows", "kinds"):
+    for name in ("rows", "kinds", "prompts"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name} with --protocol {protocol.name}, which has its own; leave one of them out")
     for name in ("steps", "start", "seeds"):
         if getattr(args, name) is None:
             setattr(args, name, getattr(protocol, name))
-    args.out = args.out or f"{protocol.name}.jsonl"
-
-
-def settings_of(args: argparse.Namespace, **others: Any) -> dict[str, Any]:
-    """What all cells of a run share. A file with cells of other settings is refused."""
-    return {"steps": args.steps, "start": args.start, **others, "device": platform.processor() or "cpu"}
+    args.out = args.out or out_of_shard(f"{protocol.name}.jsonl", args.shard)
 
 
 def _evaluate_prompts(args: argparse.Namespace) -> None:
-    from minisd import ddim, load
-
-    from ..evaluation.jobs import Job, fill
-    from ..evaluation.measure import method_of
-    from ..metrics import Judge
-
     _check(args)
     rows = _rows(args)
-    protocol = None if args.protocol is None else PROTOCOLS[args.protocol]
-    cases = [c for c in (*CASES, *IMPLYING) if c.kind in args.kinds] if protocol is None else protocol.cases
-    out = cells.check_out(args.out)
-    settings = settings_of(args, seeds=args.seeds)
-    done = cells.read_cells(out, settings, cells.PROMPTS)
-    sd: StableDiffusion = load("tiny", device="cpu")
-    ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
-    judge = Judge(sd).load()
+    cases = _cases(args)
+    check_out(args.out)  # before PyTorch is imported
+    from ..evaluation.prompt_plan import PromptPlan
 
-    def job(row: str, spec: str, case: Case) -> Job:
-        method = method_of(sd, spec, case, args.steps, args.start)
-        return Job(row, case, method, lambda: _measure(sd, judge, case, method, args.seeds))
-
-    jobs = [job(row, spec, case) for case in cases for row, spec in rows.items()]
-    classes = judge.detector.names
-    if args.rows == "all":
-        fill(out, done, jobs[:1], settings, cells.PROMPTS, classes)
-        print(forecast(rows, cases, done, args.seeds), flush=True)
-    fill(out, done, jobs, settings, cells.PROMPTS, classes)
-    if protocol is not None:
-        from ..protocols import table
-
-        changed = replace(protocol, rows=rows, steps=args.steps, start=args.start, seeds=args.seeds)
-        print_table(out, table.report(changed, done, judge.detector))
-        return
-    make = report_all if args.rows == "all" else report
-    print_table(out, make(done, rows, cases, judge.detector))
+    plan = PromptPlan(
+        tuple(rows.items()),
+        cases,
+        args.steps,
+        args.start,
+        None if args.prompts else args.seeds,
+        every_method=args.rows == "all",
+        device=model_device(args),
+        protocol=args.protocol,
+        judge=args.judge,
+        judge_folder=os.getcwd(),
+        folder=str(Path(args.prompts or "").absolute().parent),
+    )
+    evaluate_table(args, plan, plan.forecast if plan.every_method else None)
 
 
-def print_table(out: Any, text: str) -> None:
-    """Prints the table, and writes it beside the cells."""
-    print(text)
-    write_text(out.with_suffix(".md"), f"{cells.HEADING}\n\n{text}\n")
-
-
-def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: int) -> cells.Cell:
-    from ..evaluation.measure import measure
-
-    return measure(sd, judge, case, method, list(range(seeds)))
+def _cases(args: argparse.Namespace) -> tuple[Case, ...] | tuple[OwnCase, ...]:
+    if args.prompts is not None:
+        return read_prompts(Path(args.prompts))
+    if args.protocol is not None:
+        return tuple(PROTOCOLS[args.protocol].cases)
+    return tuple(case for case in (*CASES, *IMPLYING) if case.kind in args.kinds)
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -204,77 +198,6 @@ def _rows(args: argparse.Namespace) -> dict[str, str]:
     for name in others:
         parse_method(name)  # a UserError now, not in every cell
     return {name: spec for name, spec in rows.items() if name in args.only} | {name: name for name in others}
-
-
-def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar.
-
-    done: cells by (row, prompt). rows: name -> method, in the order of the table.
-    """
-    from ..evaluation.table import Summary, bar, by_prompt, markdown, summarise
-
-    parts: list[str] = []
-    groups = (
-        ("words after the target", {"first", "list", "long"}),
-        ("target last", {"last"}),
-        ("implied, not named", {IMPLIED_KIND}),
-    )
-    for title, kinds in groups:
-        chosen = [case for case in cases if case.kind in kinds]
-        table: dict[str, Summary] = {}
-        for row in rows:
-            measured = [
-                (detector.match(case.target).name, done[row, case.prompt])
-                for case in chosen
-                if "after" in done.get((row, case.prompt), {})
-            ]
-            if not measured:
-                continue
-            if not table:
-                table["original"] = summarise(measured, "before")
-            table[row] = summarise(measured)
-        if not table:
-            continue
-        seeds = table["original"].pictures // len(chosen)
-        parts.append(f"**{title}** ({len(chosen)} prompts × {seeds} seeds)\n\n{markdown(table)}\n\n{by_prompt(table)}")
-        if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
-            verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
-            lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
-            parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
-    parts.append(by_kind(done, rows, cases, detector))
-    parts += unfair(rows)
-    return "\n\n".join(parts)
-
-
-def unfair(rows: dict[str, str]) -> list[str]:
-    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
-    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
-    return [
-        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
-        for row, method in methods.items()
-        if method.descends_on
-    ]
-
-
-def report_all(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
-    from ..evaluation.all_table import compare_all
-
-    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
-
-
-def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: Any) -> str:
-    """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
-    kinds = [kind for kind in (*KINDS, IMPLIED_KIND) if any(case.kind == kind for case in cases)]
-    lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
-    for row in rows:
-        means = []
-        for kind in kinds:
-            found = [(c, done.get((row, c.prompt), {})) for c in cases if c.kind == kind]
-            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
-            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
-        lines.append(f"| {row} | {' | '.join(means)} |")
-    return "**by kind of prompt**\n\n" + "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.arguments import whole_number
 
-from ..evaluation import cells
-from ..evaluation.pairs import CONTROLS, GUIDANCE, METHODS, Pair, choose
+from ..evaluation.cells import check_out
+from ..evaluation.pairs import CONTROLS, METHODS, Pair, choose
+from .evaluate_table import evaluate_table, model_device
 
 if TYPE_CHECKING:
     from ..evaluation.pictures import PictureCase
 
 
 def evaluate_pictures(args: argparse.Namespace) -> None:
-    from minisd import ddim, load
-
-    from ..evaluation.jobs import fill
-    from ..evaluation.measure_pictures import PICTURES, Bench
-    from ..metrics import Judge
-    from .evaluate import print_table, settings_of
-
     pairs = _check(args)
-    out = cells.check_out(args.out)
-    settings = settings_of(args, guidance=GUIDANCE)
-    done = cells.read_cells(out, settings, PICTURES)
-    sd = load("tiny", device="cpu")
-    ddim.timesteps(args.steps, sd.config.schedule)  # a UserError now, not one in every cell
-    bench = Bench(sd, Judge(sd), args.steps)
-    cases = _cases(args)
-    fill(out, done, bench.jobs(cases, pairs, args.start), settings, PICTURES, bench.judge.detector.names)
-    print_table(out, report(done, pairs, cases, args.steps))
+    check_out(args.out)  # before PyTorch is imported
+    from ..evaluation.picture_plan import PicturePlan
+
+    device, cases = model_device(args), tuple(_cases(args))
+    evaluate_table(args, PicturePlan(tuple(pairs), cases, args.steps, args.start, device, args.judge, os.getcwd()))
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:
@@ -61,42 +52,3 @@ def _cases(args: argparse.Namespace) -> list[PictureCase]:
 
     cases = [case for case in picture_cases() if args.half in ("all", case.half)]
     return cases[: args.limit]
-
-
-def report(
-    done: Mapping[cells.Key, cells.Cell], pairs: Sequence[Pair], cases: Sequence[PictureCase], steps: int
-) -> str:
-    """Markdown: the tables of all pairs that were measured on these pictures."""
-    from ..evaluation import picture_table
-    from ..evaluation.measure_pictures import IDEAL, VAE
-
-    names = [VAE, IDEAL, *(pair.row for pair in pairs)]
-    rows = {}
-    for name in names:
-        measured = [(case, done.get((name, case.number), {})) for case in cases]
-        if found := [(case, cell) for case, cell in measured if "after" in cell]:
-            rows[name] = found
-    skipped = sum(case.skipped for case in cases)
-    return "\n\n".join(
-        part
-        for part in (
-            f"**{len(cases)} drawn pictures, {steps} steps, guidance {GUIDANCE:g}** (captions skipped because they do "
-            f"not name the target: {skipped})",
-            picture_table.edits(rows),
-            picture_table.by_kind(rows),
-            picture_table.best(rows, pairs),
-            picture_table.reconstructions(rows, pairs),
-            _failures(done, names, cases),
-        )
-        if part
-    )
-
-
-def _failures(done: Mapping[cells.Key, cells.Cell], names: Sequence[str], cases: Sequence[PictureCase]) -> str:
-    """One line for each row that could not draw a picture: how many, and the first reason."""
-    lines = []
-    for name in names:
-        reasons = [reason for case in cases if (reason := done.get((name, case.number), {}).get("reason"))]
-        if reasons:
-            lines.append(f"- {name}: {len(reasons)} pictures without a result ({reasons[0].splitlines()[0]})")
-    return "\n".join(lines)

@@ -13,7 +13,7 @@ from statistics import mean, median
 from typing import Any
 
 from ..methods import METHODS
-from .cases import ITO, Case
+from .cases import ITO
 
 MASKED = "keep=1,start=0.06"
 OURS, OURS_SPEC = "Unread, keep 1", f"unread:{MASKED}"  # the default, with which all others are compared
@@ -66,9 +66,9 @@ def _passes(spec: str) -> int:
     return (METHODS[name].passes if name in METHODS else METHODS[SWR].passes) or _USUAL
 
 
-def forecast(rows: Mapping[str, str], cases: Sequence[Case], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> str:
+def forecast(rows: Mapping[str, str], cases: Sequence[Any], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> str:
     """A sentence about the time that the missing cells take, and about the slow rows."""
-    missing = [(row, case.prompt) for case in cases for row in rows if (row, case.prompt) not in done]
+    missing = [(row, case.key) for case in cases for row in rows if (row, case.key) not in done]
     seconds = seconds_per_cell(rows, done, seeds)
     if not missing or not seconds:
         return f"{len(missing)} of {len(rows) * len(cases)} cells are missing"

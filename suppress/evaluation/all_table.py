@@ -11,11 +11,10 @@ import numpy as np
 
 from ..world.spec import STYLES
 from .all_methods import DELETED, OURS, SWR
-from .cases import Case
 from .paired import Paired, holm, paired
-from .table import Moves, Summary, default_bar, other_attributes, summarise, words
+from .table import Moves, Summary, default_bar, mean_text, moved, other_attributes, summarise
 
-Picture = Hashable  # (prompt, which seed)
+Picture = Hashable  # (what names the case, which seed)
 # attributes of the detector that cover the whole picture; the others are local
 EVERYWHERE = {"rain", "snow", *STYLES}
 LEVEL = 0.05  # p up to which a difference is more than chance
@@ -25,7 +24,7 @@ LEVEL = 0.05  # p up to which a difference is more than chance
 class Row:
     """The measured cells of a row."""
 
-    cells: Sequence[tuple[Case, str, Mapping[str, Any]]]  # case, the detector's class of its target, the scores
+    cells: Sequence[tuple[Any, str, Mapping[str, Any]]]  # case, the detector's class of its target, the scores
 
     @cached_property
     def summary(self) -> Summary:
@@ -39,11 +38,11 @@ class Row:
     @cached_property
     def det(self) -> dict[Picture, float]:
         """DetScore of the target by picture."""
-        return {(c.prompt, k): s for c, name, cell in self.cells for k, s in enumerate(cell["after"][name])}
+        return {(c.key, k): s for c, name, cell in self.cells for k, s in enumerate(cell["after"][name])}
 
     @cached_property
     def ssim(self) -> dict[Picture, float]:
-        return {(c.prompt, k): s for c, _, cell in self.cells for k, s in enumerate(cell["ssim"])}
+        return {(c.key, k): s for c, _, cell in self.cells for k, s in enumerate(cell["ssim"])}
 
     @cached_property
     def moves(self) -> Moves:
@@ -76,14 +75,14 @@ class Comparison:
         return " and ".join(["DetScore"] * (not removes) + ["SSIM"] * (not keeps))
 
 
-def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case], detector: Any) -> dict:
+def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any], detector: Any) -> dict:
     """Name -> `Row` of all rows that have scores, in the order of the table."""
     found = {
         row: Row(
             [
-                (case, detector.match(case.target).name, done[row, case.prompt])
+                (case, detector.match(case.target).name, done[row, case.key])
                 for case in cases
-                if "after" in done.get((row, case.prompt), {})
+                if "after" in done.get((row, case.key), {})
             ]
         )
         for row in rows
@@ -91,7 +90,7 @@ def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Seque
     return {name: row for name, row in found.items() if row.cells}
 
 
-def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case], detector: Any) -> str:
+def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any], detector: Any) -> str:
     """Markdown: the table, the bar for the default, and why rows are missing."""
     measured: dict[str, Row] = measured_rows(done, rows, cases, detector)
     ours = measured.get(OURS)
@@ -106,8 +105,7 @@ def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequenc
         )
     if ours is not None and {DELETED, SWR} <= set(measured):
         parts.append(_verdict(ours, measured, against))
-    reasons = _reasons(done, rows, cases)
-    return "\n\n".join([*parts, *(["Not measured:\n\n" + "\n".join(reasons)] if reasons else [])])
+    return "\n\n".join([*parts, *unmeasured(done, rows, cases)])
 
 
 def compare(ours: Row, others: Mapping[str, Row]) -> dict[str, Comparison]:
@@ -130,8 +128,8 @@ def _table(measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> st
             str(s.pictures),
             f"{s.det:.3f}",
             _difference(c.det) if c else "–",
-            f"{s.other_change:.3f}",
-            f"{words(s.worst[0])} {s.worst[1]:+.2f}",
+            mean_text(s.other_change),
+            moved(s.worst),
             f"{s.ssim:.3f}",
             _difference(c.ssim) if c else "–",
             f"{row.local.summary.ssim:.3f}" if local else "–",
@@ -162,13 +160,14 @@ def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Compa
     return f"{OURS} against the bar for the default:\n\n" + "\n".join(lines)
 
 
-def _reasons(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Case]) -> list[str]:
-    """One line per row and reason: why cells have no scores."""
+def unmeasured(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any]) -> list[str]:
+    """A paragraph with one line per row and reason: why cells have no scores. Empty if all have."""
     found: dict[tuple[str, str], int] = {}
     for row in rows:
         for case in cases:
-            reason = done.get((row, case.prompt), {}).get("reason")
+            reason = done.get((row, case.key), {}).get("reason")
             if reason:
                 key = row, " ".join(reason.split())
                 found[key] = found.get(key, 0) + 1
-    return [f"- {row} ({count} of {len(cases)} prompts): {reason}" for (row, reason), count in found.items()]
+    lines = [f"- {row} ({count} of {len(cases)} prompts): {reason}" for (row, reason), count in found.items()]
+    return ["Not measured:\n\n" + "\n".join(lines)] if lines else []

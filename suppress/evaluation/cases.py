@@ -21,6 +21,11 @@ class Case:
     target: str
     deleted: str  # the control: the prompt after the target's phrase was deleted by hand
 
+    @property
+    def key(self) -> str:
+        """What tells it from the other cases."""
+        return self.prompt
+
 
 CASES = (
     Case("first", "a smiling boy with headphones in the snow", "smiling", "a boy with headphones in the snow"),

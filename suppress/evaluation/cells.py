@@ -1,38 +1,32 @@
-"""The file of measured cells, one line of JSON per cell. Cells are added to it, so a stopped run can go on.
+"""The file of measured cells, one line of JSON per cell. Lines are only added to it, so a stopped run can go on.
 
-Every cell has a row of the table, a case, the settings of its method and of the run, and scores, or the reason why
-there are none. What a case is and which scores there are belongs to the table: its `Form`.
+Every cell has a row of the table, a case, the settings of its method and of the run, what measured it, and scores, or
+the reason why there are none. What a case is and which scores there are belongs to the table: its `Form`.
 
-Files of others are never lost: a file that holds anything else is refused, and so is a .md file beside it that this
-command did not write.
+Files of others are never lost: a file that holds anything else is refused, and so are files beside it that this
+command did not write. Cells that fit the run no longer stay in the file (fit.py).
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minisd import UserError
 from minisd.base.arguments import is_finite, is_number, shown
-from minisd.base.outputs import output_path, write_file
-
-if TYPE_CHECKING:
-    from ..protocol import Method
-    from ..start.inversion import Inversion
+from minisd.base.outputs import output_path
 
 Cell = dict[str, Any]
 Key = tuple[str, Any]  # (row, what names the case)
 
 # the first line of the table's file, by which it is recognised
 HEADING = "<!-- made by `suppress eval`; the next run writes it anew -->"
+BEGINNINGS = {".md": HEADING, ".csv": "row,"}  # how the tables beside the cells begin
 _BEGINS = b'{"row": '  # how every cell begins
-_BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
-_LISTS = ("ssim", "clip before", "clip after")  # one score per seed
-_NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
 
 
 @dataclass(frozen=True)
@@ -40,95 +34,79 @@ class Form:
     """What the cells of one table hold."""
 
     case: Mapping[str, type]  # the fields of the case, and what they hold
-    name: str  # the field that tells one case from another
+    names: tuple[str, ...]  # the fields that tell one case from another
     check_scores: Callable[[Cell], None]  # ValueError, with the reason, if the scores are not those of the table
     parts: tuple[str, ...] = ("method", "settings")  # what made the scores: names with their values
 
     def key(self, cell: Cell) -> Key:
-        return cell["row"], cell["case"][self.name]
+        values = tuple(cell["case"][name] for name in self.names)
+        return cell["row"], values if len(values) > 1 else values[0]
+
+
+def counted(number: int, word: str = "cell") -> str:
+    """ "1 cell", "2 cells" """
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def check_out(name: str) -> Path:
     """The path of the cells' file, checked before the work starts.
 
-    UserError if this file, or the table beside it, cannot be written.
+    UserError if this file, or the tables beside it (.md and .csv), cannot be written or are of somebody else.
     """
     out = output_path(name)
     if out.suffix != ".jsonl":
-        raise UserError(f"--out {out}: expected a name that ends in .jsonl; the table goes to the same name in .md")
+        raise UserError(
+            f"--out {out}: expected a name that ends in .jsonl; the tables go to the same name in .md and .csv"
+        )
     folder = out.absolute().parent
     if not folder.is_dir():
         raise UserError(f"--out {out}: there is no folder {folder}")
-    for file in (out, out.with_suffix(".md")):
+    for file in (out, *(out.with_suffix(ending) for ending in BEGINNINGS)):
         if (file.exists() and not file.is_file()) or not os.access(file if file.exists() else folder, os.W_OK):
             raise UserError(f"--out {out}: {file} cannot be written; name another --out")
-    table = out.with_suffix(".md")
-    if table.exists() and not table.read_bytes().startswith(HEADING.encode()):
-        raise UserError(f"--out {out}: {table} was not made by this command; move it away, or name another --out")
+    for ending, begins in BEGINNINGS.items():
+        table = out.with_suffix(ending)
+        if table.exists() and not table.read_bytes().startswith(begins.encode()):
+            raise UserError(f"--out {out}: {table} was not made by this command; move it away, or name another --out")
     return out
 
 
-def read_cells(out: Path, settings: dict[str, Any], form: Form) -> dict[Key, Cell]:
-    """The cells in the file. If a run was stopped while it wrote the last line, that line is removed; no other line is.
+def read_cells(out: Path, form: Form, mend: bool = True) -> list[Cell]:
+    """The cells in the file, in the order of its lines. The beginning of a cell at its end, from a stop, is no cell.
 
-    UserError if a line is not a cell, or if it was measured with other settings.
+    mend: makes the file ready for more cells, and so removes such a beginning; no other line is ever removed.
+    UserError if a line is not a cell.
     """
-    cells: dict[Key, Cell] = {}
     if not out.exists():
-        return cells
-    *lines, rest = out.read_bytes().split(b"\n")  # a complete cell ends with a line break
-    if not _is_torn(rest):
-        lines.append(rest)
-    for n, line in enumerate(lines, 1):
+        return []
+    data = out.read_bytes()
+    *lines, rest = data.split(b"\n")  # a complete cell ends with a line break
+    torn = _is_torn(rest)
+    cells = []
+    for n, line in enumerate([*lines, *([] if torn else [rest])], 1):
         try:
-            cell = _cell(line, form)
+            cells.append(_cell(line, form))
         except ValueError as reason:
             raise UserError(
                 f"{out}: line {n} is no cell of this command: {reason} ({line[:40]!r}…); mend the line, or name "
                 "another --out"
             ) from None
-        if cell["settings"] != settings:
-            measured = shown(cell["settings"])
-            raise UserError(f"{out} holds cells measured with {measured}, not {settings}; name another --out")
-        cells[form.key(cell)] = cell
-    if rest:
-        _write(out, lines)
+    if not mend:
+        return cells
+    if torn and rest:
+        os.truncate(out, len(data) - len(rest))
+    elif rest:
+        with open(out, "ab") as file:
+            file.write(b"\n")
     return cells
 
 
-def is_current(
-    cell: Cell, case: Any, method: Method | None, classes: Collection[str], inversion: Inversion | None = None
-) -> bool:
-    """Whether the cell has the case, the settings and the detector's classes that would be measured now."""
-    return (
-        _same(cell["method"], method)
-        and _same(cell.get("inversion", {}), inversion)
-        and cell["case"] == asdict(case)
-        and set(cell.get("before", classes)) == set(classes)
-    )
-
-
-def _same(written: dict[str, Any], settings: Method | Inversion | None) -> bool:
-    """Whether these are the settings. One that did not exist when they were written counts with its default."""
-    if settings is None:
-        return not written
-    usual, now = (json.loads(json.dumps(asdict(each))) for each in (type(settings)(), settings))  # as a cell has them
-    return usual | written == now
-
-
-def keep(out: Path, cell: Cell, form: Form, replace: bool) -> None:
-    """Adds the cell to the file. replace: first removes the line that has the same row and case."""
-    line = json.dumps(cell, ensure_ascii=False).encode()
-    if replace:
-        lines = out.read_bytes().split(b"\n")[:-1]
-        _write(out, [*(other for other in lines if form.key(json.loads(other)) != form.key(cell)), line])
-    else:
-        with open(out, "ab") as file:
-            file.write(line + b"\n")
-
-
-def _write(out: Path, lines: list[bytes]) -> None:
-    write_file(out, lambda file: file.write(b"".join(line + b"\n" for line in lines)))
+def keep(out: Path, cell: Cell) -> None:
+    """Adds the cell to the file. It is on the disk afterwards, whatever happens to the process or the machine."""
+    with open(out, "ab") as file:
+        file.write(json.dumps(cell, ensure_ascii=False).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
 
 
 # ---------------------------------------------------------------------- one line
@@ -158,6 +136,10 @@ def _cell(line: bytes, form: Form) -> Cell:
     check("row", cell, isinstance(cell.get("row"), str), "a name")
     for name in ("case", *form.parts):
         check(name, cell, isinstance(cell.get(name), dict), "names with their values")
+    if "made by" in cell:
+        told = cell["made by"]
+        fits = isinstance(told, dict) and all(isinstance(value, str) for value in told.values())
+        check("made by", cell, fits, "names with texts")
     case = cell["case"]
     if set(case) != set(form.case) or not all(type(case[name]) is kind for name, kind in form.case.items()):
         fields = ", ".join(f"{name} ({kind.__name__})" for name, kind in sorted(form.case.items()))
@@ -177,30 +159,3 @@ def check(name: str, cell: Cell, fits: bool, expected: str) -> None:
 
 def is_score(value: Any) -> bool:
     return is_number(value) and is_finite(value)
-
-
-# ---------------------------------------------------------------------- the cells of prompts
-
-
-def _check_scores(cell: Cell) -> None:
-    """ValueError if a score is missing, or if a list has more or fewer scores than seeds."""
-    seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
-    expected = f"a list of {seeds} numbers"
-    for name in _LISTS:
-        check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
-    for name in _BY_CLASS:
-        scores = cell.get(name)
-        fits = isinstance(scores, dict) and bool(scores) and all(_are_scores(v, seeds) for v in scores.values())
-        check(name, cell, fits, f"{expected} for each class")
-    if set(cell["before"]) != set(cell["after"]):
-        raise ValueError("before and after are of other classes")
-    for name in _NUMBERS:
-        if name in cell or name != _NUMBERS[-1]:
-            check(name, cell, is_score(cell.get(name)), "a number")
-
-
-def _are_scores(values: Any, count: int) -> bool:
-    return isinstance(values, list) and len(values) == count and all(is_score(value) for value in values)
-
-
-PROMPTS = Form(dict.fromkeys(("kind", "prompt", "target", "deleted"), str), "prompt", _check_scores)

@@ -1,9 +1,9 @@
-"""Measures the cells that a file lacks, one after the other. A stopped run goes on where it ended."""
+"""Measures the cells that a file lacks. A stopped run goes on where it ended, and loses at most the cell in work."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from minisd import UserError
 
 from . import cells
+from .fit import Making
 
 if TYPE_CHECKING:
     from ..protocol import Method
@@ -22,59 +23,73 @@ class Job:
     """A cell that the table wants."""
 
     row: str
-    case: Any  # a dataclass, as the table's form has it
+    case: Any  # a dataclass, as the table's form has it; case.key tells it from the others
     method: Method | None  # None: nothing is drawn, as in the baselines of pictures
     measure: Callable[[], cells.Cell]  # the scores. UserError if the method cannot draw this case
     inversion: Inversion | None = None
+
+    @property
+    def key(self) -> cells.Key:
+        return self.row, self.case.key
+
+
+# measures jobs, in any order, and yields each with its scores; None: every process that tried has died
+Measure = Callable[[Sequence[Job]], Iterable[tuple[Job, cells.Cell | None]]]
+TRIES = 3  # processes that may die with one cell
+
+
+def in_turn(jobs: Sequence[Job]) -> Iterator[tuple[Job, cells.Cell]]:
+    """Measures the jobs in this process, one after the other."""
+    for job in jobs:
+        yield job, scores_of(job)
+
+
+def scores_of(job: Job) -> cells.Cell:
+    """The scores, or the reason why the method cannot draw this case."""
+    try:
+        return job.measure()
+    except UserError as error:
+        return {"reason": str(error)}
 
 
 def fill(
     out: Path,
     done: dict[cells.Key, cells.Cell],
     jobs: Sequence[Job],
-    settings: dict[str, Any],
+    making: Making,
     form: cells.Form,
-    classes: Collection[str],
+    measure: Measure = in_turn,
 ) -> None:
-    """Measures the jobs without a current cell; each cell goes to the file and into `done`. classes: the detector's."""
+    """Measures the jobs that `done` lacks; each cell goes to the file and into `done`, as soon as it is measured.
+
+    UserError at the end if processes died with some cells. All other cells are measured then.
+    """
+    from tqdm import tqdm
+
+    lost = []
+    todo = [job for job in jobs if job.key not in done]
     try:
-        for job in _missing(jobs, done, form, classes):
-            cell: cells.Cell = {"row": job.row}
-            for part, made_by in (("case", job.case), ("method", job.method), ("inversion", job.inversion)):
-                if part in ("case", *form.parts):
-                    cell[part] = {} if made_by is None else asdict(made_by)
-            cell |= {"settings": settings} | _measured(job)
-            key = form.key(cell)
-            cells.keep(out, cell, form, replace=key in done)
-            done[key] = cell
+        for job, scores in tqdm(measure(todo), desc="measuring", unit="cell", total=len(todo), disable=None):
+            if scores is None:
+                lost.append(f"{job.row} on {job.case.prompt!r}")
+                continue
+            cell = _cell(job, scores, making, form)
+            cells.keep(out, cell)
+            done[job.key] = cell
     except KeyboardInterrupt:
         print(f"\nsuppress eval: interrupted; what is measured is in {out}, the same command goes on", file=sys.stderr)
         raise SystemExit(130) from None
+    if lost:
+        raise UserError(
+            f"{out} lacks {cells.counted(len(lost))} ({'; '.join(lost[:3])}): {TRIES} processes died with each; there "
+            "may be too little memory. The same command tries again"
+        )
 
 
-def _missing(
-    jobs: Sequence[Job], done: Mapping[cells.Key, cells.Cell], form: cells.Form, classes: Collection[str]
-) -> Iterable[Job]:
-    """The jobs without a current cell, with a progress bar. Says which of them had a cell before."""
-    from tqdm import tqdm
-
-    def cell(job: Job) -> cells.Cell | None:
-        return done.get((job.row, getattr(job.case, form.name)))
-
-    todo = [
-        job
-        for job in jobs
-        if (known := cell(job)) is None or not cells.is_current(known, job.case, job.method, classes, job.inversion)
-    ]
-    stale = [f"{job.row} on {job.case.prompt!r}" for job in todo if cell(job) is not None]
-    if stale:
-        print(f"measured again, because method, case or detector have changed: {'; '.join(stale)}", file=sys.stderr)
-    return tqdm(todo, desc="measuring", unit="cell", disable=None)
-
-
-def _measured(job: Job) -> cells.Cell:
-    """The scores, or the reason why the method cannot draw this case."""
-    try:
-        return job.measure()
-    except UserError as error:
-        return {"reason": str(error)}
+def _cell(job: Job, scores: cells.Cell, making: Making, form: cells.Form) -> cells.Cell:
+    """The line of the file. What made the scores stands before them."""
+    cell: cells.Cell = {"row": job.row}
+    for part, of in (("case", job.case), ("method", job.method), ("inversion", job.inversion)):
+        if part in ("case", *form.parts):
+            cell[part] = {} if of is None else asdict(of)
+    return cell | {"settings": dict(making.settings), "made by": dict(making.made_by)} | scores

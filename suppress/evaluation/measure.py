@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from minisd import StableDiffusion
+from minisd import StableDiffusion, UserError
+from minisd.base.picture_files import open_picture
 from minisd.picture import from_pil
 
 from ..engine import Fast
@@ -16,18 +18,24 @@ from ..methods import Rewrite, parse_method
 from ..methods.catalogue.entry import Entry
 from ..methods.names import read_settings
 from ..metrics import Judge, ssim
+from ..metrics.judge import both
 from ..prompt import eot_rows, find_rows
 from ..protocol import Method
 from .cases import Case
+from .own_prompts import OwnCase
 
 
-def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int | float) -> Method:
+def method_of(sd: StableDiffusion, spec: str, case: Case | OwnCase, steps: int, start: int | float) -> Method:
     """A row's method with these steps and this R. Two rows depend on the case:
 
     "deleted", also with settings, draws the case's own control. "bottom-k" keeps the 3 largest singular values
     of each prompt, as the paper does, which makes 70 of 73 zero.
+
+    UserError if the case has no control, or if the prompt has no word of the target.
     """
     if spec.partition(":")[0] == "deleted":
+        if not case.deleted:
+            raise UserError("the prompt has no control: the column deleted is empty")
         settings: dict[str, Any] = {"text": case.deleted, "steps": steps, "start": start}
         return Rewrite(**(settings | read_settings(spec, Entry("fixed.Rewrite", ""))))
     if spec == "bottom-k":
@@ -36,17 +44,32 @@ def method_of(sd: StableDiffusion, spec: str, case: Case, steps: int, start: int
     return parse_method(spec, steps=steps, start=start)
 
 
-def measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds: list[int]) -> dict[str, Any]:
+def measure(
+    sd: StableDiffusion,
+    judge: Judge,
+    case: Case | OwnCase,
+    method: Method,
+    seeds: list[int],
+    picture: Path | None = None,
+    mask: Path | None = None,
+) -> dict[str, Any]:
     """Scores of the original and the edited pictures, one per seed, and what a picture costs.
 
     passes: samples that went through the UNet for one picture. Those of the original count too, and a pass that ITO
     ends early counts as one. gradient passes: those of them whose gradient was taken. seconds: wall time of the
     sampling of one picture.
+
+    picture: a file to edit in place of drawings, from the default inversion, whose passes count too. There are no seeds
+    then. mask: a file, as `run` takes it.
     """
     engine = Fast(sd)
-    result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
-    originals, pictures = result.original, result.image
-    assert isinstance(originals, list) and isinstance(pictures, list)
+    if picture is None:
+        result = run(sd, case.prompt, case.target, seed=seeds, settings=method, engine=engine)
+    else:
+        image, where = open_picture(picture), None if mask is None else open_picture(mask)
+        result = run(sd, case.prompt, case.target, settings=method, engine=engine, image=image, mask=where)
+    originals, pictures = both(result)
+    count = len(pictures)
     pairs = zip(originals, pictures, strict=True)
     return {
         "before": {k: _rounded(v) for k, v in judge.detector.scores(originals).items()},
@@ -54,9 +77,9 @@ def measure(sd: StableDiffusion, judge: Judge, case: Case, method: Method, seeds
         "clip before": _rounded(judge.clip(originals, case.target)),
         "clip after": _rounded(judge.clip(pictures, case.target)),
         "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
-        "passes": engine.passes / len(seeds),
-        "gradient passes": engine.gradient_passes / len(seeds),
-        "seconds": result.timings["sample"] / len(seeds),
+        "passes": engine.passes / count,
+        "gradient passes": engine.gradient_passes / count,
+        "seconds": result.timings["sample"] / count,
     }
 
 

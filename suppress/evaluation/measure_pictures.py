@@ -27,7 +27,7 @@ from ..protocol import Method, Start
 from ..report.reconstruction import through_vae
 from ..start.inversion import Inversion
 from ..start.invert import invert, parse_inversion
-from .cells import Cell, Form, check, is_score
+from .cells import Cell
 from .jobs import Job
 from .pairs import CONTROLS, GUIDANCE, Pair
 from .pictures import PictureCase
@@ -35,19 +35,6 @@ from .truth import against_truth, decibels
 
 VAE, IDEAL = "VAE alone", "ideal edit, through the VAE"  # the baselines: the best that any row could reach
 _BY_CLASS = ("before", "reconstruction", "after")  # one score for each class of the detector
-_OUTSIDE = "psnr outside"  # None for a target that is everywhere
-_NUMBERS = (
-    "psnr photo",
-    "error inside",
-    "psnr ideal",
-    "ssim ideal",
-    "psnr vae",
-    "psnr reconstruction",
-    "passes",
-    "inversion passes",
-    "seconds",
-    "inversion seconds",
-)
 
 
 def method_of(sd: StableDiffusion, spec: str, case: PictureCase, steps: int, start: int | float | None) -> Method:
@@ -175,25 +162,3 @@ def _costs(passes: int, inversion_passes: int, seconds: float, inversion_seconds
         "seconds": round(seconds, 3),
         "inversion seconds": round(inversion_seconds, 3),
     }
-
-
-def _check_scores(cell: Cell) -> None:
-    """ValueError if a score is missing or is no number."""
-    for name in _BY_CLASS:
-        scores = cell.get(name)
-        fits = isinstance(scores, dict) and bool(scores) and all(is_score(value) for value in scores.values())
-        check(name, cell, fits, "one number for each class")
-    if not set(cell["before"]) == set(cell["after"]) == set(cell["reconstruction"]):
-        raise ValueError("before, reconstruction and after are of different classes")
-    check(_OUTSIDE, cell, _OUTSIDE in cell and (cell[_OUTSIDE] is None or is_score(cell[_OUTSIDE])), "a number or null")
-    for name in _NUMBERS:
-        check(name, cell, is_score(cell.get(name)), "a number")
-
-
-_WORDS = ("kind", "name", "prompt", "target", "deleted")
-PICTURES = Form(
-    {"number": int, "seed": int, "skipped": int} | dict.fromkeys(_WORDS, str),
-    "number",
-    _check_scores,
-    ("method", "inversion", "settings"),
-)

@@ -14,8 +14,8 @@ null-text inversion. The time grows with the steps. Guidance 7.5 as published. T
 names stand for, with the start that was measured on the embedded model (R = .06, which is step 0 here); suppress-eot
 has ITO with the step size 5, which its authors use for real pictures.
 
-Two processes can share the work: one measures `--half develop`, the other `--half report`, each with its own --out. The
-lines of both files together are a file that the same command without --half makes its table from.
+Several processes can share the work: `--shard 1/2` and `--shard 2/2`, each with its own --out. `suppress eval merge`
+joins their files, and the same command without --shard makes the table of the joined file.
 """
 
 from __future__ import annotations

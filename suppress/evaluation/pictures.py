@@ -52,6 +52,11 @@ class PictureCase:
     skipped: int  # captions before this one that did not name the attribute
 
     @property
+    def key(self) -> int:
+        """What tells it from the other cases."""
+        return self.number
+
+    @property
     def half(self) -> str:
         return HALVES[self.number % 2]
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .cases import IMPLIED
 
 RESAMPLES = 2000
+NO_ATTRIBUTE = ("", 0.0)  # the detector sees the targets alone
 Moves = dict[tuple[str, str], float]  # (attribute, prompt) -> the mean change over the prompt's pictures
 
 
@@ -56,22 +57,24 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
         seconds.append(cell["seconds"])
         kept = other_attributes(name, cell["before"])
         difference = np.array([np.subtract(cell[side][k], cell["before"][k]) for k in kept])  # (attributes, seeds)
-        other += np.abs(difference).mean(axis=0).tolist()
+        if kept:
+            other += np.abs(difference).mean(axis=0).tolist()
         for k, values in zip(kept, difference, strict=True):
             changes.setdefault(k, []).extend(values.tolist())
             prompt_changes.append((k, float(values.mean()), name))
     # an attribute that is the target of one prompt is judged on the other prompts
-    worst = max(((k, float(np.mean(v))) for k, v in changes.items()), key=lambda item: abs(item[1]))
+    means = [(k, float(np.mean(v))) for k, v in changes.items()]
+    worst = max(means, key=lambda item: abs(item[1]), default=NO_ATTRIBUTE)
     return Summary(
         len(det),
         float(np.mean(det)),
         interval(det),
         float(np.mean(clip)),
         interval(clip),
-        float(np.mean(other)),
-        interval(other),
+        float(np.mean(other)) if other else math.nan,
+        interval(other) if other else (math.nan, math.nan),
         worst,
-        max(prompt_changes, key=lambda item: abs(item[1])),
+        max(prompt_changes, key=lambda item: abs(item[1]), default=(*NO_ATTRIBUTE, "")),
         float(np.mean(ssims)),
         interval(ssims),
         float(np.mean(passes)),
@@ -106,8 +109,8 @@ def markdown(rows: dict[str, Summary]) -> str:
             name,
             f"{s.det:.3f} {_span(s.det_interval)}",
             f"{s.clip:.2f} {_span(s.clip_interval, 2)}",
-            f"{s.other_change:.3f} {_span(s.other_interval)}",
-            f"{words(s.worst[0])} {s.worst[1]:+.2f}",
+            f"{mean_text(s.other_change)} {_span(s.other_interval)}",
+            moved(s.worst),
             f"{s.ssim:.3f} {_span(s.ssim_interval)}",
             _passes(s) if name != "original" else "–",
             f"{s.seconds:.1f}" if name != "original" else "–",
@@ -121,8 +124,10 @@ def by_prompt(rows: dict[str, Summary]) -> str:
     changes = [
         f"{name}: {words(s.worst_prompt[0])} {s.worst_prompt[1]:+.2f} (target {words(s.worst_prompt[2])})"
         for name, s in rows.items()
-        if name != "original"
+        if name != "original" and s.worst_prompt[:2] != NO_ATTRIBUTE
     ]
+    if not changes:
+        return "The detector sees no other attribute than the targets."
     return (
         "“Most changed” is the attribute's mean over all pictures: a gain on one prompt and a loss on another cancel. "
         f"On a single prompt, the mean over its seeds changed most for {'; '.join(changes)}."
@@ -137,7 +142,19 @@ def words(attribute: str) -> str:
     return attribute.replace("_", " ")
 
 
+def moved(change: tuple[str, float]) -> str:
+    """An attribute with its change."""
+    return "–" if change == NO_ATTRIBUTE else f"{words(change[0])} {change[1]:+.2f}"
+
+
+def mean_text(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
 def _span(pair: tuple[float, float], digits: int = 3) -> str:
+    """An interval; empty if there were no values."""
+    if math.isnan(pair[0]):
+        return ""
     return f"[{pair[0]:.{digits}f}, {pair[1]:.{digits}f}]"
 
 

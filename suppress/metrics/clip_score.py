@@ -20,6 +20,7 @@ from minisd.config import CONTEXT
 from minisd.loading.tokenizer import Tokenizer, load_tokenizer
 from minisd.picture import from_pil
 
+from ..edits.fingerprint import fingerprint
 from .clip import load_clip
 from .unavailable import cached, unavailable_if_damaged
 
@@ -50,6 +51,11 @@ class ClipScore:
         if folder is not None and folder.is_dir():
             return cls(folder, sd.tokenizer)
         return cls(cached(PUBLIC, "CLIP"))
+
+    @property
+    def identity(self) -> str:
+        """What tells this CLIP from others."""
+        return f"CLIP {fingerprint(self.clip, torch.float32)}"
 
     @torch.no_grad()
     def __call__(self, pictures: Sequence[Image.Image], phrase: str) -> Tensor:

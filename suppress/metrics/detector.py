@@ -22,6 +22,7 @@ from minisd import StableDiffusion
 from minisd.base.inputs import check_regular
 from minisd.picture import from_pil
 
+from ..edits.fingerprint import fingerprint
 from .unavailable import Unavailable, unavailable_if_damaged
 
 SIDE = 128  # pixels
@@ -126,13 +127,17 @@ class Detector:
             raise Unavailable(f"{sd.name} comes with no detector")
         return cls(folder)
 
+    @property
+    def identity(self) -> str:
+        """What tells this detector from others."""
+        return f"detector {fingerprint(self.network, torch.float32)}"
+
     def match(self, phrase: str) -> Match:
         """The class that judges a phrase; articles and upper case do not matter. Unavailable if there is none.
 
         A phrase that ends in a known word ("red scarf") is judged by that word's class, which is then wider.
         """
-        words = phrase.lower().replace("_", " ").split()
-        words = words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words
+        words = without_article(phrase).split()
         for start in range(len(words)):
             tail = " ".join(words[start:])
             name, narrower = _WORDS.get(tail, (tail, False))
@@ -153,6 +158,12 @@ class Detector:
         """Moves it there, and returns it."""
         self.network.to(device)
         return self
+
+
+def without_article(phrase: str) -> str:
+    """ "A red_Scarf" -> "red scarf" """
+    words = phrase.lower().replace("_", " ").split()
+    return " ".join(words[1:] if words and words[0] in ("a", "an", "the", "his", "her") else words)
 
 
 def _fitted(x: Tensor) -> Tensor:

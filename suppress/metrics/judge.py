@@ -12,6 +12,7 @@ from minisd import StableDiffusion
 
 from .clip_score import ClipScore
 from .detector import Detector, Match
+from .own_detector import OwnDetector
 from .unavailable import Unavailable
 
 if TYPE_CHECKING:
@@ -28,14 +29,15 @@ class Judge:
     """Scores pictures. The detector and CLIP are loaded once, when they are first asked for.
 
     Every method raises Unavailable, with the reason, if the checkpoint has no detector or no CLIP to answer with.
+    detector: makes another one than the checkpoint's.
     """
 
-    def __init__(self, sd: StableDiffusion):
-        self._detector: _Once[Detector] = _Once(lambda: Detector.of(sd))
+    def __init__(self, sd: StableDiffusion, detector: Callable[[], OwnDetector] | None = None):
+        self._detector: _Once[Detector | OwnDetector] = _Once(detector or (lambda: Detector.of(sd)))
         self._clip: _Once[ClipScore] = _Once(lambda: ClipScore.of(sd))
 
     @property
-    def detector(self) -> Detector:
+    def detector(self) -> Detector | OwnDetector:
         return self._detector.get()
 
     @property

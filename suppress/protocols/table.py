@@ -62,7 +62,7 @@ def _cell(protocol: Protocol, row: str, group: str, metric: str, done: Cells, de
 def _found(protocol: Protocol, row: str, case: Case, done: Cells) -> Mapping[str, Any] | None:
     """The cell of a row; that of any row for the originals, which all rows share."""
     rows = protocol.rows if row == ORIGINAL else (row,)
-    return next((cell for one in rows if "after" in (cell := done.get((one, case.prompt), {}))), None)
+    return next((cell for one in rows if "after" in (cell := done.get((one, case.key), {}))), None)
 
 
 def values_of(
@@ -87,9 +87,9 @@ def values_of(
 def _failures(protocol: Protocol, done: Cells) -> list[str]:
     """Why cells have no scores, each reason once."""
     found = {
-        (row, " ".join(done[row, case.prompt]["reason"].split()))
+        (row, " ".join(done[row, case.key]["reason"].split()))
         for row in protocol.rows
         for case in protocol.cases
-        if "reason" in done.get((row, case.prompt), {})
+        if "reason" in done.get((row, case.key), {})
     }
     return ["Not measured:\n\n" + "\n".join(f"- {row}: {reason}" for row, reason in sorted(found))] if found else []

@@ -1,5 +1,6 @@
 """`suppress eval`: cells, resuming, the table and the bar."""
 
+import csv
 import json
 import math
 import os
@@ -13,7 +14,10 @@ from hypothesis import strategies as st
 from minisd import UserError
 from suppress.cli.evaluate import main
 from suppress.evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS
-from suppress.evaluation.cells import HEADING, PROMPTS, is_current, keep, read_cells
+from suppress.evaluation.cells import HEADING, keep, read_cells
+from suppress.evaluation.fit import Making, misfit
+from suppress.evaluation.forms import PROMPTS
+from suppress.evaluation.jobs import Job
 from suppress.evaluation.measure import measure, method_of
 from suppress.evaluation.table import bar, by_prompt, interval, markdown, summarise
 from suppress.methods import METHODS, Variant, parse_method
@@ -21,6 +25,7 @@ from suppress.metrics import Judge
 from suppress.prompt import encode, find_rows
 
 CLASSES = ["glasses", "sunglasses", "hat"]
+MADE_BY = {"code": "0.1.0+abc", "weights": "01", "judge": "02"}
 JOB = ["--steps", "2", "--seeds", "2", "--kinds", "first", "--only", "SWR", "phrase deleted"]
 
 
@@ -81,6 +86,7 @@ def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     lines = file.read_text().splitlines()
     assert len(lines) == 4  # two rows on two prompts
     first = json.loads(lines[0])
+    assert list(first["made by"]) == ["code", "weights", "judge"]
     assert len(first["ssim"]) == 2 and first["passes"] == 8  # two steps × two branches × two halves of the guidance
     # a run that was killed while it wrote: the torn line is measured again, the others are not
     marked = [json.dumps(json.loads(line) | {"seconds": 123.0}) for line in lines[:2]]
@@ -88,56 +94,28 @@ def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     assert main(JOB) == 0
     seconds = [json.loads(line)["seconds"] for line in file.read_text().splitlines()]
     assert len(seconds) == 4 and seconds[:2] == [123.0] * 2 and 123.0 not in seconds[2:]
+    sheet = list(csv.DictReader((tmp_path / "suppress-eval.csv").open()))
+    assert len(sheet) == 8 and [line["seed"] for line in sheet[:3]] == ["0", "1", "0"]
+    assert [float(line["ssim"]) for line in sheet[:2]] == first["ssim"] and sheet[0]["row"] == "phrase deleted"
+    assert [float(line["detscore_after"]) for line in sheet[:2]] == first["after"]["smiling"]
     heading, _, table = (tmp_path / "suppress-eval.md").read_text().partition("\n\n")
     assert heading == HEADING and table.strip() in capsys.readouterr().out
 
 
-def test_cells_of_other_settings_are_refused(tmp_path, capsys):
+def test_cells_that_do_not_fit_are_measured_again_and_kept(tmp_path, capsys):
+    """Also by a run with the earlier settings, which finds its own cells again."""
     file = tmp_path / "suppress-eval.jsonl"
-    text = json.dumps(kept(settings={"steps": 9})) + "\n"
-    file.write_text(text)
-    assert main(JOB) == 2
-    assert "name another --out" in capsys.readouterr().err and file.read_text() == text
-
-
-def test_older_cells_are_current_and_others_are_not(sd):
-    case, method = CASES[-1], parse_method("top-k", steps=25, start=0.1)
-    older = {k: v for k, v in asdict(method).items() if k != "value"}  # from before there was a value
-    assert is_current(kept(method=older), case, method, CLASSES)
-    for stale in (
-        kept(method=older | {"start": 0.2}),
-        kept(method=older | {"gamma": 1.0}),
-        kept(method=older | {"value": -1}),
-        kept(method=older, case=asdict(case) | {"deleted": "a dog"}),
-    ):
-        assert not is_current(stale, case, method, CLASSES)
-    assert not is_current(kept(method=older), case, method, [*CLASSES, "sword"])  # another detector
-
-
-def test_a_cell_of_a_method_within_another_is_current():
-    case, method = CASES[0], parse_method("negative-prompt:to=unread")
-    one = json.loads(json.dumps(kept(method=asdict(method), case=asdict(case))))
-    assert is_current(one, case, method, CLASSES)
-    assert not is_current(one, case, parse_method('negative-prompt:to="unread:shared_until=3"'), CLASSES)
-    assert not is_current(one, case, parse_method("negative-prompt"), CLASSES)
-
-
-def test_a_stale_cell_is_measured_again_in_its_place(tmp_path, capsys):
-    file = tmp_path / "suppress-eval.jsonl"
-    job = ["--steps", "1", "--seeds", "1", "--kinds", "last", "--only", "SWR"]
-    assert main(job) == 0
-    first, *others = lines_of(file)
-    marked = [c | {"seconds": 123.0} for c in others]
-    file.write_text(
-        "".join(json.dumps(c) + "\n" for c in [first | {"method": first["method"] | {"gamma": 9}}, *marked])
-    )
+    job = ["--seeds", "1", "--kinds", "last", "--only", "SWR", "--steps"]
+    assert main([*job, "1"]) == 0
+    before = file.read_bytes()
     capsys.readouterr()
-    assert main(job) == 0
-    assert f"measured again, because method, case or detector have changed: SWR on {CASES[8].prompt!r}\n" in (
-        capsys.readouterr().err
+    assert main([*job, "2"]) == 0
+    assert capsys.readouterr().err == (
+        "suppress eval: suppress-eval.jsonl: 4 cells to be measured again, because of lines that do not fit "
+        "(4: steps was 1 and is 2). The lines are kept\n"
     )
-    assert lines_of(file)[:3] == marked and len(lines_of(file)) == 4
-    assert lines_of(file)[3]["method"] == first["method"] and lines_of(file)[3]["after"] == first["after"]
+    assert file.read_bytes().startswith(before) and len(lines_of(file)) == 8
+    assert main([*job, "1"]) == 0 and len(lines_of(file)) == 8 and capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("foreign", ["my notes\n", "my notes", '{"a": 1}\n', "[]\n", "\n", b"\xff\xfe\n"])
@@ -146,7 +124,7 @@ def test_a_file_with_anything_else_is_refused(tmp_path, capsys, foreign):
     data = json.dumps(kept()).encode() + b"\n" + (foreign if isinstance(foreign, bytes) else foreign.encode())
     file.write_bytes(data)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read_cells(file, {}, PROMPTS)
+        read_cells(file, PROMPTS)
     assert main(JOB) == 2 and file.read_bytes() == data
     assert "suppress-eval.jsonl" in capsys.readouterr().err
 
@@ -163,6 +141,7 @@ NO_CELLS = {
     ],
     "method": [None, [], "SWR"],
     "settings": [None, 3],
+    "made by": [None, "0.1.0", {"code": 1}],
     "before": [None, {}, [], {"glasses": [1.0, 1.0]}, {"glasses": 1.0, "sunglasses": 1.0, "hat": 1.0}],
     "after": [{"glasses": ["1", 1.0], "sunglasses": [0, 0], "hat": [0, 0]}, {"glasses": [None, 1]}],
     "clip after": [None, "0.5", [0.1], [0.1, math.nan], [0.1, True], [0.1, 10**400]],
@@ -179,7 +158,7 @@ def test_a_cell_with_other_values_is_refused_by_its_line(tmp_path, name, value):
     file.write_text(json.dumps(kept()) + "\n" + json.dumps(kept(**{name: value})) + "\n")
     before = file.read_bytes()
     with pytest.raises(UserError, match=rf"cells\.jsonl: line 2 is no cell of this command: .*{name}"):
-        read_cells(file, {}, PROMPTS)
+        read_cells(file, PROMPTS)
     assert file.read_bytes() == before
 
 
@@ -188,7 +167,7 @@ def test_a_last_line_that_was_never_a_cell_is_not_thrown_away(tmp_path, line):
     file = tmp_path / "cells.jsonl"
     file.write_bytes(json.dumps(kept()).encode() + b"\n" + line)
     with pytest.raises(UserError, match="line 2 is no cell of this command"):
-        read_cells(file, {}, PROMPTS)
+        read_cells(file, PROMPTS)
     assert file.read_bytes().endswith(line)
 
 
@@ -209,12 +188,12 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
     line = json.dumps(kept(**changes)).encode()
     file.write_bytes(line[: len(line) - len(noise)] + noise * (not changes) + b"\n" * ends)
     try:
-        found = read_cells(file, changes.get("settings", {}), PROMPTS)
+        found = read_cells(file, PROMPTS)
     except UserError as error:
-        assert "line 1" in str(error) or "name another --out" in str(error)
+        assert "line 1" in str(error)
         return
-    for one in found.values():
-        is_current(one, CASES[-1], parse_method("swr"), CLASSES)
+    for one in found:
+        misfit(one, Job("SWR", CASES[-1], parse_method("swr"), dict), Making({}, CLASSES, MADE_BY))
         if "reason" not in one:
             markdown({one["row"]: summarise([(next(iter(one["before"])), one)])})
 
@@ -223,10 +202,10 @@ def test_any_line_is_a_cell_or_an_error_that_names_it(tmp_path, changes, noise, 
 def test_a_last_line_without_its_end(tmp_path, torn):
     file = tmp_path / "cells.jsonl"
     file.write_text(json.dumps(kept(row="Unread")) + "\n" + torn)
-    found = read_cells(file, {}, PROMPTS)
-    assert [row for row, _ in found] == ["Unread"] + (["SWR"] if torn.endswith("}") else [])
-    keep(file, kept(row="zero"), PROMPTS, replace=False)
-    assert [c["row"] for c in lines_of(file)] == [*(row for row, _ in found), "zero"]
+    found = read_cells(file, PROMPTS)
+    assert [c["row"] for c in found] == ["Unread"] + (["SWR"] if torn.endswith("}") else [])
+    keep(file, kept(row="zero"))
+    assert lines_of(file) == [*found, kept(row="zero")]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +231,7 @@ def test_a_last_line_without_its_end(tmp_path, torn):
         (["--out", "no/cells.jsonl"], "there is no folder"),
         (["--out", "folder.jsonl"], "folder.jsonl cannot be written"),
         (["--out", "mine.jsonl"], "mine.md was not made by this command"),
+        (["--out", "data.jsonl"], "data.csv was not made by this command"),
     ],
 )
 def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, message):
@@ -259,9 +239,10 @@ def test_mistakes_are_told_before_the_work(tmp_path, capsys, monkeypatch, argv, 
     (tmp_path / "folder.jsonl").mkdir()
     os.mkfifo(tmp_path / "pipe.jsonl")  # reading it would wait for ever
     (tmp_path / "mine.md").write_text("mine")
+    (tmp_path / "data.csv").write_text("name,age\n")
     assert main(argv) == 2
     assert message in capsys.readouterr().err
-    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 3
+    assert (tmp_path / "mine.md").read_text() == "mine" and len(list(tmp_path.iterdir())) == 4
 
 
 def test_steps_that_the_model_cannot_serve_are_no_cells(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """`suppress eval --pictures`: the pictures, the pairs, cells and resuming, and a run from the command to the table."""
 
+import csv
 import json
 import re
 from collections import Counter
@@ -12,9 +13,11 @@ from minisd import UserError
 from suppress import world
 from suppress.cli.evaluate import main
 from suppress.evaluation.cases import IMPLIED
-from suppress.evaluation.cells import is_current, read_cells
+from suppress.evaluation.cells import read_cells
+from suppress.evaluation.fit import Making, fitting, misfit
+from suppress.evaluation.forms import PICTURES
 from suppress.evaluation.jobs import Job, fill
-from suppress.evaluation.measure_pictures import PICTURES, Bench, method_of
+from suppress.evaluation.measure_pictures import Bench, method_of
 from suppress.evaluation.pairs import CONTROLS, INVERSIONS, METHODS, NOTHING, PAIRS, STANDARD, Pair, choose
 from suppress.evaluation.pictures import HALVES, TARGETS, find_case, picture_cases
 from suppress.evaluation.wording import phrase_of
@@ -26,6 +29,7 @@ from suppress.start.invert import parse_inversion
 
 SETTINGS = {"steps": 3}
 CLASSES = ["beard", "glasses", "hat"]
+MAKING = Making(SETTINGS, CLASSES, {"code": "0.1.0", "weights": "01", "judge": "02"})
 SCORES = {
     **{side: dict.fromkeys(CLASSES, 0.5) for side in ("before", "reconstruction", "after")},
     **dict.fromkeys(("psnr photo", "psnr outside", "error inside", "psnr ideal", "ssim ideal"), 1.0),
@@ -172,18 +176,17 @@ def job(number: int, measured: list, row: str = "Unread on direct", stop: bool =
 def test_a_stopped_run_goes_on(tmp_path, capsys):
     out, measured = tmp_path / "cells.jsonl", []
     with pytest.raises(SystemExit) as status:
-        fill(out, {}, [job(0, measured), job(1, measured), job(2, measured, stop=True)], SETTINGS, PICTURES, CLASSES)
+        fill(out, {}, [job(0, measured), job(1, measured), job(2, measured, stop=True)], MAKING, PICTURES)
     assert status.value.code == 130 and f"what is measured is in {out}" in capsys.readouterr().err
     torn = out.read_bytes()[:-30]  # as if it had been stopped while it wrote the second cell
     out.write_bytes(torn)
-    done = read_cells(out, SETTINGS, PICTURES)
+    jobs = [job(number, measured) for number in (0, 1, 2)]
+    done = fitting(out, read_cells(out, PICTURES), jobs, MAKING, PICTURES)
     assert list(done) == [("Unread on direct", 0)]
-    fill(out, done, [job(number, measured) for number in (0, 1, 2)], SETTINGS, PICTURES, CLASSES)
+    fill(out, done, jobs, MAKING, PICTURES)
     assert measured == [0, 1, 1, 2] and len(done) == 3
     assert [line["case"]["number"] for line in lines_of(out)] == [0, 1, 2]
-    assert read_cells(out, SETTINGS, PICTURES) == done
-    with pytest.raises(UserError, match="name another --out"):
-        read_cells(out, {"steps": 4}, PICTURES)
+    assert read_cells(out, PICTURES) == list(done.values())
 
 
 def test_a_method_that_cannot_is_a_cell_too(tmp_path):
@@ -192,20 +195,23 @@ def test_a_method_that_cannot_is_a_cell_too(tmp_path):
     def cannot():
         raise UserError("it needs a mask")
 
-    fill(out, done, [Job("magic", picture_cases()[0], parse_method("unread"), cannot)], SETTINGS, PICTURES, CLASSES)
-    assert lines_of(out)[0]["reason"] == "it needs a mask" and read_cells(out, SETTINGS, PICTURES) == done
+    fill(out, done, [Job("magic", picture_cases()[0], parse_method("unread"), cannot)], MAKING, PICTURES)
+    assert lines_of(out)[0]["reason"] == "it needs a mask" and read_cells(out, PICTURES) == list(done.values())
 
 
-def test_a_cell_of_another_inversion_is_not_current():
-    case, method = picture_cases()[0], parse_method("unread")
-    cell = {"case": asdict(case), "method": asdict(method), "inversion": asdict(parse_inversion("direct")), **SCORES}
-    assert is_current(cell, case, method, CLASSES, parse_inversion("direct"))
-    assert not is_current(cell, case, method, CLASSES, parse_inversion("direct:repeats=1"))
-    assert not is_current(cell, case, method, CLASSES)
-    assert not is_current(cell, case, parse_method("unread:keep=1"), CLASSES, parse_inversion("direct"))
-    assert not is_current(cell, picture_cases()[1], method, CLASSES, parse_inversion("direct"))
-    baseline = cell | {"method": {}, "inversion": {}}
-    assert is_current(baseline, case, None, CLASSES) and not is_current(cell, case, None, CLASSES)
+def test_a_cell_of_another_inversion_does_not_fit():
+    case, method, direct = picture_cases()[0], parse_method("unread"), parse_inversion("direct")
+    cell = {"case": asdict(case), "method": asdict(method), "inversion": asdict(direct), "settings": SETTINGS, **SCORES}
+
+    def fits(cell, case=case, method=method, inversion=None):
+        return not misfit(cell, Job("a", case, method, dict, inversion), MAKING)
+
+    assert fits(cell, inversion=direct)
+    assert not fits(cell, inversion=parse_inversion("direct:repeats=1"))
+    assert not fits(cell)
+    assert not fits(cell, method=parse_method("unread:keep=1"), inversion=direct)
+    assert not fits(cell, picture_cases()[1], inversion=direct)
+    assert fits(cell | {"method": {}, "inversion": {}}, method=None) and not fits(cell, method=None)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +242,11 @@ def test_a_line_that_is_no_cell_of_pictures_is_named(tmp_path, name, value):
     }
     out = tmp_path / "cells.jsonl"
     out.write_text(json.dumps(cell | {"psnr outside": None}) + "\n")
-    assert len(read_cells(out, SETTINGS, PICTURES)) == 1
+    assert len(read_cells(out, PICTURES)) == 1
     value = cell["case"] | {"number": "0"} if value == "number as text" else value
     out.write_text(json.dumps(cell) + "\n" + json.dumps(cell | {name: value}) + "\n")
     with pytest.raises(UserError, match=rf"line 2 is no cell of this command: .*{name.split()[0]}"):
-        read_cells(out, SETTINGS, PICTURES)
+        read_cells(out, PICTURES)
 
 
 # ---------------------------------------------------------------------- drawing
@@ -304,6 +310,10 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
     assert "**2 drawn pictures, 3 steps, guidance 7.5**" in told and "| Unread, keep 1 on direct | 2 | " in told
     assert "**Best pair: Unread, keep 1 on direct**" in told
     assert told.strip() in (tmp_path / "suppress-pictures.md").read_text()
+    sheet = list(csv.DictReader((tmp_path / "suppress-pictures.csv").open()))
+    assert [(line["row"], line["number"]) for line in sheet[-2:]] == [("Unread, keep 1 on direct", n) for n in "03"]
+    assert float(sheet[-2]["psnr_outside"]) == cells[2]["psnr outside"] and sheet[-2]["reason"] == ""
+    assert float(sheet[-2]["detscore_after"]) == cells[2]["after"]["glasses"]
     monkeypatch.setattr("suppress.evaluation.measure_pictures.run", None)  # nothing is drawn again
     assert main([*argv, "--half", "develop", "--limit", "1"]) == 0
     assert "**1 drawn pictures" in capsys.readouterr().out

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from suppress.cli.evaluate import by_kind
 from suppress.evaluation import measure as module
 from suppress.evaluation.cases import Case
+from suppress.evaluation.prompt_table import by_kind
 from suppress.evaluation.table import interval, summarise
 from suppress.methods import parse_method
 from suppress.metrics import Detector, Judge

@@ -7,9 +7,9 @@ import torch
 
 import suppress
 from minisd import UserError, ddim
-from suppress.cli.evaluate import unfair
 from suppress.edits.judges import clip_judge, detector_judge, with_targets
 from suppress.engine import Fast
+from suppress.evaluation.prompt_table import unfair
 from suppress.loop import Run
 from suppress.methods import STG, parse_method
 from suppress.methods.negative_prompt import NegativePrompt

@@ -1,0 +1,118 @@
+"""`suppress eval --prompts FILE.csv`: the prompts of a user, for drawings or for pictures of their own.
+
+    prompt,target,seed,deleted,picture,mask
+    a man with glasses and a hat,glasses,0,a man with a hat,,
+    a man with glasses and a hat,glasses,1,a man with a hat,,
+    a woman with a red scarf,red scarf,,,photos/woman.png,photos/scarf.png
+
+A line is one picture. Lines that differ only in the seed are one case. `deleted` is the control, the prompt after the
+target was deleted by hand. A line with a picture edits it, has no seed, and may have a mask, as `suppress` takes it.
+Names of files are relative to the folder of the .csv file.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from minisd import UserError
+from minisd.base.arguments import check_seed, shown
+
+KIND = "own"
+NEEDED, OPTIONAL = ("prompt", "target", "seed"), ("deleted", "picture", "mask")
+
+
+@dataclass(frozen=True)
+class OwnCase:
+    prompt: str
+    target: str
+    deleted: str = ""  # empty: there is no control
+    picture: str = ""  # its file as the user names it; empty: the prompt is drawn
+    mask: str = ""
+    files: str = ""  # a checksum of picture and mask, so that a changed picture is another case
+    seeds: tuple[int, ...] = ()  # none for a picture
+    kind: str = KIND
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What tells it from the other cases."""
+        return self.prompt, self.target, self.picture
+
+
+def read_prompts(file: Path) -> tuple[OwnCase, ...]:
+    """The cases of a .csv file, in its order. UserError, with the line, if one of them cannot be measured."""
+    cases: dict[tuple[str, str, str], OwnCase] = {}
+    for number, line in _lines(file):
+        try:
+            case = _case(line, file.parent)
+            known = cases.get(case.key)
+            cases[case.key] = case if known is None else _joined(known, case)
+        except UserError as error:
+            raise UserError(f"{file}, line {number}: {error}") from None
+    if not cases:
+        raise UserError(f"{file} has no line after the names of its columns")
+    return tuple(cases.values())
+
+
+def _lines(file: Path) -> list[tuple[int, Mapping[str, str]]]:
+    """(number of the line, its values by column). UserError for columns that are missing or unknown."""
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"--prompts {file} cannot be read: {error}; expected a .csv file in UTF-8") from None
+    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
+    columns = [name.strip() for name in reader.fieldnames or ()]
+    missing = [name for name in NEEDED if name not in columns]
+    unknown = [name for name in columns if name not in NEEDED + OPTIONAL]
+    if missing or unknown or len(set(columns)) < len(columns):
+        expected = f"{', '.join(NEEDED)}, and if needed {', '.join(OPTIONAL)}"
+        raise UserError(f"{file} has the columns {shown(columns)}; expected {expected}")
+    reader.fieldnames = columns
+    try:
+        return [(reader.line_num, line) for line in reader]
+    except csv.Error as error:
+        raise UserError(f"{file}, line {reader.line_num}: {error}") from None
+
+
+def _case(line: Mapping[str, str], folder: Path) -> OwnCase:
+    if "" in line:
+        raise UserError("it has more values than there are columns; put a prompt with commas in quotes")
+    values = {name: (line.get(name) or "").strip() for name in NEEDED + OPTIONAL}
+    for name in ("prompt", "target"):
+        if not values[name]:
+            raise UserError(f"{name} is empty")
+    seed = values.pop("seed")
+    case = OwnCase(values["prompt"], values["target"], values["deleted"], values["picture"], values["mask"])
+    if case.mask and not case.picture:
+        raise UserError("a mask belongs to a picture, and there is none")
+    if case.picture:
+        if seed:
+            raise UserError(f"seed = {shown(seed)} with a picture, which is edited without noise; leave it empty")
+        return replace(case, files=_checksum(folder, case.picture, case.mask))
+    if not (seed.isascii() and seed.isdecimal()):
+        raise UserError(f"seed = {shown(seed)}; expected a whole number, 0 or more")
+    return replace(case, seeds=(check_seed(int(seed[:30])),))
+
+
+def _joined(known: OwnCase, case: OwnCase) -> OwnCase:
+    """One case with the seeds of both."""
+    if known.deleted != case.deleted:
+        raise UserError(f"deleted is {shown(case.deleted)} here and {shown(known.deleted)} in a line before")
+    if set(case.seeds) <= set(known.seeds):
+        raise UserError("a line before has the same prompt, target and seed or picture")
+    return replace(known, seeds=known.seeds + case.seeds)
+
+
+def _checksum(folder: Path, *names: str) -> str:
+    """16 hexadecimal digits for the contents of these files. UserError if one cannot be read."""
+    digest = hashlib.sha256()
+    for name in filter(None, names):
+        path = folder / name
+        if not path.is_file():  # reading from a pipe would never end
+            raise UserError(f"there is no file {path}")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,94 @@
+"""The table of pictures: (method, inversion) × drawn picture, whose ideal edit is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from minisd import UserError, ddim, load
+
+from . import picture_table
+from .cells import Cell, Key
+from .fit import Making
+from .forms import PICTURES
+from .measure_pictures import IDEAL, VAE, Bench
+from .pairs import GUIDANCE, Pair
+from .pictures import PictureCase
+from .plan import Table
+from .prompt_plan import device_name
+from .provenance import made_by, make_judge
+from .spreadsheet import PICTURE_COLUMNS, Line, picture_lines
+
+
+@dataclass(frozen=True)
+class PicturePlan:
+    """start: R of all rows; None: each method's own."""
+
+    pairs: tuple[Pair, ...]
+    cases: tuple[PictureCase, ...]
+    steps: int
+    start: float | None
+    device: str = "cpu"  # where the model is, as the cells have it
+    judge: str | None = None  # "module:Class" of a user's own detector
+    judge_folder: str = "."  # where its module is
+
+    form = PICTURES
+    columns = PICTURE_COLUMNS
+
+    def load(self, device: str) -> Table:
+        """UserError for steps that the model's schedule does not have."""
+        sd = load("tiny", device=device)
+        ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
+        bench = Bench(sd, make_judge(sd, self.judge, self.judge_folder), self.steps)
+        settings = {
+            "steps": self.steps,
+            "start": self.start,
+            "guidance": GUIDANCE,
+            "device": device_name(self.device),
+        }
+        detector = bench.judge.detector
+        if missing := sorted({case.name for case in self.cases} - set(detector.names)):
+            raise UserError(f"--judge {self.judge} cannot see {', '.join(missing)}, which these pictures show")
+        making = Making(settings, detector.names, made_by(sd, bench.judge, clip=False), self.judge is not None)
+        return Table(bench.jobs(self.cases, self.pairs, self.start), making, detector)
+
+    def _rows(self) -> list[str]:
+        return [VAE, IDEAL, *(pair.row for pair in self.pairs)]
+
+    def lines(self, done: Mapping[Key, Cell], detector: Any) -> list[Line]:
+        """Of the .csv file."""
+        return list(picture_lines(done, self._rows(), self.cases))
+
+    def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
+        """Markdown: the tables of all pairs that were measured on these pictures."""
+        names = self._rows()
+        rows = {}
+        for name in names:
+            measured = [(case, done.get((name, case.number), {})) for case in self.cases]
+            if found := [(case, cell) for case, cell in measured if "after" in cell]:
+                rows[name] = found
+        skipped = sum(case.skipped for case in self.cases)
+        return "\n\n".join(
+            part
+            for part in (
+                f"**{len(self.cases)} drawn pictures, {self.steps} steps, guidance {GUIDANCE:g}** (captions skipped "
+                f"because they do not name the target: {skipped})",
+                picture_table.edits(rows),
+                picture_table.by_kind(rows),
+                picture_table.best(rows, self.pairs),
+                picture_table.reconstructions(rows, self.pairs),
+                _failures(done, names, self.cases),
+            )
+            if part
+        )
+
+
+def _failures(done: Mapping[Key, Cell], names: Sequence[str], cases: Sequence[PictureCase]) -> str:
+    """One line for each row that could not draw a picture: how many, and the first reason."""
+    lines = []
+    for name in names:
+        reasons = [reason for case in cases if (reason := done.get((name, case.number), {}).get("reason"))]
+        if reasons:
+            lines.append(f"- {name}: {len(reasons)} pictures without a result ({reasons[0].splitlines()[0]})")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""The table of prompts: (method × prompt), each with several seeds. And that of a user's own prompts and pictures."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from minisd import StableDiffusion, UserError, ddim, load
+
+from ..metrics import Judge
+from ..protocols import PROTOCOLS
+from ..protocols import table as protocol_table
+from . import measure
+from .all_methods import forecast
+from .cases import Case
+from .cells import Cell, Form, Key
+from .fit import Making
+from .forms import OWN, PROMPTS
+from .jobs import Job
+from .own_prompts import OwnCase
+from .plan import Table
+from .prompt_table import report, report_all
+from .provenance import made_by, make_judge
+from .spreadsheet import PROMPT_COLUMNS, Line, prompt_lines
+
+
+@dataclass(frozen=True)
+class PromptPlan:
+    """rows: (name of the row, method as `measure.method_of` takes it). every_method: the table is `--rows all`."""
+
+    rows: tuple[tuple[str, str], ...]
+    cases: tuple[Case, ...] | tuple[OwnCase, ...]
+    steps: int
+    start: float
+    seeds: int | None  # per prompt; None: the cases are a user's own and have their own seeds
+    every_method: bool = False
+    protocol: str | None = None  # the name of the protocol whose table it is
+    device: str = "cpu"  # where the model is, as the cells have it
+    judge: str | None = None  # "module:Class" of a user's own detector
+    judge_folder: str = "."  # where its module is
+    folder: str = "."  # to which the names of a user's pictures are relative
+
+    columns = PROMPT_COLUMNS
+
+    @property
+    def form(self) -> Form:
+        return PROMPTS if self.seeds is not None else OWN
+
+    def load(self, device: str) -> Table:
+        """UserError for steps that the model's schedule does not have, and for targets that the judge cannot see."""
+        self._check_files()
+        sd = load("tiny", device=device)
+        ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
+        judge = make_judge(sd, self.judge, self.judge_folder).load()
+        judge.match([case.target for case in self.cases])
+        seeds = {} if self.seeds is None else {"seeds": self.seeds}
+        settings = {"steps": self.steps, "start": self.start, **seeds, "device": device_name(self.device)}
+        making = Making(settings, judge.detector.names, made_by(sd, judge, clip=True), self.judge is not None)
+        jobs = [self._job(sd, judge, row, spec, case) for case in self.cases for row, spec in self.rows]
+        return Table(jobs, making, judge.detector)
+
+    def _check_files(self) -> None:
+        """UserError if a user's picture is not there, as may be on another machine."""
+        names = [name for case in self.cases if isinstance(case, OwnCase) for name in (case.picture, case.mask) if name]
+        if missing := [name for name in names if not (Path(self.folder) / name).is_file()]:
+            raise UserError(f"{platform.node()} has no file {missing[0]} in {self.folder}")
+
+    def _job(self, sd: StableDiffusion, judge: Judge, row: str, spec: str, case: Case | OwnCase) -> Job:
+        try:
+            method = measure.method_of(sd, spec, case, self.steps, self.start)
+        except UserError as error:
+            return Job(row, case, None, partial(_cannot, str(error)))
+        if isinstance(case, OwnCase):
+            return Job(row, case, method, partial(_measure_own, sd, judge, case, method, Path(self.folder)))
+        return Job(row, case, method, partial(_measure, sd, judge, case, method, range(self.seeds or 0)))
+
+    def forecast(self, done: Mapping[Key, Cell]) -> str:
+        """A sentence about the time that the missing cells take. One cell has to be measured."""
+        return forecast(dict(self.rows), self.cases, done, self.seeds or 1)
+
+    def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
+        if self.protocol is not None:
+            protocol = replace(
+                PROTOCOLS[self.protocol],
+                rows=dict(self.rows),
+                steps=self.steps,
+                start=self.start,
+                seeds=self.seeds or 0,
+            )
+            return protocol_table.report(protocol, done, detector)
+        make = report_all if self.every_method else report
+        return make(dict(done), dict(self.rows), self.cases, detector)
+
+    def lines(self, done: Mapping[Key, Cell], detector: Any) -> list[Line]:
+        """Of the .csv file."""
+        return list(prompt_lines(done, dict(self.rows), self.cases, range(self.seeds or 0), detector))
+
+
+def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Any, seeds: Sequence[int]) -> Cell:
+    return measure.measure(sd, judge, case, method, list(seeds))
+
+
+def _measure_own(sd: StableDiffusion, judge: Judge, case: OwnCase, method: Any, folder: Path) -> Cell:
+    picture, mask = (folder / name if name else None for name in (case.picture, case.mask))
+    return measure.measure(sd, judge, case, method, list(case.seeds), picture, mask)
+
+
+def _cannot(reason: str) -> Cell:
+    raise UserError(reason)
+
+
+def device_name(device: str) -> str:
+    """What the cells say of the device. The times belong to it, and the last digits of the scores."""
+    return device if device != "cpu" else platform.processor() or "cpu"

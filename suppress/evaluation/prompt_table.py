@@ -1,0 +1,81 @@
+"""The tables of measured prompts, as `suppress eval` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..methods import METHODS, parse_method
+from .all_table import compare_all, unmeasured
+from .cases import KINDS
+from .implied import KIND as IMPLIED_KIND
+from .own_prompts import KIND as OWN_KIND
+from .table import bar, by_prompt, markdown, summarise
+
+
+def report(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:
+    """Markdown: a table for prompts with words after the target, one for prompts that end in it, and the bar.
+
+    done: cells by (row, key of the case). rows: name -> method, in the order of the table.
+    """
+    parts: list[str] = []
+    groups = (
+        ("words after the target", {"first", "list", "long"}),
+        ("target last", {"last"}),
+        ("implied, not named", {IMPLIED_KIND}),
+        ("your prompts", {OWN_KIND}),
+    )
+    for title, kinds in groups:
+        chosen = [case for case in cases if case.kind in kinds]
+        measured = {row: found for row in rows if (found := _measured(done, row, chosen, detector))}
+        if not measured:
+            continue
+        fullest = max(measured.values(), key=len)  # a row may lack some prompts
+        table = {"original": summarise(fullest, "before")} | {row: summarise(found) for row, found in measured.items()}
+        pictures = table["original"].pictures
+        count = f"{len(chosen)} prompts × {pictures // len(chosen)} seeds"
+        if title == "your prompts":
+            count = f"{len(chosen)} cases, {pictures} pictures"
+        parts.append(f"**{title}** ({count})\n\n{markdown(table)}\n\n{by_prompt(table)}")
+        if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
+            verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])
+            lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in verdict.items()]
+            parts.append("Unread against the bar for a default:\n\n" + "\n".join(lines))
+    parts.append(by_kind(done, rows, cases, detector))
+    parts += [*unfair(rows), *unmeasured(done, rows, cases)]
+    return "\n\n".join(parts)
+
+
+def _measured(done: dict, row: str, cases: Sequence[Any], detector: Any) -> list[tuple[str, dict]]:
+    """(the detector's class of the target, the cell) of all cases that have scores."""
+    found = [(case, done.get((row, case.key), {})) for case in cases]
+    return [(detector.match(case.target).name, cell) for case, cell in found if "after" in cell]
+
+
+def unfair(rows: dict[str, str]) -> list[str]:
+    """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
+    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
+    return [
+        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
+        for row, method in methods.items()
+        if method.descends_on
+    ]
+
+
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:
+    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
+    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
+
+
+def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:
+    """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
+    kinds = [kind for kind in (*KINDS, IMPLIED_KIND, OWN_KIND) if any(case.kind == kind for case in cases)]
+    lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    for row in rows:
+        means = []
+        for kind in kinds:
+            found = [(c, done.get((row, c.key), {})) for c in cases if c.kind == kind]
+            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
+            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
+        lines.append(f"| {row} | {' | '.join(means)} |")
+    return "**by kind of prompt**\n\n" + "\n".join(lines)
