@@ -71,11 +71,7 @@ def report(
     from ..evaluation.measure_pictures import IDEAL, VAE
 
     names = [VAE, IDEAL, *(pair.row for pair in pairs)]
-    rows = {}
-    for name in names:
-        measured = [(case, done.get((name, case.number), {})) for case in cases]
-        if found := [(case, cell) for case, cell in measured if "after" in cell]:
-            rows[name] = found
+    rows = picture_table.measured_rows(done, names, cases)
     skipped = sum(case.skipped for case in cases)
     return "\n\n".join(
         part

@@ -6,13 +6,13 @@ The intervals are 95 % bootstrap intervals over pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .cases import IMPLIED
-from .cells import Cell
+from .cells import Cell, Key
 from .pairs import NOTHING, Pair
 from .pictures import EVERYWHERE, HALVES, TARGETS, PictureCase
 from .table import interval
@@ -23,6 +23,15 @@ Rows = Mapping[str, Measured]  # row -> its measured cells
 MOST_DET = 0.1  # the DetScore up to which a target counts as removed
 WANTED_OUTSIDE = 25.0  # dB
 ORDER = ("direct", "null-text", "negative-prompt", "ddim")  # by reconstruction: ≥, >, > (published, PIE-Bench)
+
+
+def measured_rows(done: Mapping[Key, Cell], names: Iterable[str], cases: Sequence[PictureCase]) -> Rows:
+    """The cells with scores, by row; a row without any is left out. done: cells by (row, number of the case)."""
+    found = {
+        name: [(case, cell) for case in cases if "after" in (cell := done.get((name, case.number), {}))]
+        for name in names
+    }
+    return {name: measured for name, measured in found.items() if measured}
 
 
 @dataclass(frozen=True)
