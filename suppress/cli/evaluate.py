@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import platform
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +19,12 @@ from minisd.cli import options
 
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
-from ..evaluation.all_methods import all_rows, forecast
+from ..evaluation.all_methods import DELETED, OURS, SWR, all_rows, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..methods import METHODS, parse_method
+from .evaluate_report import add_report_options, check_report, write_report
 
 if TYPE_CHECKING:
     from minisd import StableDiffusion
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 # options of one of the two tables only, with their defaults
 _OF_PROMPTS: dict[str, Any] = {"rows": "methods", "kinds": KINDS, "seeds": protocol.SEEDS}
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
+# rows whose pictures the report shows, in either table
+SAMPLED = (OURS, DELETED, SWR, "SWR", "Unread", "unread")
 _COMMON = {  # option -> its default (for prompts, for pictures)
     "steps": (protocol.STEPS, pairs.STEPS),
     "start": (protocol.START, None),
@@ -41,6 +46,7 @@ _COMMON = {  # option -> its default (for prompts, for pictures)
 
 def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse(_parser(), argv)
+    args.command = shlex.join(["suppress", "eval", *(sys.argv[1:] if argv is None else argv)])
     return options.run("suppress eval", _evaluate, args)
 
 
@@ -80,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument("--all-pairs", action="store_true", default=None, help="every method on every inversion")
     pictures.add_argument("--half", choices=("develop", "report", "all"), help="which pictures (default all)")
     pictures.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    add_report_options(p)
     return p
 
 
@@ -121,6 +128,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
     rows = _rows(args)
     cases = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
     out = cells.check_out(args.out)
+    samples = check_report(args, out, rows, SAMPLED)
     settings = settings_of(args, seeds=args.seeds)
     done = cells.read_cells(out, settings, cells.PROMPTS)
     sd: StableDiffusion = load("tiny", device="cpu")
@@ -139,6 +147,12 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
     fill(out, done, jobs, settings, cells.PROMPTS, classes)
     make = report_all if args.rows == "all" else report
     print_table(out, make(done, rows, cases, judge.detector))
+    if args.report:
+        from ..evaluation.page.prompt_report import prompt_report
+        from ..evaluation.page.samples import prompt_sheets
+
+        sheets = prompt_sheets(sd, judge.detector, done, {row: rows[row] for row in samples}, cases, settings)
+        write_report(out, prompt_report(done, rows, cases, judge.detector, args.command, settings, sheets))
 
 
 def print_table(out: Any, text: str) -> None:

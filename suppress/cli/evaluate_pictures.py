@@ -15,6 +15,8 @@ from ..evaluation.pairs import CONTROLS, GUIDANCE, METHODS, Pair, choose
 if TYPE_CHECKING:
     from ..evaluation.pictures import PictureCase
 
+SAMPLED = tuple(f"{name} on direct" for name in ("Unread, keep 1", "phrase deleted", "SWR + ITO", "Unread"))
+
 
 def evaluate_pictures(args: argparse.Namespace) -> None:
     from minisd import ddim, load
@@ -23,9 +25,11 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
     from ..evaluation.measure_pictures import PICTURES, Bench
     from ..metrics import Judge
     from .evaluate import print_table, settings_of
+    from .evaluate_report import check_report, write_report
 
     pairs = _check(args)
     out = cells.check_out(args.out)
+    samples = check_report(args, out, [pair.row for pair in pairs], SAMPLED)
     settings = settings_of(args, guidance=GUIDANCE)
     done = cells.read_cells(out, settings, PICTURES)
     sd = load("tiny", device="cpu")
@@ -34,6 +38,12 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
     cases = _cases(args)
     fill(out, done, bench.jobs(cases, pairs, args.start), settings, PICTURES, bench.judge.detector.names)
     print_table(out, report(done, pairs, cases, args.steps))
+    if args.report:
+        from ..evaluation.page.picture_report import picture_report
+        from ..evaluation.page.samples import picture_sheets
+
+        sheets = picture_sheets(bench, done, [pair for pair in pairs if pair.row in samples], cases, args.start)
+        write_report(out, picture_report(done, pairs, cases, args.command, settings, sheets))
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from .parts import Plot, Table
 
 WIDTH, HEIGHT = 480, 380  # of the plot. Small, so that its text can still be read on a phone
-LEFT, RIGHT, TOP, BOTTOM = 52, 24, 24, 48  # margins
+LEFT, RIGHT, TOP, BOTTOM = 52, 24, 40, 48  # margins
 LARGEST = 20  # radius of the largest circle
 BAR = 64  # width of an interval bar
 
@@ -43,12 +43,21 @@ class Circle:
     about: str  # the point in words
     marked: bool
 
+    @property
+    def on_the_right(self) -> bool:
+        return self.x > WIDTH / 2
+
+    @property
+    def label_x(self) -> float:
+        """Where the name ends or, if the circle is in the left half, begins: beside the circle, towards the middle."""
+        return round(self.x + (self.radius + 6) * (-1 if self.on_the_right else 1), 1)
+
 
 @dataclass(frozen=True)
 class Scatter:
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
-    circles: tuple[Circle, ...]  # the larger ones first, so that the smaller ones stay on top
+    circles: tuple[Circle, ...]  # the larger ones first, so that the smaller ones stay on top; the marked ones last
 
 
 def scatter(plot: Plot) -> Scatter:
@@ -67,7 +76,7 @@ def scatter(plot: Plot) -> Scatter:
             f"{plot.size.heading} {plot.size.number(p.size)}",
             p.marked,
         )
-        for p in sorted(plot.points, key=lambda p: -p.size)
+        for p in sorted(plot.points, key=lambda p: (p.marked, -p.size))
     ]
     return Scatter(_ticks(xs, across), _ticks(ys, up), tuple(circles))
 

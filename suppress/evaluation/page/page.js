@@ -40,12 +40,10 @@ for (const slider of document.querySelectorAll(".sample input")) {
 // A circle of the plot shows its name beside it, and its numbers below the plot.
 const label = document.getElementById("plot-label");
 function show(circle) {
-  const [x, y, r] = ["cx", "cy", "r"].map((name) => Number(circle.getAttribute(name)));
-  const onTheRight = x > circle.ownerSVGElement.viewBox.baseVal.width / 2;
   label.textContent = circle.dataset.name;
-  label.setAttribute("x", onTheRight ? x - r - 6 : x + r + 6);
-  label.setAttribute("y", y + 5);
-  label.setAttribute("text-anchor", onTheRight ? "end" : "start");
+  label.setAttribute("x", circle.dataset.label);
+  label.setAttribute("y", Number(circle.getAttribute("cy")) + 5);
+  label.setAttribute("text-anchor", circle.dataset.anchor);
   document.getElementById("plot-text").textContent = `${circle.getAttribute("aria-label")}.`;
 }
 for (const circle of document.querySelectorAll(".point")) {

@@ -109,7 +109,7 @@ def _edits(rows: Rows, lost: Mapping[str, int]) -> Table:
         )
         lines.append(TableRow(name, values, name == reference))
     notes = (
-        reference_note(reference, "one seed each"),
+        reference_note(reference, "by their number"),
         "PSNR outside compares with the photo, over the pixels that the ideal edit leaves alone; a style has none. "
         "Error inside is the mean |difference| to the ideal edit over the other pixels, in levels of 0 to 255. “Other "
         "attributes” is the mean |change| of the DetScores that the ideal edit does not change. An inversion serves "

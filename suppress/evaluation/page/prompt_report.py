@@ -110,6 +110,8 @@ def _methods(
         ),
         (
             reference_note(reference, "prompt and seed"),
+            "The pictures of one prompt are alike, so the intervals say more about other seeds than about other "
+            "prompts.",
             f"“Reference wins” says yes if {reference} has the lower DetScore and the higher SSIM, each with p at most "
             f"{LEVEL:g}. “Other attributes” is the mean |change| of the DetScores that should stay, “most changed” the "
             "attribute whose mean changed most. SSIM compares with the original; local SSIM leaves out the prompts "

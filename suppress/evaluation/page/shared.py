@@ -33,8 +33,9 @@ SECONDS = Column("time", "lower", digits=1, unit="s")
 def reference_note(reference: str, picture: str) -> str:
     return (
         f"The reference is {reference}. Δ is the reference less the row, over the pictures ({picture}) of both, with "
-        "a paired bootstrap. Each p is corrected by Holm's method for the number of rows. Beside the means stand the "
-        "failures: pictures that the method could not draw, and pictures in which the target is still found."
+        "a paired bootstrap. Each p is corrected by Holm's method for the number of rows. With fewer than twenty "
+        "pictures, intervals and p are too optimistic. Beside the means stand the failures: pictures that the method "
+        "could not draw, and pictures in which the target is still found."
     )
 
 
