@@ -193,15 +193,20 @@ def order(found: Rows) -> str:
 
 
 def best(rows: Rows, pairs: Sequence[Pair]) -> str:
-    """The best pair, and the best one that pastes nothing back."""
-    found = [_best(rows, pairs, "Best pair")]
+    """Markdown: the best pair, and the best one that pastes nothing back."""
+    return "\n\n".join(f"**{name}** {told}" for name, told in best_pairs(rows, pairs))
+
+
+def best_pairs(rows: Rows, pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    """The best pair, and the best one that pastes nothing back: its name, and why it is the best."""
     plain = [pair for pair in pairs if not pair.pasted]
+    found = [_best(rows, pairs, "Best pair")]
     if len(plain) < len(pairs):
         found.append(_best(rows, plain, "Best pair, not pasted"))
-    return "\n\n".join(text for text in found if text)
+    return [each for each in found if each]
 
 
-def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
+def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> tuple[str, str] | None:
     """The best of these pairs: chosen on one half of the pictures, with its figures on the other."""
     halves = [
         {
@@ -214,7 +219,7 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
     chosen_on, reported_on = halves
     able = {row: s for row, s in chosen_on.items() if s.outside.pictures and row in reported_on}
     if not able:
-        return ""
+        return None
     removing = [row for row, s in able.items() if s.det.value <= MOST_DET]
     if removing:
         row = max(removing, key=lambda row: able[row].outside.value)
@@ -227,8 +232,8 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
         f"{'yes' if t.det.value <= MOST_DET else 'no'}: DetScore at most {MOST_DET:g}",
         f"{'yes' if t.outside.value >= WANTED_OUTSIDE else 'no'}: PSNR outside at least {WANTED_OUTSIDE:g} dB",
     ]
-    return (
-        f"**{title}: {row}** ({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
+    return f"{title}: {row}", (
+        f"({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
         f"{s.outside.value:.1f} dB, {s.det.pictures} pictures). On the half “{HALVES[1]}”: DetScore {t.det.text(3)}, "
         f"PSNR outside {t.outside.text(1)} dB, error inside {t.inside.text(1)}, {t.det.pictures} pictures. "
         + "; ".join(met)

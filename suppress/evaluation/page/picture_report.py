@@ -9,7 +9,7 @@ from ..cells import Cell
 from ..measure_pictures import IDEAL, VAE
 from ..paired import holm, paired
 from ..pairs import DEFAULT, NOTHING, STANDARD, Pair
-from ..picture_table import Mean, Measured, Rows, det_score, measured_rows, order, summarise
+from ..picture_table import Mean, Measured, Rows, best_pairs, det_score, measured_rows, order, summarise
 from ..pictures import TARGETS, PictureCase
 from .parts import Column, Plot, Point, Report, Sheet, Table, TableRow, Value
 from .shared import (
@@ -72,7 +72,7 @@ def picture_report(
     tables: list[Table] = []
     if rows:
         lost = {name: sum("reason" in done.get((name, case.number), {}) for case in cases) for name in rows}
-        tables = [_edits(rows, lost), _kinds(rows)]
+        tables = [_edits(rows, lost, [" ".join(each) for each in best_pairs(rows, pairs)]), _kinds(rows)]
     inversions = {pair.inversion: rows[pair.row] for pair in pairs if pair.method == NOTHING and pair.row in rows}
     if inversions:
         tables.append(_reconstructions(inversions))
@@ -88,8 +88,8 @@ def picture_report(
     )
 
 
-def _edits(rows: Rows, lost: Mapping[str, int]) -> Table:
-    """The table of all pairs. lost: pictures without a result."""
+def _edits(rows: Rows, lost: Mapping[str, int], best: Sequence[str]) -> Table:
+    """The table of all pairs. lost: pictures without a result. best: sentences about the best pairs."""
     reference = REFERENCE if REFERENCE in rows else next(iter(rows))
     det = _against(rows, reference, det_score)
     outside = _against(rows, reference, lambda _, cell: cell["psnr outside"])
@@ -115,7 +115,7 @@ def _edits(rows: Rows, lost: Mapping[str, int]) -> Table:
         "attributes” is the mean |change| of the DetScores that the ideal edit does not change. An inversion serves "
         "many edits, so its passes and seconds stand apart.",
     )
-    return Table("All pictures", "method on inversion", COLUMNS, tuple(lines), notes)
+    return Table("All pictures", "method on inversion", COLUMNS, tuple(lines), (*notes, *best))
 
 
 def _against(
