@@ -89,7 +89,7 @@ def prompt_report(
 
 
 def reference_of(measured: Mapping[str, Row]) -> str:
-    """The row with which all others are compared: the default, if it was measured."""
+    """The row with which all others are compared: the default, or else Unread, or else the first row."""
     return next((name for name in (OURS, "Unread") if name in measured), next(iter(measured)))
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from suppress.evaluation.all_methods import OURS
 from suppress.evaluation.page.parts import Column, Table, TableRow, Value
+from suppress.evaluation.page.prompt_report import reference_of
 from suppress.evaluation.page.shared import EMBEDDED
 
 pytestmark = pytest.mark.quick
@@ -44,6 +45,12 @@ def test_every_row_is_compared_with_the_default_on_their_common_pictures(report)
     assert value(found, "SWR <old>", "reference wins").words == "yes"
     assert value(found, OURS, "Δ DetScore") == Value() == value(found, OURS, "reference wins")
     assert f"The reference is {OURS}." in found.notes[0]
+
+
+def test_the_reference_is_the_default_then_unread_then_the_first_row():
+    assert reference_of(dict.fromkeys(("SWR", "Unread", OURS))) == OURS
+    assert reference_of(dict.fromkeys(("SWR", "Unread"))) == "Unread"
+    assert reference_of(dict.fromkeys(("SWR", "zero"))) == "SWR"
 
 
 def test_kinds_have_their_own_means(report):
