@@ -19,7 +19,7 @@ from minisd.cli import options
 
 from ..evaluation import cases as protocol
 from ..evaluation import cells, pairs
-from ..evaluation.all_methods import DELETED, OURS, SWR, all_rows, forecast
+from ..evaluation.all_methods import DELETED, OURS, SWR, all_rows, descending, forecast
 from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
@@ -231,11 +231,9 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Case], detector: An
 
 def unfair(rows: dict[str, str]) -> list[str]:
     """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
-    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
     return [
-        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
-        for row, method in methods.items()
-        if method.descends_on
+        f"**{row}** makes the {score} small by itself: judge it by the other columns"
+        for row, score in descending(rows).items()
     ]
 
 

@@ -31,6 +31,7 @@ from .shared import (
     p_value,
     reference_note,
     settings_of,
+    unfair,
 )
 
 REFERENCE = Pair(STANDARD, DEFAULT).row
@@ -72,7 +73,9 @@ def picture_report(
     tables: list[Table] = []
     if rows:
         lost = {name: sum("reason" in done.get((name, case.number), {}) for case in cases) for name in rows}
-        tables = [_edits(rows, lost, [" ".join(each) for each in best_pairs(rows, pairs)]), _kinds(rows)]
+        remarks = [" ".join(each) for each in best_pairs(rows, pairs)]
+        remarks += unfair({pair.row: pair.spec for pair in pairs if pair.row in rows})
+        tables = [_edits(rows, lost, remarks), _kinds(rows)]
     inversions = {pair.inversion: rows[pair.row] for pair in pairs if pair.method == NOTHING and pair.row in rows}
     if inversions:
         tables.append(_reconstructions(inversions))
@@ -88,8 +91,8 @@ def picture_report(
     )
 
 
-def _edits(rows: Rows, lost: Mapping[str, int], best: Sequence[str]) -> Table:
-    """The table of all pairs. lost: pictures without a result. best: sentences about the best pairs."""
+def _edits(rows: Rows, lost: Mapping[str, int], remarks: Sequence[str]) -> Table:
+    """The table of all pairs. lost: pictures without a result. remarks: sentences about single pairs."""
     reference = REFERENCE if REFERENCE in rows else next(iter(rows))
     det = _against(rows, reference, det_score)
     outside = _against(rows, reference, lambda _, cell: cell["psnr outside"])
@@ -115,7 +118,7 @@ def _edits(rows: Rows, lost: Mapping[str, int], best: Sequence[str]) -> Table:
         "attributes” is the mean |change| of the DetScores that the ideal edit does not change. An inversion serves "
         "many edits, so its passes and seconds stand apart.",
     )
-    return Table("All pictures", "method on inversion", COLUMNS, tuple(lines), (*notes, *best))
+    return Table("All pictures", "method on inversion", COLUMNS, tuple(lines), (*notes, *remarks))
 
 
 def _against(

@@ -31,6 +31,7 @@ from .shared import (
     p_value,
     reference_note,
     settings_of,
+    unfair,
     yes_or_no,
 )
 
@@ -72,7 +73,8 @@ def prompt_report(
         reference = reference_of(measured)
         against = compare(measured[reference], {name: row for name, row in measured.items() if name != reference})
         lost = {name: seeds * sum("reason" in done.get((name, case.prompt), {}) for case in cases) for name in measured}
-        tables = [_methods(measured, reference, against, lost), _kinds(measured, reference, cases)]
+        remarks = unfair({name: rows[name] for name in measured})
+        tables = [_methods(measured, reference, against, lost, remarks), _kinds(measured, reference, cases)]
         if {OURS, DELETED, SWR} <= set(measured):
             tables.append(_bar(measured, against))
         plot = _plot(measured, reference)
@@ -97,9 +99,13 @@ def reference_of(measured: Mapping[str, Row]) -> str:
 
 
 def _methods(
-    measured: Mapping[str, Row], reference: str, against: Mapping[str, Comparison], lost: Mapping[str, int]
+    measured: Mapping[str, Row],
+    reference: str,
+    against: Mapping[str, Comparison],
+    lost: Mapping[str, int],
+    remarks: Sequence[str],
 ) -> Table:
-    """The table of all methods, each against the reference. lost: pictures without a result."""
+    """The table of all methods, each against the reference. lost: pictures without a result, by row."""
     return Table(
         "All prompts",
         "method",
@@ -116,6 +122,7 @@ def _methods(
             f"{LEVEL:g}. “Other attributes” is the mean |change| of the DetScores that should stay, “most changed” the "
             "attribute whose mean changed most. SSIM compares with the original; local SSIM leaves out the prompts "
             "whose target is a style or weather. Passes and seconds are those of one picture, with its original.",
+            *remarks,
         ),
     )
 
@@ -161,7 +168,7 @@ def _bar(measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> Tabl
         TableRow(what, (Value(len(ours.det)), yes_or_no(holds), Value(words=value)))
         for what, (holds, value) in conditions(ours, measured, against).items()
     )
-    columns = (PICTURES, Column("holds", "higher"), Column("measured"))
+    columns = (PICTURES, Column("holds"), Column("measured"))
     return Table(f"{OURS} against the bar for the default", "condition", columns, lines)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ..all_methods import descending
 from ..cells import Cell, Key
 from ..paired import Paired
 from ..table import interval
@@ -37,6 +38,14 @@ def reference_note(reference: str, picture: str) -> str:
         "pictures, intervals and p are too optimistic. Beside the means stand the failures: pictures that the method "
         "could not draw, and pictures in which the target is still found."
     )
+
+
+def unfair(rows: Mapping[str, str]) -> list[str]:
+    """A sentence for each row whose method descends on a score of the table. rows: name -> method."""
+    return [
+        f"{row} makes the {score} small by itself: judge it by the other columns."
+        for row, score in descending(rows).items()
+    ]
 
 
 def difference(p: Paired) -> Value:

@@ -54,7 +54,7 @@ def make_report():
     """(cells, names of rows, further arguments) -> the report of the two prompts."""
 
     def make(done: dict, rows: list[str], *others):
-        return prompt_report(done, dict.fromkeys(rows, ""), [GLASSES, RAIN], DETECTOR, COMMAND, SETTINGS, *others)
+        return prompt_report(done, {row: row for row in rows}, [GLASSES, RAIN], DETECTOR, COMMAND, SETTINGS, *others)
 
     return make
 

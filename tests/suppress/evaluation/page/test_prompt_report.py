@@ -95,6 +95,13 @@ def test_the_bar_is_a_table_if_control_and_swr_were_measured(report, done, make_
     assert beaten.values[1] == Value(0.0, words="no") and "DetScore and SSIM of suppress-eot" in beaten.values[2].words
 
 
+def test_a_method_that_descends_on_a_score_is_named(report, done, make_report):
+    remark = "stg makes the CLIP score small by itself: judge it by the other columns."
+    assert not any("by itself" in note for note in table(report, "All prompts").notes)
+    cells = {("stg", prompt): scores for (row, prompt), scores in done.items() if row == OURS}
+    assert remark in table(make_report(cells, ["stg"]), "All prompts").notes
+
+
 def test_nothing_measured_is_no_error(make_report):
     empty = make_report({}, ["delta"])
     assert empty.tables == () and empty.plot is None
