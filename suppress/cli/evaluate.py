@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..evaluation.own_prompts import OwnCase, read_prompts
 from ..methods import METHODS, parse_method
 from ..protocols import PROTOCOLS, Protocol
+from .evaluate_report import add_report_options
 from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device, out_of_shard
 
 # options of one of the two tables only, with their defaults
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         return merge(argv[1:])
     args = options.parse(_parser(), argv)
+    args.command = shlex.join(["suppress", "eval", *argv])
     return options.run("suppress eval", _evaluate, args)
 
 
@@ -78,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", help="a .jsonl file, one cell per line, to which new cells are added; tables go beside it")
     p.add_argument("--judge", metavar="MODULE:CLASS", help="a detector of your own (suppress/metrics/own_detector.py)")
     add_scale_options(p)
+    add_report_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
@@ -126,6 +130,8 @@ def _fill_in(args: argparse.Namespace) -> None:
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
     if args.prompts is not None and (args.kinds or args.seeds is not None):
         raise UserError("--kinds and --seeds are for the built-in prompts; --prompts FILE.csv says its own seeds")
+    if args.report and (args.prompts or args.protocol):
+        raise UserError("--report is for the built-in tables; leave it out with --prompts and --protocol")
     if args.prompts is not None and args.out is None:
         args.out = out_of_shard(OWN_OUT, args.shard)
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():

@@ -14,6 +14,7 @@ from minisd.base.outputs import write_text
 
 from ..evaluation import cells
 from ..evaluation.shard import Shard, read_shard
+from .evaluate_report import check_report, write_report
 
 if TYPE_CHECKING:
     from ..evaluation.fit import Making
@@ -49,6 +50,8 @@ def ray_address(text: str) -> str:
 
 def check_scale(args: argparse.Namespace) -> None:
     """UserError for options that exclude each other."""
+    if args.report and args.shard is not None:
+        raise UserError("--report needs the whole table; leave --shard out, or merge the parts first")
     if args.on and args.devices:
         raise UserError("--on and --devices exclude each other: Ray chooses the devices; give --gpus")
     if args.gpus is not None and not args.on:
@@ -94,6 +97,7 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
     from ..evaluation.spreadsheet import write_sheet
 
     out = cells.check_out(args.out)
+    samples = check_report(args, out, plan.names, plan.sampled)
     with owned(out):
         known = cells.read_cells(out, plan.form)
         table = plan.load("cpu")
@@ -107,6 +111,8 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
         if args.shard is None:
             _print_table(out, plan.report(done, table.detector))
             write_sheet(out.with_suffix(".csv"), plan.columns, plan.lines(done, table.detector))
+            if args.report:
+                write_report(out, plan.page(done, table, args.command, samples))
         else:
             _tell_part(args.shard, out, jobs, table.jobs)
 

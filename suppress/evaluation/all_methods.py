@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
-from ..methods import METHODS
+from ..methods import METHODS, parse_method
 from .cases import ITO
 
 MASKED = "keep=1,start=0.06"
@@ -40,6 +40,15 @@ def removing() -> dict[str, str]:
 def all_rows() -> dict[str, str]:
     """Name of the row -> method (`measure.method_of`). The default comes first: its first cell tells the speed."""
     return {OURS: OURS_SPEC, DELETED: "deleted", **removing(), **KEPT}
+
+
+def descending(rows: Mapping[str, str]) -> dict[str, str]:
+    """Row -> the score of the table on which its method descends, so that this score says nothing of it.
+
+    rows: name -> method. Rows whose method descends on no score are left out.
+    """
+    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
+    return {row: method.descends_on for row, method in methods.items() if method.descends_on}
 
 
 def seconds_per_cell(rows: Mapping[str, str], done: Mapping[Any, Mapping[str, Any]], seeds: int) -> dict[str, float]:

@@ -145,10 +145,16 @@ def _difference(p: Paired) -> str:
     return f"{p.difference:+.3f} [{p.interval[0]:+.3f}, {p.interval[1]:+.3f}]"
 
 
-def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> str:
+def conditions(
+    ours: Row, measured: Mapping[str, Row], against: Mapping[str, Comparison]
+) -> dict[str, tuple[bool, str]]:
+    """The conditions of the bar for the default: (it holds, the value). against: the default against every other row.
+
+    measured: also the control and SWR.
+    """
     lost = {name: c.lacking for name, c in against.items() if not c.wins}
     local = ours.local
-    conditions = default_bar(
+    return default_bar(
         ours.summary,
         local.summary if local.cells else None,
         ours.moves,
@@ -156,7 +162,11 @@ def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Compa
         lost,
         measured[SWR].summary,
     )
-    lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in conditions.items()]
+
+
+def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> str:
+    bar = conditions(ours, measured, against)
+    lines = [f"- {'yes' if holds else 'no'}: {what} ({value})" for what, (holds, value) in bar.items()]
     return f"{OURS} against the bar for the default:\n\n" + "\n".join(lines)
 
 

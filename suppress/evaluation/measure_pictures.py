@@ -25,6 +25,7 @@ from ..methods.names import read_settings
 from ..metrics import Judge, psnr
 from ..protocol import Method, Start
 from ..report.reconstruction import through_vae
+from ..result import Result
 from ..start.inversion import Inversion
 from ..start.invert import invert, parse_inversion
 from .cells import Cell
@@ -101,23 +102,31 @@ class Bench:
         """
         found = self._invert(case, inversion)
         passes = self.engine.passes
+        result, picture = self.draw(case, method, inversion, pasted)
+        assert result.reconstruction is not None
+        return self._scores(case, result.reconstruction, picture) | _costs(
+            self.engine.passes - passes, found.passes, result.timings["sample"], found.seconds
+        )
+
+    def draw(
+        self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False
+    ) -> tuple[Result, Image.Image]:
+        """What the method made of the picture, and the edited picture, in which the photo may be pasted."""
         result = run(
             self.sd,
             case.prompt,
             case.target,
             settings=method,
             image=case.photo,
-            inversion=found.start,
+            inversion=self._invert(case, inversion).start,
             engine=self.engine,
         )
         picture = result.image
-        assert isinstance(picture, Image.Image) and result.reconstruction is not None
+        assert isinstance(picture, Image.Image)
         if pasted:
             assert isinstance(result.mask, Image.Image)
             picture = paste(picture, case.photo, result.mask, around=reach(self.sd.vae.config.factor))
-        return self._scores(case, result.reconstruction, picture) | _costs(
-            self.engine.passes - passes, found.passes, result.timings["sample"], found.seconds
-        )
+        return result, picture
 
     def _invert(self, case: PictureCase, inversion: Inversion) -> _Inverted:
         """The start that all methods of the run share. It fits the guidance GUIDANCE."""

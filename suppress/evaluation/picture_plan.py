@@ -13,6 +13,9 @@ from .cells import Cell, Key
 from .fit import Making
 from .forms import PICTURES
 from .measure_pictures import IDEAL, VAE, Bench
+from .page.parts import Report
+from .page.picture_report import picture_report
+from .page.samples import picture_sheets
 from .pairs import GUIDANCE, Pair
 from .pictures import PictureCase
 from .plan import Table
@@ -35,6 +38,7 @@ class PicturePlan:
 
     form = PICTURES
     columns = PICTURE_COLUMNS
+    sampled = tuple(f"{name} on direct" for name in ("Unread, keep 1", "phrase deleted", "SWR + ITO", "Unread"))
 
     def load(self, device: str) -> Table:
         """UserError for steps that the model's schedule does not have."""
@@ -51,7 +55,16 @@ class PicturePlan:
         if missing := sorted({case.name for case in self.cases} - set(detector.names)):
             raise UserError(f"--judge {self.judge} cannot see {', '.join(missing)}, which these pictures show")
         making = Making(settings, detector.names, made_by(sd, bench.judge, clip=False), self.judge is not None)
-        return Table(bench.jobs(self.cases, self.pairs, self.start), making, detector)
+        return Table(bench.jobs(self.cases, self.pairs, self.start), making, detector, bench)
+
+    @property
+    def names(self) -> list[str]:
+        return [pair.row for pair in self.pairs]
+
+    def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
+        pairs = [pair for pair in self.pairs if pair.row in samples]
+        sheets = picture_sheets(table.model, done, pairs, self.cases, self.start)
+        return picture_report(done, self.pairs, self.cases, command, table.making.settings, sheets)
 
     def _rows(self) -> list[str]:
         return [VAE, IDEAL, *(pair.row for pair in self.pairs)]
@@ -63,11 +76,7 @@ class PicturePlan:
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
         """Markdown: the tables of all pairs that were measured on these pictures."""
         names = self._rows()
-        rows = {}
-        for name in names:
-            measured = [(case, done.get((name, case.number), {})) for case in self.cases]
-            if found := [(case, cell) for case, cell in measured if "after" in cell]:
-                rows[name] = found
+        rows = picture_table.measured_rows(done, names, self.cases)
         skipped = sum(case.skipped for case in self.cases)
         return "\n\n".join(
             part

@@ -6,13 +6,13 @@ The intervals are 95 % bootstrap intervals over pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .cases import IMPLIED
-from .cells import Cell
+from .cells import Cell, Key
 from .pairs import NOTHING, Pair
 from .pictures import EVERYWHERE, HALVES, TARGETS, PictureCase
 from .table import interval
@@ -24,6 +24,15 @@ MOST_DET = 0.1  # the DetScore up to which a target counts as removed
 WANTED_OUTSIDE = 25.0  # dB
 VISIBLE = 40.0  # dB: no eye tells two pictures of more apart. Pasted pixels are equal, which would be infinite
 ORDER = ("direct", "null-text", "negative-prompt", "ddim")  # by reconstruction: ≥, >, > (published, PIE-Bench)
+
+
+def measured_rows(done: Mapping[Key, Cell], names: Iterable[str], cases: Sequence[PictureCase]) -> Rows:
+    """The cells with scores, by row; a row without any is left out. done: cells by (row, number of the case)."""
+    found = {
+        name: [(case, cell) for case in cases if "after" in (cell := done.get((name, case.number), {}))]
+        for name in names
+    }
+    return {name: measured for name, measured in found.items() if measured}
 
 
 @dataclass(frozen=True)
@@ -187,15 +196,20 @@ def order(found: Rows) -> str:
 
 
 def best(rows: Rows, pairs: Sequence[Pair]) -> str:
-    """The best pair, and the best one that pastes nothing back."""
-    found = [_best(rows, pairs, "Best pair")]
+    """Markdown: the best pair, and the best one that pastes nothing back."""
+    return "\n\n".join(f"**{name}** {told}" for name, told in best_pairs(rows, pairs))
+
+
+def best_pairs(rows: Rows, pairs: Sequence[Pair]) -> list[tuple[str, str]]:
+    """The best pair, and the best one that pastes nothing back: its name, and why it is the best."""
     plain = [pair for pair in pairs if not pair.pasted]
+    found = [_best(rows, pairs, "Best pair")]
     if len(plain) < len(pairs):
         found.append(_best(rows, plain, "Best pair, not pasted"))
-    return "\n\n".join(text for text in found if text)
+    return [each for each in found if each]
 
 
-def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
+def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> tuple[str, str] | None:
     """The best of these pairs: chosen on one half of the pictures, with its figures on the other."""
     halves = [
         {
@@ -208,7 +222,7 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
     chosen_on, reported_on = halves
     able = {row: s for row, s in chosen_on.items() if s.outside.pictures and row in reported_on}
     if not able:
-        return ""
+        return None
     removing = [row for row, s in able.items() if s.det.value <= MOST_DET]
     if removing:
         row = max(removing, key=lambda row: able[row].outside.value)
@@ -221,8 +235,8 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> str:
         f"{'yes' if t.det.value <= MOST_DET else 'no'}: DetScore at most {MOST_DET:g}",
         f"{'yes' if t.outside.value >= WANTED_OUTSIDE else 'no'}: PSNR outside at least {WANTED_OUTSIDE:g} dB",
     ]
-    return (
-        f"**{title}: {row}** ({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
+    return f"{title}: {row}", (
+        f"({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
         f"{s.outside.value:.1f} dB, {s.det.pictures} pictures). On the half “{HALVES[1]}”: DetScore {t.det.text(3)}, "
         f"PSNR outside {t.outside.text(1)} dB, error inside {t.inside.text(1)}, {t.det.pictures} pictures. "
         + "; ".join(met)

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from minisd import UserError
 
 from .cells import Cell, Form, Key
 from .fit import Making, difference
 from .jobs import Job, scores_of
+
+if TYPE_CHECKING:
+    from .page.parts import Report
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,7 @@ class Table:
     jobs: Sequence[Job]
     making: Making
     detector: Any  # what names the class of a target
+    model: Any  # what draws the pictures of a report: the StableDiffusion, or the `Bench` of pictures
 
 
 class Plan(Protocol):
@@ -36,6 +40,17 @@ class Plan(Protocol):
 
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
         """Markdown: what the measured cells say."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Of the rows."""
+
+    @property
+    def sampled(self) -> Sequence[str]:
+        """The rows whose pictures a report shows, if the user names none."""
+
+    def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
+        """The report of --report. samples: rows whose pictures it shows; they are drawn again."""
 
     @property
     def columns(self) -> Sequence[str]:

@@ -15,13 +15,16 @@ from ..metrics import Judge
 from ..protocols import PROTOCOLS
 from ..protocols import table as protocol_table
 from . import measure
-from .all_methods import forecast
+from .all_methods import DELETED, OURS, SWR, forecast
 from .cases import Case
 from .cells import Cell, Form, Key
 from .fit import Making
 from .forms import OWN, PROMPTS
 from .jobs import Job
 from .own_prompts import OwnCase
+from .page.parts import Report
+from .page.prompt_report import prompt_report
+from .page.samples import prompt_sheets
 from .plan import Table
 from .prompt_table import report, report_all
 from .provenance import made_by, make_judge
@@ -45,6 +48,7 @@ class PromptPlan:
     folder: str = "."  # to which the names of a user's pictures are relative
 
     columns = PROMPT_COLUMNS
+    sampled = (OURS, DELETED, SWR, "SWR", "Unread", "unread")  # in one table or the other
 
     @property
     def form(self) -> Form:
@@ -61,7 +65,7 @@ class PromptPlan:
         settings = {"steps": self.steps, "start": self.start, **seeds, "device": device_name(self.device)}
         making = Making(settings, judge.detector.names, made_by(sd, judge, clip=True), self.judge is not None)
         jobs = [self._job(sd, judge, row, spec, case) for case in self.cases for row, spec in self.rows]
-        return Table(jobs, making, judge.detector)
+        return Table(jobs, making, judge.detector, sd)
 
     def _check_files(self) -> None:
         """UserError if a user's picture is not there, as may be on another machine."""
@@ -94,6 +98,20 @@ class PromptPlan:
             return protocol_table.report(protocol, done, detector)
         make = report_all if self.every_method else report
         return make(dict(done), dict(self.rows), self.cases, detector)
+
+    @property
+    def names(self) -> list[str]:
+        return [row for row, _ in self.rows]
+
+    def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
+        rows = dict(self.rows)
+        settings, detector = table.making.settings, table.detector
+        shown = {row: rows[row] for row in samples}
+        sheets = prompt_sheets(table.model, detector, done, shown, self._built_in(), settings)
+        return prompt_report(done, rows, self._built_in(), detector, command, settings, sheets)
+
+    def _built_in(self) -> list[Case]:
+        return [case for case in self.cases if isinstance(case, Case)]
 
     def lines(self, done: Mapping[Key, Cell], detector: Any) -> list[Line]:
         """Of the .csv file."""

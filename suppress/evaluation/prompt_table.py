@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..methods import METHODS, parse_method
+from .all_methods import descending
 from .all_table import compare_all, unmeasured
 from .cases import KINDS
 from .implied import KIND as IMPLIED_KIND
@@ -54,11 +54,9 @@ def _measured(done: dict, row: str, cases: Sequence[Any], detector: Any) -> list
 
 def unfair(rows: dict[str, str]) -> list[str]:
     """One line for each row whose method descends on a score of the table, so that this score says nothing of it."""
-    methods = {row: parse_method(spec) for row, spec in rows.items() if spec.partition(":")[0] in METHODS}
     return [
-        f"**{row}** makes the {method.descends_on} small by itself: judge it by the other columns"
-        for row, method in methods.items()
-        if method.descends_on
+        f"**{row}** makes the {score} small by itself: judge it by the other columns"
+        for row, score in descending(rows).items()
     ]
 
 
