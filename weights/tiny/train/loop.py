@@ -63,10 +63,14 @@ class Training:
         found = read_checkpoint(self.file, self.stage.device)
         if found is None:
             return 0, 0.0
-        self.model.load_state_dict(found.model)
-        self.optimizer.load_state_dict(found.optimizer)
-        if self.ema and found.ema:
-            self.ema.model.load_state_dict(found.ema)
+        try:
+            self.model.load_state_dict(found.model)
+            self.optimizer.load_state_dict(found.optimizer)
+            if self.ema and found.ema:
+                self.ema.model.load_state_dict(found.ema)
+        except (RuntimeError, ValueError) as error:  # e.g. after the recipe's sizes were changed
+            reason = (str(error).splitlines() or [""])[0]
+            raise UserError(f"{self.file} does not fit ({reason}); remove it, and its stage begins anew") from None
         self.job.journal.write(self.stage.name, resumed=found.steps)
         return found.steps, found.seconds
 

@@ -31,12 +31,18 @@ def learn(captions: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]
     # CLIP's rule for cutting a text into words, for texts that consist of words and commas
     words = pre_tokenizers.Split(Regex(r"\p{L}+|[^\s\p{L}]+"), "removed", invert=True)
     bpe.pre_tokenizer = pre_tokenizers.Sequence([words, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    ends = [letter + END for letter in letters]
     trainer = trainers.BpeTrainer(
-        vocab_size=_LARGEST, min_frequency=2, initial_alphabet=letters, end_of_word_suffix=END, show_progress=False
+        vocab_size=_LARGEST,
+        min_frequency=2,
+        initial_alphabet=letters,
+        special_tokens=ends,  # otherwise they get numbers at random, and these decide between pairs of equal frequency
+        end_of_word_suffix=END,
+        show_progress=False,
     )
     bpe.train_from_iterator([*captions, *_MORE_WORDS * _MORE], trainer)
     merges = [_pair(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
-    tokens = [*letters, *(letter + END for letter in letters), *(a + b for a, b in merges), SOT, EOT]
+    tokens = [*letters, *ends, *(a + b for a, b in merges), SOT, EOT]
     return {token: number for number, token in enumerate(dict.fromkeys(tokens))}, merges
 
 
