@@ -56,8 +56,9 @@ class DetectorStage(Stage[Batch]):
             strength = most * torch.rand(len(like), 1, 1, 1, generator=random, device=x.device)
             return strength * torch.randn(like.shape, generator=random, device=x.device)
 
-        z = self.vae.encode(x[:half])
-        decoded = self.vae.decode(z + noise(z, _LATENT_NOISE) * z.std()).float()
+        with self.job.processes.autocast():
+            z = self.vae.encode(x[:half]).float()
+            decoded = self.vae.decode(z + noise(z, _LATENT_NOISE) * z.std()).float()
         x = torch.cat([decoded, x[half:]])
         if x.shape[-1] != SIDE:  # the judge resizes its pictures, too
             x = F.interpolate(x, (SIDE, SIDE), mode="bilinear", antialias=True)

@@ -30,7 +30,7 @@ def encode_all(job: Job) -> Latents:
     for batch, start in zip(
         drawings.in_order(range(first, end), _BATCH, job.workers), range(first, end, _BATCH), strict=True
     ):
-        with torch.autocast(processes.device.type, torch.bfloat16, enabled=processes.device.type == "cuda"):
+        with processes.autocast():
             z = vae.encode(batch.x(processes.device))
         drawings.records["latent"][start : start + len(z)] = z.half().cpu().numpy()
     processes.wait()

@@ -1,9 +1,7 @@
 """The loop that all stages share.
 
-    θ <- AdamW(θ, ∇ loss(θ; the batch and the noise of the step)),   learning rate along a cosine
-    θ' <- EMA of θ
-
-Autocast computes in bfloat16 on a GPU, and in float32 on a CPU. Weights and losses are float32.
+θ <- AdamW(θ, ∇ loss(θ; the batch and the noise of the step)),   learning rate along a cosine
+θ' <- EMA of θ
 """
 
 from __future__ import annotations
@@ -50,8 +48,8 @@ class Training:
         self.ema = EMA(self.model, d.ema) if d.ema else None
         self.steps, before = self._restore()
         self.watch = Watch(before)
-        forward = self.processes.wrap(self.model)
-        self.forward: Callable[..., Any] = torch.compile(forward) if self.job.compiled else forward
+        shared = self.processes.wrap(self.model)
+        self.network: Callable[..., Any] = torch.compile(shared) if self.job.compiled else shared
 
     @property
     def best(self) -> nn.Module:
@@ -73,6 +71,11 @@ class Training:
             raise UserError(f"{self.file} does not fit ({reason}); remove it, and its stage begins anew") from None
         self.job.journal.write(self.stage.name, resumed=found.steps)
         return found.steps, found.seconds
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The model's forward pass."""
+        with self.processes.autocast():
+            return self.network(*inputs)
 
     def save(self) -> None:
         """Writes the checkpoint, and what the model makes now."""
@@ -122,8 +125,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = d.lr * rate(share)
         random = generator(self.job.seed, stage.name, self.steps, self.processes.rank, stage.device)
-        with torch.autocast(stage.device.type, torch.bfloat16, enabled=stage.device.type == "cuda"):
-            losses = stage.losses(self.forward, batch, random)
+        losses = stage.losses(self.forward, batch, random)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         if d.clip:

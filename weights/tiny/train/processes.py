@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -30,6 +30,13 @@ class Processes:
     def is_first(self) -> bool:
         """The first process writes all files."""
         return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Inside this block, networks compute in bfloat16 on a GPU, and in float32 on a CPU.
+
+        The weights stay float32. Losses belong outside of the block, because they need float32, too.
+        """
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def share(self, total: int) -> int:
         """The part of a batch that one process computes. UserError if the batch cannot be divided evenly."""

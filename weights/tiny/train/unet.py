@@ -77,7 +77,7 @@ class UNetStage(Stage[Latents]):
 
     def losses(self, forward: Callable[..., Any], batch: Latents, random: torch.Generator) -> dict[str, Tensor]:
         z0, b = batch.z.float(), len(batch.z)
-        with torch.no_grad():
+        with torch.no_grad(), self.job.processes.autocast():
             ctx = self.text_encoder(self.captions(batch.ids, random))
         t = torch.randint(len(self.alpha_bar), (b,), generator=random, device=self.device)
         eps = torch.randn(z0.shape, generator=random, device=self.device)

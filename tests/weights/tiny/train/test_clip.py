@@ -88,6 +88,13 @@ def test_the_forward_pass_reads_the_first_eot(job):
     assert scale.item() == pytest.approx(1 / 0.07, rel=1e-5)
 
 
+def test_the_loss_is_the_sum_of_both(job):
+    stage = ClipStage(job)
+    losses = stage.losses(stage.model, job.drawings.__getitems__(range(4)), random())
+    assert losses["locality"] > 0
+    assert losses["loss"].item() == pytest.approx((losses["contrastive"] + losses["locality"]).item())
+
+
 def test_the_scale_is_bounded(job):
     stage = ClipStage(job)
     stage.model.logit_scale.data.fill_(math.log(1000))

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import minisd
+from weights.tiny.train import run
 from weights.tiny.train.__main__ import main
 
 ROOT = Path(__file__).parents[4]
@@ -50,6 +51,16 @@ def test_mistakes_are_told_in_a_line(options, error, tmp_path, monkeypatch, caps
     shown = capsys.readouterr().err
     assert error in shown and len(shown.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_kill_between_two_stages(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run, "train", lambda *_args: os.kill(os.getpid(), signal.SIGTERM) or time.sleep(1))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["--out", str(tmp_path / "model"), "--device", "cpu"]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "go on with --resume; finished stages are kept" in capsys.readouterr().err
 
 
 def test_kill_keeps_what_is_done(tmp_path):

@@ -26,6 +26,13 @@ def test_a_number_gives_its_picture_attributes_and_captions(job):
     assert NAMES == sorted(suppress.world.ATTRIBUTES)
 
 
+def test_the_last_of_four_captions_names_everything():
+    rng = np.random.default_rng([2026, 0])
+    spec = suppress.world.sample_spec(rng)
+    texts = [suppress.world.caption(spec, rng, full) for full in (False, False, False, True)]
+    assert described(2026, 0) == (spec, texts)
+
+
 def test_captions_say_with_no_in_place_of_some_without(job):
     texts = [text for number in range(600) for text in described(0, number)[1]]
     no, without = (sum(word in text for text in texts) for word in (" with no ", " without "))

@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from minisd import UserError
 from weights.tiny.train.clip import ClipStage
 from weights.tiny.train.detector import DetectorStage
 from weights.tiny.train.loop import Training, asked_to_stop
+from weights.tiny.train.processes import Processes
 from weights.tiny.train.randomness import generator
 from weights.tiny.train.unet import UNetStage
 from weights.tiny.train.vae import VAEStage
@@ -31,6 +33,23 @@ def test_the_loss_falls_on_a_fixed_batch(unsaved, kind, most):
     for _ in range(60):
         training.step(batch, 0.1)
     assert loss_of(training, batch) < most * before
+
+
+@pytest.mark.parametrize("kind", [ClipStage, VAEStage, DetectorStage, UNetStage])
+def test_half_precision_changes_the_loss_by_little(unsaved, kind, monkeypatch):
+    """As on a GPU: the networks compute in bfloat16, the loss is made of their output in float32."""
+    training = Training(kind(unsaved))
+    batch = next(training.stage.batches(0))
+    full = loss_of(training, batch)
+    seen = []
+    network = training.network
+    monkeypatch.setattr(Processes, "autocast", lambda self: torch.autocast("cpu", torch.bfloat16))
+    monkeypatch.setattr(training, "network", lambda *x: seen.append(torch.is_autocast_enabled("cpu")) or network(*x))
+    random = generator(0, training.stage.name, 0, 0, torch.device("cpu"))
+    loss = training.stage.losses(training.forward, batch, random)["loss"]
+    assert seen == [True] and not torch.is_autocast_enabled("cpu")
+    assert loss.dtype == torch.float32 and loss.item() == pytest.approx(full, rel=0.02)
+    assert loss.item() != full
 
 
 def test_the_rate_follows_the_share(unsaved):
@@ -63,6 +82,21 @@ def test_the_best_model_is_the_average_if_there_is_one(unsaved):
     assert clip.best is clip.model
 
 
+def test_the_average_is_counted_from_the_first_step(unsaved):
+    """d = 1/10 after none was taken."""
+    training = Training(VAEStage(unsaved))
+    first, average = (m.vae.quant_conv.weight for m in (training.model, training.ema.model))
+    before = first.detach().clone()
+    training.step(next(training.stage.batches(0)), 0.1)
+    assert not torch.equal(first, before)
+    assert torch.allclose(average, 0.1 * before + 0.9 * first, atol=1e-6)
+
+
+def test_a_stage_ends_with_its_best_model(unsaved):
+    training = Training(VAEStage(unsaved))
+    assert training.run() is training.ema.model
+
+
 def test_the_second_signal_acts_at_once():
     before = signal.getsignal(signal.SIGINT)
     with asked_to_stop() as asked:
@@ -70,7 +104,7 @@ def test_the_second_signal_acts_at_once():
         assert asked == [signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
-            signal.pause()
+            time.sleep(1)
     assert signal.getsignal(signal.SIGINT) is before
 
 
