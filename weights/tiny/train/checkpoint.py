@@ -27,8 +27,7 @@ class Checkpoint:
 
     def write(self, file: Path) -> None:
         """An existing checkpoint is replaced."""
-        fields = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        write_file(file, lambda out: torch.save(fields, out))
+        write_file(file, lambda out: torch.save(vars(self), out))
 
 
 def read_checkpoint(file: Path, device: torch.device) -> Checkpoint | None:

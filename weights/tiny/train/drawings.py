@@ -1,8 +1,8 @@
 """Pictures of the drawn world, drawn by worker processes when a step first needs them.
 
-A file keeps what was drawn, because drawing takes longer than a step of training: 5 ms per picture of 128 pixels. All
-processes see it as memory. It is made anew by each run and has no name on the disk once the run has ended. Two workers
-may draw one picture at the same time; they draw the same.
+A file keeps what was drawn, because a picture of 128 pixels takes 5 ms, and so a batch takes longer than its step. All
+processes see the file as memory. Each run makes a new file and removes it at its end. If two workers draw the same
+number at the same time, they write the same bytes.
 """
 
 from __future__ import annotations

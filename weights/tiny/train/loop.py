@@ -1,7 +1,9 @@
 """The loop that all stages share.
 
-θ <- AdamW(θ, ∇ loss(θ; the batch and the noise of the step)),   learning rate along a cosine
-θ' <- EMA of θ
+    θ <- AdamW(θ, ∇ loss(θ; the batch and the noise of the step)),   learning rate along a cosine
+    θ' <- EMA of θ
+
+A step is never cut in two: Ctrl-C and kill are heard between two steps.
 """
 
 from __future__ import annotations

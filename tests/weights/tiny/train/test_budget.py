@@ -6,6 +6,8 @@ from minisd import UserError
 from weights.tiny.train.budget import STAGES, Budget, budgets, rate
 from weights.tiny.train.recipe import RECIPES
 
+pytestmark = pytest.mark.quick
+
 
 def test_numbers_for_all_and_for_single_stages():
     assert budgets([], []) == {}

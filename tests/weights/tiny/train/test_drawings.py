@@ -1,5 +1,6 @@
 """Pictures and captions, drawn when they are needed."""
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -76,6 +77,14 @@ def test_in_order(job):
     batches = list(job.drawings.in_order(range(3, 8), 2, 0))
     assert [len(batch.ids) for batch in batches] == [2, 2, 1]
     assert torch.equal(torch.cat([b.ids for b in batches]), job.drawings.__getitems__(range(3, 8)).ids)
+
+
+def test_a_worker_opens_the_files_by_itself(job):
+    """What is sent to it is small: neither the pictures nor the tokenizer."""
+    job.drawings.__getitems__([0])
+    sent = pickle.dumps(job.drawings)
+    assert len(sent) < 5000
+    assert torch.equal(pickle.loads(sent).__getitems__([0]).ids, job.drawings.__getitems__([0]).ids)
 
 
 def test_a_new_run_draws_anew(job):

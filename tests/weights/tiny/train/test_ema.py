@@ -1,9 +1,12 @@
 """The moving average of the weights."""
 
+import pytest
 import torch
 from torch import nn
 
 from weights.tiny.train.ema import EMA
+
+pytestmark = pytest.mark.quick
 
 
 def test_the_average_follows_its_equation():

@@ -30,7 +30,7 @@ def test_the_loss_falls_on_a_fixed_batch(unsaved, kind, most):
     training = Training(kind(unsaved))
     batch = next(training.stage.batches(0))
     before = loss_of(training, batch)
-    for _ in range(60):
+    for _ in range(40):
         training.step(batch, 0.1)
     assert loss_of(training, batch) < most * before
 

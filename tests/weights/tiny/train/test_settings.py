@@ -6,6 +6,8 @@ from minisd import UserError
 from weights.tiny.train.budget import Budget
 from weights.tiny.train.settings import Given, begin, resume
 
+pytestmark = pytest.mark.quick
+
 GIVEN = Given("micro", budgets={"vae": Budget("seconds", 1.5)})
 
 
