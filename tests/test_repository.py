@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [p for folder in ("minisd", "suppress", "bench") for p in sorted((ROOT / folder).rglob("*.py"))]
+FOLDERS = ("minisd", "suppress", "bench", "weights")
+SOURCES = [p for folder in FOLDERS for p in sorted((ROOT / folder).rglob("*.py"))]
 
 
 def run_python(code: str, **kwargs) -> str:
@@ -83,6 +84,8 @@ def test_the_wheel_carries_the_weights_under_the_package(installed):
     site = installed / "site"
     assert {p.name for p in site.iterdir() if p.suffix != ".dist-info"} == {"bin", "minisd", "suppress"}
     weights = site / "minisd" / "weights"
+    parts = {p.name for p in (ROOT / "weights" / "tiny").iterdir()}
+    assert {p.name for p in (weights / "tiny").iterdir()} == parts - {"train"}  # the recipe needs a clone
     names = {"tiny/unet/config.json", "tiny/defaults.json", "clip_tokenizer/README.md", "manifest.json"}
     assert all((weights / name).is_file() for name in names)
     assert "Copyright (c) 2021 OpenAI" in (weights / "clip_tokenizer" / "README.md").read_text()

@@ -45,6 +45,20 @@ except SystemExit:
     assert not {"torch", "numpy", "PIL", "transformers", "matplotlib"} & set(loaded.split())
 
 
+def test_help_of_the_recipe_brings_in_no_torch():
+    code = """
+import sys
+from weights.tiny.train.__main__ import main
+try:
+    main(["--help"])
+except SystemExit:
+    print("loaded:", *sys.modules)
+"""
+    text, _, loaded = python(code).partition("loaded:")
+    assert "usage: python -m weights.tiny.train" in text
+    assert not {"torch", "numpy", "PIL"} & set(loaded.split())
+
+
 def test_loading_and_drawing_bring_in_no_transformers():
     code = """
 import sys, minisd, suppress
