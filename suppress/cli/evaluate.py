@@ -29,6 +29,7 @@ from .evaluate_report import add_report_options, check_report, write_report
 if TYPE_CHECKING:
     from minisd import StableDiffusion
 
+    from ..evaluation.page.parts import Report
     from ..metrics import Judge
     from ..protocol import Method
 
@@ -151,8 +152,11 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         from ..evaluation.page.prompt_report import prompt_report
         from ..evaluation.page.samples import prompt_sheets
 
-        sheets = prompt_sheets(sd, judge.detector, done, {row: rows[row] for row in samples}, cases, settings)
-        write_report(out, prompt_report(done, rows, cases, judge.detector, args.command, settings, sheets))
+        def full_report() -> Report:
+            sheets = prompt_sheets(sd, judge.detector, done, {row: rows[row] for row in samples}, cases, settings)
+            return prompt_report(done, rows, cases, judge.detector, args.command, settings, sheets)
+
+        write_report(out, full_report)
 
 
 def print_table(out: Any, text: str) -> None:

@@ -13,6 +13,7 @@ from ..evaluation import cells
 from ..evaluation.pairs import CONTROLS, GUIDANCE, METHODS, Pair, choose
 
 if TYPE_CHECKING:
+    from ..evaluation.page.parts import Report
     from ..evaluation.pictures import PictureCase
 
 SAMPLED = tuple(f"{name} on direct" for name in ("Unread, keep 1", "phrase deleted", "SWR + ITO", "Unread"))
@@ -42,8 +43,11 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
         from ..evaluation.page.picture_report import picture_report
         from ..evaluation.page.samples import picture_sheets
 
-        sheets = picture_sheets(bench, done, [pair for pair in pairs if pair.row in samples], cases, args.start)
-        write_report(out, picture_report(done, pairs, cases, args.command, settings, sheets))
+        def full_report() -> Report:
+            sheets = picture_sheets(bench, done, [pair for pair in pairs if pair.row in samples], cases, args.start)
+            return picture_report(done, pairs, cases, args.command, settings, sheets)
+
+        write_report(out, full_report)
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:

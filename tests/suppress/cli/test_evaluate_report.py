@@ -6,7 +6,7 @@ import pytest
 
 from minisd import UserError
 from suppress.cli.evaluate import main
-from suppress.cli.evaluate_report import HEADING, check_report
+from suppress.cli.evaluate_report import HEADING, check_report, write_report
 
 JOB = ["--steps", "1", "--seeds", "1", "--kinds", "first", "--only", "SWR", "phrase deleted"]
 
@@ -87,3 +87,13 @@ def test_the_usual_rows_are_those_of_the_table(tmp_path):
     assert check_report(Args(["zero"]), out, ["SWR", "zero", "Unread"], usual) == ["zero"]
     assert check_report(Args([]), out, ["SWR"], usual) == []
     assert check_report(Args(report=False), out, ["SWR"], usual) == []
+
+
+@pytest.mark.quick
+def test_a_stop_while_pictures_are_drawn_says_what_is_kept(tmp_path):
+    def make():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"cells.jsonl and its table are written, the report is not"):
+        write_report(tmp_path / "cells.jsonl", make)
+    assert not list(tmp_path.iterdir())
