@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,10 +65,16 @@ def _check_file(out: Path, file: Path) -> None:
         raise UserError(f"--out {out}: {file} was not made by this command; move it away, or name another --out")
 
 
-def write_report(out: Path, report: Report) -> None:
+def write_report(out: Path, make: Callable[[], Report]) -> None:
+    """Makes the report and writes its files. out: the file of cells."""
     from ..evaluation.page.html import report_html
     from ..evaluation.page.markdown import report_markdown
 
+    try:
+        report = make()
+    except KeyboardInterrupt:
+        kept = f"{out} and its table are written, the report is not; the same command goes on"
+        raise KeyboardInterrupt(kept) from None
     texts = (f"{HEADING}\n\n{report_markdown(report)}\n", f"{HEADING}\n{report_html(report)}\n")
     for file, text in zip(_files(out), texts, strict=True):
         write_text(file, text)

@@ -112,7 +112,7 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
             _print_table(out, plan.report(done, table.detector))
             write_sheet(out.with_suffix(".csv"), plan.columns, plan.lines(done, table.detector))
             if args.report:
-                write_report(out, plan.page(done, table, args.command, samples))
+                write_report(out, lambda: plan.page(done, table, args.command, samples))
         else:
             _tell_part(args.shard, out, jobs, table.jobs)
 

@@ -6,7 +6,7 @@ import pytest
 
 from minisd import UserError
 from suppress.cli.evaluate import main
-from suppress.cli.evaluate_report import HEADING, check_report
+from suppress.cli.evaluate_report import HEADING, check_report, write_report
 
 JOB = ["--steps", "1", "--seeds", "1", "--kinds", "first", "--only", "SWR", "phrase deleted"]
 
@@ -101,3 +101,13 @@ def test_a_report_is_of_a_whole_built_in_table(options, message, tmp_path, monke
     monkeypatch.chdir(tmp_path)
     assert main(["--report", *options]) == 2
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.quick
+def test_a_stop_while_pictures_are_drawn_says_what_is_kept(tmp_path):
+    def make():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match=r"cells.jsonl and its table are written, the report is not"):
+        write_report(tmp_path / "cells.jsonl", make)
+    assert not list(tmp_path.iterdir())

@@ -10,6 +10,7 @@ from suppress.evaluation.page.html import report_html
 pytestmark = pytest.mark.browser
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 120_000  # milliseconds: a busy machine took ten seconds for what an idle one does in one
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def chromium():
     playwright = pytest.importorskip("playwright.sync_api", reason='no playwright found: pip install "minisd[browser]"')
     with playwright.sync_playwright() as driver:
         # a container's root has no sandbox of Chromium's
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -38,6 +39,7 @@ def open_page(chromium, file):
 
     def opened(width: int = 1280, scheme: str = "light"):
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: said.append(message.text))
