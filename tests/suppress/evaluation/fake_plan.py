@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 from minisd import UserError
 from minisd.cli import options
+from suppress.cli.evaluate_report import add_report_options
 from suppress.cli.evaluate_table import add_scale_options, evaluate_table
 from suppress.evaluation.cases import CASES
 from suppress.evaluation.fit import Making
@@ -45,13 +46,15 @@ class FakePlan:
 
     form = PROMPTS
     columns = PROMPT_COLUMNS
+    names = ROWS
+    sampled = ()
 
     def load(self, device: str) -> Table:
         if device == "no such device":
             raise UserError("there is no such device")
         making = Making({"steps": self.steps}, CLASSES, MADE_BY | {"weights": self.weights})
         jobs = [Job(row, case, None, partial(self.measure, row, case)) for case in CASES for row in ROWS]
-        return Table(jobs, making, None)
+        return Table(jobs, making, None, None)
 
     def measure(self, row, case) -> dict:
         time.sleep(self.seconds)
@@ -81,6 +84,7 @@ def run(plan: FakePlan, *argv: str) -> int:
     """`suppress eval` with this table."""
     parser = argparse.ArgumentParser()
     add_scale_options(parser)
+    add_report_options(parser)
     parser.add_argument("--out", default="cells.jsonl")
     return options.run("suppress eval", partial(evaluate_table, plan=plan), options.parse(parser, argv))
 

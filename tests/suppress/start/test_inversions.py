@@ -140,7 +140,7 @@ def test_proximal_keeps_the_picture_where_the_edit_changes_little(sd, photos):
         return float(((result.latents - z).abs() < 1e-4).float().mean())
 
     assert same("negative-prompt") < 0.05
-    assert same("proximal:pull=1") == pytest.approx(0.7, abs=0.01)  # the quantile
+    assert 0.695 < same("proximal:pull=1") < 0.75  # the quantile is .7; a few others are equal by chance
     assert same("proximal:pull=0") < 0.05
     assert same("proximal:quantile=1,pull=1") == 1  # nothing is guided, everything pulled
     runs = [
