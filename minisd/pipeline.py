@@ -101,8 +101,7 @@ class StableDiffusion:
                 cut = pieces_text(self.pieces(prompt)[CONTEXT - 2 :])
                 text = f"the prompt has {len(ids)} tokens, {CONTEXT - 2} fit; cut: {cut!r}"
                 warnings.warn(text, stacklevel=4)  # names the caller of encode_text, which no_grad wraps
-            ids = [self.tokenizer.sot, *ids[: CONTEXT - 2]]
-            rows.append(ids + [self.tokenizer.eot] * (CONTEXT - len(ids)))
+            rows.append(self.tokenizer.row(ids))
         return torch.tensor(rows)
 
     @torch.no_grad()

@@ -21,6 +21,7 @@ from tokenizers import AddedToken, Regex, normalizers, pre_tokenizers
 from ..base.arguments import is_whole
 from ..base.errors import CheckpointError
 from ..base.inputs import read_json
+from ..config import CONTEXT
 
 SOT, EOT = "<|startoftext|>", "<|endoftext|>"
 END = "</w>"
@@ -73,6 +74,11 @@ class Tokenizer:
             self._add(token)
         self.sot, self.eot = self._special(SOT), self._special(EOT)
         self.size = 1 + max(self._bpe.get_vocab(with_added_tokens=True).values())
+
+    def row(self, ids: Sequence[int]) -> list[int]:
+        """The 77 ids that the text encoder reads: [SOT], these, and [EOT] to the end. More than 75 are cut."""
+        row = [self.sot, *ids[: CONTEXT - 2]]
+        return row + [self.eot] * (CONTEXT - len(row))
 
     def _add(self, token: Added) -> None:
         flags = {name: getattr(token, name) for name in ("normalized", "single_word", "lstrip", "rstrip")}

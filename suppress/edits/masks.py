@@ -146,7 +146,7 @@ def reach(factor: int) -> int:
     """Pixels around a mask of latents that change with it, for `paste`. factor: pixels of a latent's side.
 
     The decoder draws a pixel from the latents around it. Without this border, pasting brings pieces of what was removed
-    back: half a latent was enough on the drawn world's half "develop" (24 pictures of `suppress eval --pictures`).
+    back: half a latent was enough on the twelve pictures of the half "develop" of `suppress eval --pictures`.
     """
     return factor // 2
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..world.spec import STYLES
 from .all_methods import DELETED, OURS, SWR
+from .cells import reasons
 from .paired import Paired, holm, paired
 from .table import Moves, Summary, default_bar, mean_text, moved, other_attributes, summarise
 
@@ -29,6 +30,11 @@ class Row:
     @cached_property
     def summary(self) -> Summary:
         return summarise((name, dict(cell)) for _, name, cell in self.cells)
+
+    @cached_property
+    def originals(self) -> Summary:
+        """Of the pictures before the edits."""
+        return summarise(((name, dict(cell)) for _, name, cell in self.cells), "before")
 
     @property
     def local(self) -> Row:
@@ -172,12 +178,6 @@ def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Compa
 
 def unmeasured(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any]) -> list[str]:
     """A paragraph with one line per row and reason: why cells have no scores. Empty if all have."""
-    found: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for case in cases:
-            reason = done.get((row, case.key), {}).get("reason")
-            if reason:
-                key = row, " ".join(reason.split())
-                found[key] = found.get(key, 0) + 1
+    found = reasons(done, rows, [case.key for case in cases])
     lines = [f"- {row} ({count} of {len(cases)} prompts): {reason}" for (row, reason), count in found.items()]
     return ["Not measured:\n\n" + "\n".join(lines)] if lines else []

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,15 @@ class Form:
 def counted(number: int, word: str = "cell") -> str:
     """ "1 cell", "2 cells" """
     return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def reasons(
+    done: Mapping[Any, Mapping[str, Any]], rows: Iterable[str], keys: Iterable[Any]
+) -> Counter[tuple[str, str]]:
+    """(row, why a case has no scores) -> how many cases. keys: what names the cases."""
+    names = list(keys)
+    found = [(row, done.get((row, key), {}).get("reason")) for row in rows for key in names]
+    return Counter((row, " ".join(reason.split())) for row, reason in found if reason)
 
 
 def check_out(name: str) -> Path:

@@ -41,7 +41,7 @@ OWN = Form(
 
 # ---------------------------------------------------------------------- drawn pictures
 
-_SIDES = ("before", "reconstruction", "after")  # one score for each class of the detector
+SIDES = ("before", "reconstruction", "after")  # the pictures of a cell; one score for each class of the detector
 _OUTSIDE = "psnr outside"  # None for a target that is everywhere
 _OF_PICTURES = (
     "psnr photo",
@@ -59,7 +59,7 @@ _OF_PICTURES = (
 
 def _check_picture(cell: Cell) -> None:
     """ValueError if a score is missing or is no number."""
-    for name in _SIDES:
+    for name in SIDES:
         scores = cell.get(name)
         fits = isinstance(scores, dict) and bool(scores) and all(is_score(value) for value in scores.values())
         check(name, cell, fits, "one number for each class")

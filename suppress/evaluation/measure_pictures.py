@@ -29,13 +29,13 @@ from ..result import Result
 from ..start.inversion import Inversion
 from ..start.invert import invert, parse_inversion
 from .cells import Cell
+from .forms import SIDES
 from .jobs import Job
 from .pairs import CONTROLS, GUIDANCE, Pair
 from .pictures import PictureCase
 from .truth import against_truth, decibels
 
 VAE, IDEAL = "VAE alone", "ideal edit, through the VAE"  # the baselines: the best that any row could reach
-_BY_CLASS = ("before", "reconstruction", "after")  # one score for each class of the detector
 
 
 def method_of(sd: StableDiffusion, spec: str, case: PictureCase, steps: int, start: int | float | None) -> Method:
@@ -155,8 +155,7 @@ class Bench:
         photo = case.photo
         scores = self.judge.detector.scores([photo, reconstruction, picture])
         by_class = {
-            side: {name: round(float(values[k]), 5) for name, values in scores.items()}
-            for k, side in enumerate(_BY_CLASS)
+            side: {name: round(float(values[k]), 5) for name, values in scores.items()} for k, side in enumerate(SIDES)
         }
         vae = psnr(from_pil(self._through_vae(case)), from_pil(photo))
         found = psnr(from_pil(reconstruction), from_pil(photo))

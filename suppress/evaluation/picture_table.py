@@ -81,9 +81,7 @@ def summarise(measured: Measured) -> Summary:
         det=Mean.of([det_score(*one) for one in measured]),
         det_local=Mean.of([det_score(*one) for one in measured if one[0].kind not in EVERYWHERE]),
         det_everywhere=Mean.of([det_score(*one) for one in measured if one[0].kind in EVERYWHERE]),
-        outside=Mean.of(
-            [min(cell["psnr outside"], VISIBLE) for _, cell in measured if cell["psnr outside"] is not None]
-        ),
+        outside=Mean.of([value for _, cell in measured if (value := psnr_outside(cell)) is not None]),
         inside=Mean.of([cell["error inside"] for _, cell in measured]),
         other=Mean.of([other_change(*one) for one in measured]),
         ssim=Mean.of([cell["ssim ideal"] for _, cell in measured]),
@@ -96,6 +94,12 @@ def summarise(measured: Measured) -> Summary:
 
 def det_score(case: PictureCase, cell: Cell, side: str = "after") -> float:
     return cell[side][case.name]
+
+
+def psnr_outside(cell: Cell) -> float | None:
+    """In dB, at most `VISIBLE`; None where the ideal edit changes every pixel."""
+    value = cell["psnr outside"]
+    return None if value is None else min(value, VISIBLE)
 
 
 def other_change(case: PictureCase, cell: Cell) -> float:

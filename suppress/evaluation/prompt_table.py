@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
 from .all_methods import descending
-from .all_table import compare_all, unmeasured
+from .all_table import compare_all, measured_rows, unmeasured
 from .cases import KINDS
 from .implied import KIND as IMPLIED_KIND
 from .own_prompts import KIND as OWN_KIND
-from .table import bar, by_prompt, markdown, summarise
+from .table import bar, by_prompt, markdown
 
 
 def report(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:
@@ -27,11 +28,11 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any
     )
     for title, kinds in groups:
         chosen = [case for case in cases if case.kind in kinds]
-        measured = {row: found for row in rows if (found := _measured(done, row, chosen, detector))}
+        measured = measured_rows(done, rows, chosen, detector)
         if not measured:
             continue
-        fullest = max(measured.values(), key=len)  # a row may lack some prompts
-        table = {"original": summarise(fullest, "before")} | {row: summarise(found) for row, found in measured.items()}
+        fullest = max(measured.values(), key=lambda row: len(row.cells))  # a row may lack some prompts
+        table = {"original": fullest.originals} | {name: row.summary for name, row in measured.items()}
         pictures = table["original"].pictures
         count = f"{len(chosen)} prompts × {pictures // len(chosen)} seeds"
         if title == "your prompts":
@@ -44,12 +45,6 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any
     parts.append(by_kind(done, rows, cases, detector))
     parts += [*unfair(rows), *unmeasured(done, rows, cases)]
     return "\n\n".join(parts)
-
-
-def _measured(done: dict, row: str, cases: Sequence[Any], detector: Any) -> list[tuple[str, dict]]:
-    """(the detector's class of the target, the cell) of all cases that have scores."""
-    found = [(case, done.get((row, case.key), {})) for case in cases]
-    return [(detector.match(case.target).name, cell) for case, cell in found if "after" in cell]
 
 
 def unfair(rows: dict[str, str]) -> list[str]:
@@ -69,11 +64,8 @@ def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: An
     """Markdown: the mean DetScore of the target, with one column per kind of prompt."""
     kinds = [kind for kind in (*KINDS, IMPLIED_KIND, OWN_KIND) if any(case.kind == kind for case in cases)]
     lines = [f"| DetScore of the target | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    measured = [measured_rows(done, rows, [case for case in cases if case.kind == kind], detector) for kind in kinds]
     for row in rows:
-        means = []
-        for kind in kinds:
-            found = [(c, done.get((row, c.key), {})) for c in cases if c.kind == kind]
-            scores = [s for c, cell in found if "after" in cell for s in cell["after"][detector.match(c.target).name]]
-            means.append(f"{sum(scores) / len(scores):.3f}" if scores else "–")
+        means = [f"{fmean(found[row].det.values()):.3f}" if row in found else "–" for found in measured]
         lines.append(f"| {row} | {' | '.join(means)} |")
     return "**by kind of prompt**\n\n" + "\n".join(lines)

@@ -35,6 +35,11 @@ class Protocol:
         return [case for group in self.groups.values() for case in group]
 
 
+def each_prompt(kind: str, *cases: tuple[str, str, str]) -> dict[str, tuple[Case, ...]]:
+    """One group for each prompt, with its name. cases: as in `group`."""
+    return {case[0]: group(kind, case) for case in cases}
+
+
 def group(kind: str, *cases: tuple[str, str, str]) -> tuple[Case, ...]:
     """Cases of one kind from (prompt, target, the prompt without the target)."""
     return tuple(Case(kind, *case) for case in cases)

@@ -9,7 +9,7 @@ analyse --only replacement` shows it), and IFID, which needs more pictures than 
 from __future__ import annotations
 
 from ..evaluation.cases import CASES, ITO
-from .protocol import CLIP, DET, ORIGINAL, OTHERS, SSIM, Protocol, group
+from .protocol import CLIP, DET, ORIGINAL, OTHERS, SSIM, Protocol, each_prompt, group
 
 _WITHOUT = "a man without glasses"
 _RANDOM, _CAR, _STYLE = "random target", "car", "artist's style"
@@ -116,7 +116,7 @@ TABLE_6 = Protocol(
     source="Li et al. 2024, Table 6",
     claim="The mean of the [EOT] rows does not hold what must be removed; their singular values do.",
     differs="16 pictures for 1000.",
-    groups={_WITHOUT: group("last", (_WITHOUT, "glasses", "a man"))},
+    groups=each_prompt("last", (_WITHOUT, "glasses", "a man")),
     rows={"SWR": "suppress-eot", "MPE": "mpe", "MPE, and glasses zeroed": "mpe-zero"},
     metrics=(DET, SSIM),
     paper={
@@ -134,10 +134,7 @@ FIG_1 = Protocol(
     source="Li et al. 2024, Fig. 1 and 9",
     claim="The bias is the prompt's: for a man, glasses come with the words that deny them, and even without them.",
     differs="A woman's prompt for “a face without glasses”: the drawn world has no faces without a person.",
-    groups={
-        prompt: group("first", (prompt, "glasses", deleted))
-        for prompt, deleted in ((_WITHOUT, "a man"), ("a woman without glasses", "a woman"))
-    },
+    groups=each_prompt("first", (_WITHOUT, "glasses", "a man"), ("a woman without glasses", "glasses", "a woman")),
     rows={"the prompt without “without glasses”": "deleted"},
     metrics=(DET,),
     paper={(ORIGINAL, _WITHOUT): {DET: 0.819}, (ORIGINAL, "a woman without glasses"): {DET: 0.122}},
@@ -150,16 +147,14 @@ FIG_19 = Protocol(
     source="Li et al. 2024, Fig. 19: prompts that deny what they name",
     claim="Whatever the words of the negation are, the thing is drawn, and can be removed.",
     differs="Our own prompts; the paper shows pictures and no figures.",
-    groups={
-        prompt: group("last", (prompt, target, deleted))
-        for prompt, target, deleted in (
-            (_WITHOUT, "glasses", "a man"),
-            ("a woman with no hat", "hat", "a woman"),
-            ("a boy not wearing a scarf", "scarf", "a boy"),
-            ("a girl who has no earrings", "earrings", "a girl"),
-            ("a dog, but no snow", "snow", "a dog"),
-        )
-    },
+    groups=each_prompt(
+        "last",
+        (_WITHOUT, "glasses", "a man"),
+        ("a woman with no hat", "hat", "a woman"),
+        ("a boy not wearing a scarf", "scarf", "a boy"),
+        ("a girl who has no earrings", "earrings", "a girl"),
+        ("a dog, but no snow", "snow", "a dog"),
+    ),
     rows={"SWR": "suppress-eot", "Unread": "unread", "negative prompt": "negative-prompt"},
     metrics=(DET,),
     start=0.06,
@@ -170,14 +165,12 @@ FAILURES = Protocol(
     source="Li et al. 2024, Fig. 12: failures",
     claim="What is left when two things belong together, or when the target is all that there is.",
     differs="The paper's prompts (a hamburger and fries; a giraffe by a bamboo building) are not of the drawn world.",
-    groups={
-        prompt: group("list", (prompt, target, deleted))
-        for prompt, target, deleted in (
-            ("a man with a beard and a moustache", "beard", "a man with a moustache"),
-            ("a man in sunglasses and a mask", "mask", "a man in sunglasses"),
-            ("a snowman scene in the snow", "snow", "a snowman scene"),
-        )
-    },
+    groups=each_prompt(
+        "list",
+        ("a man with a beard and a moustache", "beard", "a man with a moustache"),
+        ("a man in sunglasses and a mask", "mask", "a man in sunglasses"),
+        ("a snowman scene in the snow", "snow", "a snowman scene"),
+    ),
     rows={"SWR": "suppress-eot", "SWR + L_pl + L_nl": ITO, "Unread": "unread"},
     metrics=(DET, SSIM, OTHERS),
 )

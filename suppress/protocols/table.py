@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..evaluation.cases import Case
+from ..evaluation.cells import reasons
 from ..evaluation.table import other_attributes
 from .protocol import CLIP, DET, ORIGINAL, OTHERS, SPILL, SSIM, Protocol
 
@@ -86,10 +87,5 @@ def values_of(
 
 def _failures(protocol: Protocol, done: Cells) -> list[str]:
     """Why cells have no scores, each reason once."""
-    found = {
-        (row, " ".join(done[row, case.key]["reason"].split()))
-        for row in protocol.rows
-        for case in protocol.cases
-        if "reason" in done.get((row, case.key), {})
-    }
+    found = reasons(done, protocol.rows, [case.key for case in protocol.cases])
     return ["Not measured:\n\n" + "\n".join(f"- {row}: {reason}" for row, reason in sorted(found))] if found else []

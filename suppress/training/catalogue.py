@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from ..naming import Named
 
@@ -18,7 +16,6 @@ class Entry(Named):
     factory: str  # "file.Class" in suppress/training, or "file.Class.preset"
     about: str
     source: str  # the paper, with its year
-    bound: Mapping[str, Any] = field(default_factory=dict)  # fixed settings, which belong to the name
 
 
 ERASERS: dict[str, Entry] = {

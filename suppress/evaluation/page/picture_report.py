@@ -9,7 +9,7 @@ from ..cells import Cell
 from ..measure_pictures import IDEAL, VAE
 from ..paired import holm, paired
 from ..pairs import DEFAULT, NOTHING, STANDARD, Pair
-from ..picture_table import Mean, Measured, Rows, best_pairs, det_score, measured_rows, order, summarise
+from ..picture_table import Mean, Measured, Rows, best_pairs, det_score, measured_rows, order, psnr_outside, summarise
 from ..pictures import TARGETS, PictureCase
 from .parts import Column, Plot, Point, Report, Sheet, Table, TableRow, Value
 from .shared import (
@@ -79,7 +79,7 @@ def picture_report(
     inversions = {pair.inversion: rows[pair.row] for pair in pairs if pair.method == NOTHING and pair.row in rows}
     if inversions:
         tables.append(_reconstructions(inversions))
-    reasons = failures(done, names, [(case.number, 1) for case in cases])
+    reasons = failures(done, names, [case.key for case in cases], 1)
     return Report(
         "Methods on pictures",
         (EMBEDDED, f"{len(cases)} drawn pictures, whose ideal edit is known. {INTERVALS}"),
@@ -95,7 +95,7 @@ def _edits(rows: Rows, lost: Mapping[str, int], remarks: Sequence[str]) -> Table
     """The table of all pairs. lost: pictures without a result. remarks: sentences about single pairs."""
     reference = REFERENCE if REFERENCE in rows else next(iter(rows))
     det = _against(rows, reference, det_score)
-    outside = _against(rows, reference, lambda _, cell: cell["psnr outside"])
+    outside = _against(rows, reference, lambda _, cell: psnr_outside(cell))
     nothing = Value(), Value()
     lines = []
     for name, measured in rows.items():

@@ -78,7 +78,7 @@ def prompt_report(
         if {OURS, DELETED, SWR} <= set(measured):
             tables.append(_bar(measured, against))
         plot = _plot(measured, reference)
-    reasons = failures(done, rows, [(case.prompt, seeds) for case in cases])
+    reasons = failures(done, rows, [case.key for case in cases], seeds)
     return Report(
         "Methods on prompts",
         (EMBEDDED, f"{len(cases)} prompts × {seeds} seeds. {INTERVALS}"),

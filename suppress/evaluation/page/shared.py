@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..all_methods import descending
-from ..cells import Cell, Key
+from ..cells import Cell, Key, reasons
 from ..paired import Paired
 from ..table import interval
 from .parts import Column, Table, TableRow, Value
@@ -70,15 +70,12 @@ def mean(values: Iterable[float]) -> Value:
     return Value(sum(numbers) / len(numbers), interval(numbers)) if numbers else Value()
 
 
-def failures(done: Done, rows: Iterable[str], cases: Iterable[tuple[Any, int]]) -> Table:
-    """Why pictures have no result: one line per row and reason. cases: what names a case, and its pictures."""
-    found: dict[tuple[str, str], int] = {}
-    for row in rows:
-        for case, pictures in cases:
-            if reason := done.get((row, case), {}).get("reason"):
-                key = row, " ".join(reason.split())
-                found[key] = found.get(key, 0) + pictures
-    lines = tuple(TableRow(row, (Value(count), Value(words=reason))) for (row, reason), count in found.items())
+def failures(done: Done, rows: Iterable[str], keys: Iterable[Any], pictures: int) -> Table:
+    """Why pictures have no result: one line per row and reason. keys: what names the cases. pictures: of each case."""
+    lines = tuple(
+        TableRow(row, (Value(pictures * count), Value(words=reason)))
+        for (row, reason), count in reasons(done, rows, keys).items()
+    )
     return Table("Pictures without a result", "method", (LOST, Column("reason")), lines)
 
 

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from suppress.evaluation.pairs import NOTHING, Pair
-from suppress.evaluation.picture_table import best, by_kind, edits, order, other_change, reconstructions, summarise
+from suppress.evaluation.picture_table import (
+    best,
+    by_kind,
+    edits,
+    order,
+    other_change,
+    psnr_outside,
+    reconstructions,
+    summarise,
+)
 from suppress.evaluation.pictures import PictureCase
 
 pytestmark = pytest.mark.quick
@@ -110,3 +119,7 @@ def test_the_best_pair_that_pastes_nothing_back_is_told_too():
     one, other = best(rows, [PAIR, pasted]).split("\n\n")
     assert one.startswith("**Best pair: Unread, pasted on direct**") and "PSNR outside 31.0" in one
     assert other.startswith("**Best pair, not pasted: Unread on direct**") and "PSNR outside 24.0" in other
+
+
+def test_the_psnr_outside_of_one_picture():
+    assert [psnr_outside({"psnr outside": value}) for value in (100.0, 39.5, None)] == [40.0, 39.5, None]

@@ -18,7 +18,7 @@ tokens after them do not count.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -36,7 +36,7 @@ from .configs import clip_json, text_json
 from .drawings import Batch
 from .files import MODEL, write_json, write_weights
 from .randomness import first_weights
-from .stage import Job, Stage
+from .stage import Job, PictureStage
 
 _HIGHEST_SCALE = 60.0  # of the logits; Radford et al. have 100
 _AUGMENTATION = 0.05  # standard deviation of the noise that is added to a picture, and of the change of its brightness
@@ -66,7 +66,7 @@ class Towers(nn.Module):
         return F.normalize(text.float(), dim=-1), F.normalize(picture.float(), dim=-1), states, others, scale
 
 
-class ClipStage(Stage[Batch]):
+class ClipStage(PictureStage):
     name = "clip"
 
     def __init__(self, job: Job):
@@ -82,10 +82,6 @@ class ClipStage(Stage[Batch]):
             clip = Clip(self.text, job.recipe.vision, job.recipe.projection)
             initialise(clip)
         self.model = Towers(clip, self.eot)
-
-    def batches(self, first: int) -> Iterator[Batch]:
-        job = self.job
-        return job.drawings.steps(self.name, first, self.descent.batch, job.processes, job.workers)
 
     def losses(self, forward: Callable[..., Any], batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
         x = augmented(batch.x(self.device), random)

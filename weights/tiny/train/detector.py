@@ -9,7 +9,7 @@ noise of up to .1.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,12 +22,12 @@ from .drawings import NAMES, Batch
 from .files import MODEL, write_json, write_weights
 from .parts import read_vae
 from .randomness import first_weights
-from .stage import Job, Stage
+from .stage import Job, PictureStage
 
 _LATENT_NOISE, _PIXEL_NOISE = 0.25, 0.1  # the most
 
 
-class DetectorStage(Stage[Batch]):
+class DetectorStage(PictureStage):
     name = "detector"
 
     def __init__(self, job: Job):
@@ -35,10 +35,6 @@ class DetectorStage(Stage[Batch]):
         self.vae = read_vae(job.out).to(self.device)
         with first_weights(job.seed, self.name):
             self.model = Network(len(NAMES))
-
-    def batches(self, first: int) -> Iterator[Batch]:
-        job = self.job
-        return job.drawings.steps(self.name, first, self.descent.batch, job.processes, job.workers)
 
     def losses(self, forward: Callable[..., Any], batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
         x = self.imperfect(batch.x(self.device), random)

@@ -26,7 +26,7 @@ from suppress.world import ATTRIBUTES, attributes, render
 
 from .captions import CAPTIONS, described
 from .processes import Processes
-from .randomness import choice
+from .randomness import choices
 from .vocabulary import padded
 
 NAMES = sorted(ATTRIBUTES)  # the detector's classes, in the order of its logits
@@ -116,16 +116,8 @@ class Drawings(Dataset):
 
     def steps(self, stage: str, first: int, batch: int, processes: Processes, workers: int) -> Iterator[Batch]:
         """The batches of a stage's steps, from step `first` on, without end. Each process gets its own part."""
-        part = processes.share(batch)
-
-        def numbers() -> Iterator[list[int]]:
-            step = first
-            while True:
-                chosen = choice(self.seed, stage, step, self.count, batch)
-                yield chosen[processes.rank * part :][:part].tolist()
-                step += 1
-
-        return self._load(numbers(), workers)
+        numbers = choices(self.seed, stage, first, self.count, batch, processes)
+        return self._load((mine.tolist() for mine in numbers), workers)
 
     def in_order(self, numbers: range, batch: int, workers: int) -> Iterator[Batch]:
         """All these pictures, in batches."""

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from minisd.base.outputs import write_file, write_text
+from minisd.base.outputs import write_text
+from suppress.edits.tensor_file import write_tensors
 
 PIPELINE = "diffusion_pytorch_model.safetensors"  # the weights of UNet and VAE
 MODEL = "model.safetensors"  # of text encoder, CLIP and detector
@@ -24,8 +25,7 @@ def write_json(file: Path, content: Any) -> None:
 def write_weights(file: Path, tensors: Mapping[str, Tensor]) -> None:
     """Floating-point tensors become float16; counters stay integers."""
     half = {name: x.half() if x.is_floating_point() else x for name, x in tensors.items()}
-    content = save({name: x.detach().cpu().contiguous() for name, x in half.items()}, {"format": "pt"})
-    write_file(file, lambda out: out.write(content))
+    write_tensors(file, half, {"format": "pt"})
 
 
 def read_weights(file: Path, module: nn.Module, prefix: str = "") -> Any:

@@ -5,11 +5,14 @@ So a run that was stopped and goes on gives the same weights as one that was nev
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+from .processes import Processes
 
 _KINDS = ("weights", "pictures", "noise")
 
@@ -28,6 +31,13 @@ def generator(seed: int, stage: str, step: int, rank: int, device: torch.device)
 def choice(seed: int, stage: str, step: int, count: int, batch: int) -> np.ndarray:
     """(batch,) numbers below `count`: the pictures of one step."""
     return np.random.default_rng(state(seed, "pictures", stage, step)).integers(count, size=batch)
+
+
+def choices(seed: int, stage: str, first: int, count: int, batch: int, processes: Processes) -> Iterator[np.ndarray]:
+    """This process's part of the numbers of each step, from step `first` on, without end. UserError as in `share`."""
+    part = processes.share(batch)
+    begin = processes.rank * part
+    return (choice(seed, stage, step, count, batch)[begin : begin + part] for step in itertools.count(first))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from .budget import Budget
-from .drawings import Drawings
+from .drawings import Batch, Drawings
 from .journal import Journal
 from .processes import Processes
 from .recipe import Recipe
@@ -70,3 +70,11 @@ class Stage(ABC, Generic[BatchT]):
     def sheet(self, model: nn.Module) -> Image.Image | None:
         """What the model makes at this moment, if it makes pictures."""
         return None
+
+
+class PictureStage(Stage[Batch]):
+    """A stage that learns from pictures and captions as they are drawn."""
+
+    def batches(self, first: int) -> Iterator[Batch]:
+        job = self.job
+        return job.drawings.steps(self.name, first, self.descent.batch, job.processes, job.workers)

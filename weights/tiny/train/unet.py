@@ -21,7 +21,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minisd import StableDiffusion, UNet
-from minisd.config import CONTEXT
 from minisd.ddim import alpha_bar
 from minisd.loading.tokenizer import load_tokenizer
 from minisd.picture import sheet
@@ -31,7 +30,7 @@ from .configs import pipeline_json, schedule_json, unet_json
 from .files import PIPELINE, write_json, write_weights
 from .latents import Latents, encode_all
 from .parts import read_text_encoder, read_vae
-from .randomness import choice, first_weights
+from .randomness import choices, first_weights
 from .stage import Job, Stage
 
 _GAMMA = 5.0  # the value that Hang et al. recommend
@@ -56,24 +55,17 @@ class UNetStage(Stage[Latents]):
         c = job.recipe.model
         self.text_encoder = read_text_encoder(job.out).to(self.device)
         self.tokenizer = load_tokenizer(job.out / "tokenizer")
-        self.empty = torch.tensor(
-            [self.tokenizer.sot] + [self.tokenizer.eot] * (CONTEXT - 1), device=self.device
-        )  # (77,)
+        self.empty = torch.tensor(self.tokenizer.row([]), device=self.device)  # (77,)
         self.alpha_bar = alpha_bar(c.schedule).to(self.device).float()
         self.weights = min_snr(self.alpha_bar)
         with first_weights(job.seed, self.name):
             self.model = UNet(c.unet)
 
     def batches(self, first: int) -> Iterator[Latents]:
-        job, processes = self.job, self.job.processes
-        known = encode_all(job)
-        part = processes.share(self.descent.batch)
-        step = first
-        while True:
-            chosen = choice(job.seed, self.name, step, len(known.z), self.descent.batch)
-            mine = torch.from_numpy(chosen[processes.rank * part :][:part]).to(self.device)
+        job, known = self.job, encode_all(self.job)
+        for numbers in choices(job.seed, self.name, first, len(known.z), self.descent.batch, job.processes):
+            mine = torch.from_numpy(numbers).to(self.device)
             yield Latents(known.z[mine], known.ids[mine])
-            step += 1
 
     def losses(self, forward: Callable[..., Any], batch: Latents, random: torch.Generator) -> dict[str, Tensor]:
         z0, b = batch.z.float(), len(batch.z)

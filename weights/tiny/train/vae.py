@@ -10,7 +10,7 @@ neither. The small KL keeps the latents near zero and does not blur the pictures
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from .configs import vae_json
 from .drawings import Batch
 from .files import PIPELINE, write_json, write_weights
 from .randomness import first_weights
-from .stage import Job, Stage
+from .stage import Job, PictureStage
 
 _EDGE, _LOW, _KL = 0.25, 0.5, 2e-4  # weights of the terms
 _LOG_VARIANCES = (-30.0, 20.0)  # beyond them, the exponential would lose its meaning in float32
@@ -48,17 +48,13 @@ class Autoencoding(nn.Module):
         return self.vae.decode(mean + (log_variance / 2).exp() * noise), mean, log_variance
 
 
-class VAEStage(Stage[Batch]):
+class VAEStage(PictureStage):
     name = "vae"
 
     def __init__(self, job: Job):
         super().__init__(job)
         with first_weights(job.seed, self.name):
             self.model = Autoencoding(AutoencoderKL(job.recipe.model.vae))
-
-    def batches(self, first: int) -> Iterator[Batch]:
-        job = self.job
-        return job.drawings.steps(self.name, first, self.descent.batch, job.processes, job.workers)
 
     def losses(self, forward: Callable[..., Any], batch: Batch, random: torch.Generator) -> dict[str, Tensor]:
         x = batch.x(self.device)

@@ -79,5 +79,4 @@ def single_words(tokenizer: Tokenizer, texts: Iterable[str]) -> dict[str, int]:
 
 def padded(tokenizer: Tokenizer, text: str) -> list[int]:
     """The 77 token ids that the text encoder reads: [SOT], the text, and [EOT] to the end."""
-    ids = [tokenizer.sot, *tokenizer.ids(text)[: CONTEXT - 2]]
-    return ids + [tokenizer.eot] * (CONTEXT - len(ids))
+    return tokenizer.row(tokenizer.ids(text))
