@@ -6,7 +6,8 @@ import pytest
 
 from suppress.cli.evaluate import main
 from suppress.protocols.protocol import CLIP, DET, OTHERS, SPILL, SSIM, Protocol, group
-from suppress.protocols.table import report, values_of
+from suppress.protocols.scores import values_of
+from suppress.protocols.table import report
 
 DETECTOR = SimpleNamespace(match=lambda words: SimpleNamespace(name=words.replace(" ", "_")))
 BEARD = ("a man with a bow tie and a beard", "beard", "a man with a bow tie")
