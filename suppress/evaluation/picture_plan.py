@@ -44,7 +44,6 @@ class PicturePlan:
 
     form = PICTURES
     columns = PICTURE_COLUMNS
-    sampled = tuple(f"{name} on direct" for name in ("Unread, keep 1", "phrase deleted", "SWR + ITO", "Unread"))
 
     def load(self, device: str) -> Table:
         """UserError for steps that the model's schedule does not have."""
@@ -82,6 +81,12 @@ class PicturePlan:
     @property
     def names(self) -> list[str]:
         return [pair.row for pair in self.pairs]
+
+    @property
+    def sampled(self) -> Sequence[str]:
+        """Of the table of pairs those with which others are compared; of a protocol all."""
+        usual = ("Unread, keep 1", "phrase deleted", "SWR + ITO", "Unread")
+        return tuple(f"{name} on direct" for name in usual) if self.protocol is None else self.names
 
     def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
         pairs = [pair for pair in self.pairs if pair.row in samples]

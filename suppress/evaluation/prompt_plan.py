@@ -53,7 +53,6 @@ class PromptPlan:
     folder: str = "."  # to which the names of a user's pictures are relative
 
     columns = PROMPT_COLUMNS
-    sampled = (OURS, DELETED, SWR, "SWR", "Unread", "unread")  # in one table or the other
 
     @property
     def form(self) -> Form:
@@ -121,6 +120,11 @@ class PromptPlan:
     @property
     def names(self) -> list[str]:
         return [row for row, _ in self.rows]
+
+    @property
+    def sampled(self) -> Sequence[str]:
+        """Of a table of methods those with which others are compared, in one table or the other; of a protocol all."""
+        return (OURS, DELETED, SWR, "SWR", "Unread", "unread") if self.protocol is None else self.names
 
     def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
         rows = dict(self.rows)
