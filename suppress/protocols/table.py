@@ -27,7 +27,8 @@ def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     tables = [
         f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}" for metric in protocol.metrics
     ]
-    return "\n\n".join([*head, *tables, *_more(protocol, done, detector), *_failures(protocol, done, detector)])
+    ends = [*_more(protocol, done, detector), *_cost(protocol, done), *_failures(protocol, done, detector)]
+    return "\n\n".join([*head, *tables, *ends])
 
 
 def sentences(protocol: Protocol) -> list[str]:
@@ -98,6 +99,16 @@ def means(protocol: Protocol, done: Cells, detector: Any) -> Means:
         return found(protocol, row, group, metric, done, detector).value if group in protocol.groups else math.nan
 
     return mean
+
+
+def _cost(protocol: Protocol, done: Cells) -> list[str]:
+    """A sentence about what the cells of the table cost."""
+    keys = [case.key for case in protocol.cases]
+    cells = [cell for row in protocol.rows for key in keys if "passes" in (cell := done.get((row, key), {}))]
+    if not cells:
+        return []
+    passes, seconds = (sum(cell[name] * len(cell["ssim"]) for cell in cells) for name in ("passes", "seconds"))
+    return [f"Cost: {passes:.0f} UNet samples, {seconds / 60:.1f} minutes of sampling on the machine that measured it."]
 
 
 def _failures(protocol: Protocol, done: Cells, detector: Any) -> list[str]:

@@ -86,7 +86,7 @@ def test_a_quick_run_end_to_end_with_its_report(capsys):
 
 def test_a_protocol_with_several_targets_and_its_page(capsys):
     job = ["--protocol", "gie-fig-15", "--quick", "--steps", "1", "--seeds", "1", "--only", "NegPiP"]
-    assert main([*job, "--report", "--samples", "NegPiP"]) == 0
+    assert main([*job, "--report", "--samples"]) == 0
     printed = capsys.readouterr().out
     assert "removal rate (" in printed and "| pictures | two (1) | four (1) |" in printed
     [two, *_] = lines_of("gie-fig-15-quick.jsonl")
@@ -94,12 +94,12 @@ def test_a_protocol_with_several_targets_and_its_page(capsys):
     [line, *_] = csv.DictReader(Path("gie-fig-15-quick.csv").open(encoding="utf-8"))
     assert float(line["detscore_before"]) == max(two["before"]["van_gogh"][0], two["before"]["glasses"][0])
     page = Path("gie-fig-15-quick-report.html").read_text(encoding="utf-8")
-    assert "<h1>gie-fig-15: Chen et al. 2025" in page and page.count('class="sample"') == 4
+    assert "<h1>gie-fig-15: Chen et al. 2025" in page and 'class="sample"' not in page
 
 
 def test_a_protocol_of_pictures_end_to_end(capsys):
     job = ["--protocol", "suppress-eot-table-2", "--limit", "1", "--steps", "2", "--only", "Unread, keep 1"]
-    assert main([*job, "--report"]) == 0
+    assert main([*job, "--report", "--samples"]) == 0
     printed = capsys.readouterr().out
     assert "| | DetScore | CLIP accuracy | CLIP accuracy, top 5 | FID | PSNR outside | error inside |" in printed
     assert "| X-Decoder | – | – (0.699) | – (0.465) | – (6.86) |" in printed
@@ -107,8 +107,6 @@ def test_a_protocol_of_pictures_end_to_end(capsys):
     cells = lines_of("suppress-eot-table-2.jsonl")
     assert len(cells) == 3 and set(cells[-1]["extra"]["CLIP accuracy"]) == {"top 1", "top 5"}
     assert "In (brackets): the paper&#39;s own figure" in Path("suppress-eot-table-2-report.html").read_text("utf-8")
-    capsys.readouterr()
-    assert main([*job, "--steps", "2"]) == 0 and len(lines_of("suppress-eot-table-2.jsonl")) == 3  # nothing is new
 
 
 def test_a_page_of_a_users_own_prompts(capsys):
