@@ -76,7 +76,7 @@ class PicturePlan:
         """The protocol whose table it is, with the rows of this run."""
         if self.protocol is None:
             return None
-        return replace(PICTURE_PROTOCOLS[self.protocol], rows=self.pairs, steps=self.steps, start=self.start)
+        return replace(PICTURE_PROTOCOLS[self.protocol].of(self.pairs), steps=self.steps, start=self.start)
 
     @property
     def names(self) -> list[str]:

@@ -84,8 +84,8 @@ class PromptPlan:
         if self.protocol is None:
             return None
         cases = [case for case in self.cases if isinstance(case, Case)]
-        chosen = {"rows": dict(self.rows), "steps": self.steps, "start": self.start, "seeds": self.seeds or 0}
-        return replace(PROTOCOLS[self.protocol].of(cases), **chosen)
+        protocol = PROTOCOLS[self.protocol].of(cases, dict(self.rows))
+        return replace(protocol, steps=self.steps, start=self.start, seeds=self.seeds or 0)
 
     def _extras(self, judge: Judge) -> Extras:
         """The scores that the protocol's table has beside the usual ones."""

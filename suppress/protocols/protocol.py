@@ -68,10 +68,13 @@ class Protocol:
         """The first prompt of each group: what --quick draws."""
         return [group[0] for group in self.groups.values() if group]
 
-    def of(self, cases: Collection[Case]) -> Protocol:
-        """The same table with these prompts alone."""
+    def of(self, cases: Collection[Case], rows: Mapping[str, str]) -> Protocol:
+        """The same table with these prompts and rows alone, and the rows of the paper that have no method here."""
         kept = {name: tuple(case for case in group if case in cases) for name, group in self.groups.items()}
-        return replace(self, groups={name: group for name, group in kept.items() if group})
+        groups = {name: group for name, group in kept.items() if group}
+        left_out = set(self.rows) - set(rows)
+        paper = {(row, group): figures for (row, group), figures in self.paper.items() if row not in left_out}
+        return replace(self, groups=groups, rows=rows, paper=paper)
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,11 @@ class PictureProtocol:
     @property
     def extras(self) -> tuple[str, ...]:
         return _extras(self.metrics, CLIP)
+
+    def of(self, rows: tuple[Pair, ...]) -> PictureProtocol:
+        """The same table with these rows alone, and the rows of the paper that have no method here."""
+        left_out = {pair.row for pair in self.rows} - {pair.row for pair in rows}
+        return replace(self, rows=rows, paper={row: each for row, each in self.paper.items() if row not in left_out})
 
 
 def _extras(metrics: Collection[str], *clip: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from ...protocols import PictureProtocol, Protocol
 from ...protocols import picture_table as of_pictures
@@ -68,10 +68,9 @@ def _joined(
 
 def _metric(protocol: Protocol, metric: str, done: Done, detector: Any) -> Table:
     """One metric, with one column for each group of prompts."""
-    better = "higher" if metric in HIGHER else "lower"
+    better: Literal["higher", "lower"] = "higher" if metric in HIGHER else "lower"
     columns = tuple(
-        Column(name, better, unit=f"{count} pictures")  # type: ignore[arg-type]
-        for name, count in of_prompts.counts(protocol).items()
+        Column(name, better, unit=f"{count} pictures") for name, count in of_prompts.counts(protocol).items()
     )
     lines = []
     for row in of_prompts.rows_of(protocol, metric):

@@ -17,6 +17,7 @@ from suppress.protocols.gie import TABLE_4 as GIE_TABLE_4
 from suppress.protocols.protocol import ORIGINAL
 from suppress.protocols.scores import EXPLAINED
 from suppress.protocols.suppress_eot import TABLE_4, TABLE_5
+from suppress.protocols.suppress_eot_pictures import TABLE_2
 from suppress.start.invert import parse_inversion
 
 
@@ -99,8 +100,14 @@ def test_names_and_prompts_are_counted(sd):
 
 
 def test_a_part_of_a_protocol_has_the_groups_of_its_prompts():
-    kept = TABLE_5.of(TABLE_5.first_of_each[:2])
+    kept = TABLE_5.of(TABLE_5.first_of_each[:2], TABLE_5.rows)
     assert [len(cases) for cases in kept.groups.values()] == [1, 1] and list(kept.groups) == list(TABLE_5.groups)[:2]
+    # a row that --only leaves out is not there with the paper's figures either; those that are not ours stay
+    part = GIE_TABLE_4.of(GIE_TABLE_4.cases, {"GIE": GIE_TABLE_4.rows["GIE"]})
+    rows = {row for row, _ in part.paper}
+    assert {"GIE", "ESD-u"} <= rows and not rows & {"SLD", "negative prompt"}
+    one = TABLE_2.of(TABLE_2.rows[1:])
+    assert set(one.paper) == {"X-Decoder", "Inst-Inpaint"} and len(one.rows) == 1
 
 
 def test_captions_leave_glasses_out():
