@@ -5,6 +5,8 @@ At the sites that a tap wants, all is left to the tap, which gets the same keys 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,9 +26,11 @@ class Once(nn.Module):
     somebody has changed in place is not used again. With a gradient, nothing is remembered.
     """
 
-    def __init__(self, layer: nn.Module):
+    def __init__(self, layer: Any):
+        """layer: a linear layer, plain or packed."""
         super().__init__()
         self.layer = layer
+        self.weight, self.bias = layer.weight, layer.bias  # methods may read them
         self._known: list[tuple[Tensor, int, Tensor, int]] = []  # (x, its version, y, its version), newest last
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,7 +40,7 @@ class Once(nn.Module):
             if known_x is x and x._version == version_x and y._version == version_y:
                 return y
         y = self.layer(x)
-        if not y.is_inference():  # such a tensor counts no versions
+        if not (y.is_inference() or y.requires_grad):  # an inference tensor counts no versions
             self._known = [*self._known[1 - REMEMBERED :], (x, x._version, y, y._version)]
         return y
 

@@ -1,4 +1,4 @@
-"""A UNet that is fast on a CPU: the same modules with the same parameters, some of them computed in another way.
+"""A UNet that is fast on a CPU: the same layers with the same parameters, some of them computed in another way.
 
 packed         weights are packed once (packed.py)
 sliced         feed-forward layers run in slices

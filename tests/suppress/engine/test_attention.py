@@ -33,6 +33,7 @@ def test_the_same_tensor_is_computed_once(counted):
     once, x = Once(counted), torch.randn(2, 5, 6)
     first = once(x)
     assert once(x) is first and counted.calls == 1
+    assert once.weight is counted.weight
     other = once(x.clone())  # equal, but another tensor
     assert torch.equal(other, first) and counted.calls == 2
     assert once(x) is first and counted.calls == 2  # both are remembered
