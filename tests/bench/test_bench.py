@@ -56,8 +56,9 @@ def test_a_rung_adds_one_technique_to_the_one_before():
 def test_a_ladder_on_the_cpu(short, tmp_path, capsys):
     job = ["--device", "cpu", "--repeats", "2", "--rungs", "early exit", "one batch", "--out", str(tmp_path)]
     profile, plot = tmp_path / "trace.json", tmp_path / "ladder.png"
-    assert main([*job, "--batch", "2", "--profile", str(profile), "--plot", str(plot)]) == 0
+    assert main([*job, "--batch", "2", "--profile", str(profile), "--plot", str(plot), "--top", "3"]) == 0
     out = capsys.readouterr().out
+    assert out.rpartition("one batch, by operators\n\n")[2].count("\n| `") == 3
     assert "measured on the CPU" in out and "not a GPU" in out
     [file] = tmp_path.glob("tiny-bench-b2-*.json")
     data = json.loads(file.read_text())
