@@ -65,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     target.add_argument("--remove", **words, help='words or phrases of the prompt: hat "van gogh"; may be repeated')
     target.add_argument("--strengthen", **words, help="the opposite: draw more of it (the paper's appendix F)")
     options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
+    p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from in both pictures")
     p.add_argument("--params-from", metavar="FILE.png", help="draw a picture again; other options change it")
     _add_method_options(p)
     _add_picture_options(p)
