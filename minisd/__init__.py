@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from .text import TextEncoder
     from .unet import UNet
     from .vae import AutoencoderKL
+    from .watch.film import Film
+    from .watch.heat import Heat, heat
     from .watch.step import Step
 
 __version__ = "0.1.0"
@@ -51,6 +53,8 @@ _MODULES = {
     "text": ("TextEncoder",),
     "unet": ("UNet",),
     "vae": ("AutoencoderKL",),
+    "watch.film": ("Film",),
+    "watch.heat": ("Heat", "heat"),
     "watch.step": ("Step",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
@@ -62,6 +66,8 @@ __all__ = [
     "CheckpointError",
     "Config",
     "Controller",
+    "Film",
+    "Heat",
     "Part",
     "Record",
     "Replace",
@@ -78,6 +84,7 @@ __all__ = [
     "UserError",
     "VAEConfig",
     "compose",
+    "heat",
     "heat_maps",
     "load",
     "select",

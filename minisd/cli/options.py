@@ -123,9 +123,9 @@ def add_version_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_output_options(parser: argparse.ArgumentParser, file: str = "FILE.png") -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed")
+    group.add_argument("--out", metavar=file, help="default: the next free name made of the prompt and the seed")
     group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
 
 
