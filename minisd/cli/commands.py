@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import options
+from .answer import add_answer_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
     fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
+    for command in commands.choices.values():
+        add_answer_options(command)
     args = options.parse(parser, argv)
     return options.run("minisd", args.run, args)
 
@@ -105,13 +108,16 @@ def _film(args: argparse.Namespace) -> None:
 def _info(args: argparse.Namespace) -> None:
     from .describe import describe
 
-    print("\n".join(describe(args.source, args.variant, args.revision)))
+    lines = describe(args.source, args.variant, args.revision)
+    args.answer["about"] = lines
+    print("\n".join(lines))
 
 
 def _fetch(args: argparse.Namespace) -> None:
     from ..loading.manifest import fetch, manifest
 
     if args.name is None:
+        args.answer["checkpoints"] = manifest()
         width = max(map(len, manifest()))
         for name, entry in manifest().items():
             print(f"{name:<{width}}  {entry['repo']}  ({entry['licence']})\n{'':<{width}}  {entry['about']}")
@@ -120,6 +126,7 @@ def _fetch(args: argparse.Namespace) -> None:
         repo, folder = fetch(args.name, args.variant, args.revision)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command continues with the files in the hub's cache") from None
+    args.answer |= {"source": repo, "folder": str(folder)}
     print(folder)
     if "files" not in manifest().get(args.name, {}):
         given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]

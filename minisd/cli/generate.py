@@ -17,6 +17,7 @@ from ..base.picture_files import open_picture, png_writer
 from ..picture import to_rgb
 from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
+from .answer import wrote
 from .stopping import Stopping
 
 BATCH = 8  # pictures drawn at once
@@ -64,6 +65,7 @@ def generate(args: argparse.Namespace) -> None:
                     path = out and stopping.renamed(out)
                     written.append(write_output({".png": png_writer(picture, text)}, path, stem, args.overwrite))
             finally:  # also if the disk is full in the middle of a batch
+                wrote(args, *written[k:])
                 for path in written[k:]:
                     print(path)
             if stopping.pressed:

@@ -18,6 +18,7 @@ from ..watch.heat import Heat, heat
 from ..watch.over_time import over_time_sheet
 from ..watch.words import find_columns
 from . import options, parameters
+from .answer import wrote
 from .generate import fields, fill_defaults
 from .stopping import Stopping
 
@@ -34,7 +35,8 @@ def maps(args: argparse.Namespace) -> None:
     stem = f"{slug(args.prompt)}-s{args.seed}-maps{'-over-time' if args.over_time else ''}{stopping.ending}"
     text = _parameters(sd, args, found.image.size, stopping)
     path = write_output({".png": png_writer(picture, text)}, out and stopping.renamed(out), stem, args.overwrite)
-    _tell(path, stopping)
+    args.answer["shares"] = {word: float(found[word].map.mean()) for word in found.words}
+    _tell(args, path, stopping)
 
 
 def film(args: argparse.Namespace) -> None:
@@ -57,7 +59,7 @@ def film(args: argparse.Namespace) -> None:
     text = _parameters(sd, args, size[::-1], stopping)
     stem = f"{slug(args.prompt)}-s{args.seed}{stopping.ending}"
     path = write_output({".gif": gif_writer(frames, text)}, out and stopping.renamed(out), stem, args.overwrite)
-    _tell(path, stopping)
+    _tell(args, path, stopping)
 
 
 def _heat(sd: StableDiffusion, args: argparse.Namespace, stopping: Stopping) -> Heat:
@@ -88,7 +90,8 @@ def _parameters(sd: StableDiffusion, args: argparse.Namespace, size: tuple[int, 
     return parameters.to_text(args.prompt, args.negative, about)
 
 
-def _tell(path: Path, stopping: Stopping) -> None:
+def _tell(args: argparse.Namespace, path: Path, stopping: Stopping) -> None:
+    wrote(args, path)
     print(path)
     if stopping.pressed:
         raise KeyboardInterrupt(f"{path} was written{stopping.remark()}")

@@ -17,6 +17,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.outputs import slug, utf8, write_output
 from minisd.base.picture_files import png_writer
 from minisd.cli import options, parameters
+from minisd.cli.answer import wrote
 from minisd.cli.stopping import Stopping
 from minisd.picture import overlay, sheet
 
@@ -124,6 +125,10 @@ class Report:
         overwrite = self.args.overwrite or self.path is not None
         files = {".png": png_writer(self._picture(done), text), ".json": utf8(content)}
         self.path = write_output(files, self.path or self.out, self._stem(), overwrite)
+        wrote(self.args, self.path, self.path.with_suffix(".json"))
+        self.args.answer["results"] = [
+            {"method": row.spec, "scores": row.scores, "seeds": list(self.seeds[: row.drawn])} for row in done
+        ]
 
     def _stem(self) -> str:
         """What the output's name begins with, if the user gave none."""
@@ -201,9 +206,11 @@ class Report:
             fields = self._original_fields(row, seed, picture.size)
             if k == 0:
                 text = self._text(fields)
-                write_output({".png": png_writer(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
+                name = f"{stem}-s{seed}-original"
+                wrote(self.args, write_output({".png": png_writer(original, text)}, None, name, folder=folder))
             text = self._edit_parameters(row, seed)
-            write_output({".png": png_writer(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
+            name = f"{stem}-s{seed}-{ending}"
+            wrote(self.args, write_output({".png": png_writer(picture, text)}, None, name, folder=folder))
 
     def _edit_parameters(self, row: Row, seed: int = 0) -> str:
         """The parameters that repeat one row's edited picture."""
