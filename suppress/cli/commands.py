@@ -1,6 +1,6 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
+`suppress methods | analyse | batch | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
 comes at once.
 """
 
@@ -20,7 +20,7 @@ from ..engine import ENGINES
 from ..methods.catalogue import METHODS
 from ..start.catalogue import INVERSIONS
 
-COMMANDS = ("methods", "analyse", "sheet", "eval", "train")
+COMMANDS = ("methods", "analyse", "batch", "sheet", "eval", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .analyse import main as analyse
 
         return analyse(argv[1:])
+    if command == "batch":
+        from .batch import main as draw_batch
+
+        return draw_batch(argv[1:])
     if command == "sheet":
         from .sheet import main as draw_sheet
 
@@ -62,7 +66,8 @@ def _parser() -> argparse.ArgumentParser:
         "file with settings and scores.",
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
-        "`suppress analyse PROMPT` looks into a prompt, `suppress sheet` draws what all methods do on one sheet, "
+        "`suppress analyse PROMPT` looks into a prompt, `suppress batch FILE.csv` draws a picture for each "
+        "line of a file, `suppress sheet` draws what all methods do on one sheet, "
         "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
     )
     options.add_version_option(p)

@@ -98,8 +98,8 @@ def test_a_table_has_the_means(small):
 
 
 def test_scores_are_those_of_the_judge(sd):
-    result = draw(sd, height=128, width=128)
-    assert result.scores(Judge(sd)) == Judge(sd).scores(result) == result.scored
+    result, judge = draw(sd, height=128, width=128), Judge(sd)
+    assert result.scores(judge) == judge.scores(result) == result.scored
 
 
 class Page(HTMLParser):
