@@ -13,6 +13,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError
+from .answer import print_answer, printing
+from .completion import complete
 
 if TYPE_CHECKING:
     from ..pipeline import StableDiffusion
@@ -123,9 +125,9 @@ def add_version_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_output_options(parser: argparse.ArgumentParser, file: str = "FILE.png") -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed")
+    group.add_argument("--out", metavar=file, help="default: the next free name made of the prompt and the seed")
     group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
 
 
@@ -225,12 +227,14 @@ def progress_bar(label: str) -> Callable:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments. Every command begins with this call: afterwards, printing any character is safe."""
     accept_any_character()
+    complete(parser)
     for argument in sys.argv[1:] if argv is None else argv:
         if argument.startswith("--") and argument.endswith("=--"):  # argparse would drop the "--"
             parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is not a value")
     try:
         args = parser.parse_args(argv)
         _read_size(parser, args)
+        args.answer = {}  # what --json prints (answer.py)
         return args
     except SystemExit:  # --help and --version have printed
         _close_output()
@@ -253,29 +257,49 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
     A command that was stopped may say what it has kept: `raise KeyboardInterrupt("3 of 8 are written")`.
     """
     before_torch()
+    status, error = 0, ""
+    try:
+        with printing(args):
+            status, error = _run(program, command, args)
+    except SystemExit as end:  # the command has said why
+        print_answer(args, program, end.code if isinstance(end.code, int) else 1, "interrupted")
+        raise
+    try:
+        print_answer(args, program, status, error)
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has closed the pipe
+        _close_output()
+    return status
+
+
+def _run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> tuple[int, str]:
+    """(exit status, what went wrong)"""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, program)
             command(args)
         if sys.stdout:
             sys.stdout.flush()
-        return 0
-    except BrokenPipeError:  # `| head` has closed the pipe
+        return 0, ""
+    except BrokenPipeError:
         _close_output()
-        return 0
+        return 0, ""
     except (UserError, OSError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         _close_output()
-        return 2
+        return 2, str(error)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         way_out = "ask for a smaller picture, for fewer seeds at once, or for --dtype bf16"
-        print(f"{program}: error: not enough memory; {way_out} ({_first_line(error)})", file=sys.stderr)
-        return 2
+        told = f"not enough memory; {way_out} ({_first_line(error)})"
+        print(f"{program}: error: {told}", file=sys.stderr)
+        return 2, told
     except KeyboardInterrupt as stop:
-        print(f"\n{program}: interrupted; {stop.args[0] if stop.args else 'nothing was written'}", file=sys.stderr)
-        return 130
+        told = f"interrupted; {stop.args[0] if stop.args else 'nothing was written'}"
+        print(f"\n{program}: {told}", file=sys.stderr)
+        return 130, told
 
 
 def _close_output() -> None:

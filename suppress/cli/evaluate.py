@@ -16,6 +16,7 @@ from typing import Any
 from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options
 
 from ..evaluation import cases as usual
 from ..evaluation import pairs
@@ -82,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--judge", metavar="MODULE:CLASS", help="a detector of your own (suppress/metrics/own_detector.py)")
     add_scale_options(p)
     add_report_options(p)
+    add_answer_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
