@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .engine import Fast, Plan, Reference
     from .job import Job, default_settings, run, run_batch
     from .methods import METHODS, SuppressEOT, Unread, register
+    from .pipe import apply
     from .prompt import find_rows
     from .protocol import Edit, Inputs, Method, Start
     from .result import Result
@@ -28,6 +29,7 @@ _MODULES = {
     "engine": ("Fast", "Plan", "Reference"),
     "job": ("Job", "default_settings", "run", "run_batch"),
     "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
+    "pipe": ("apply",),
     "prompt": ("find_rows",),
     "protocol": ("Edit", "Inputs", "Method", "Start"),
     "result": ("Result",),
@@ -50,6 +52,7 @@ __all__ = [
     "Start",
     "SuppressEOT",
     "Unread",
+    "apply",
     "default_settings",
     "find_rows",
     "invert",

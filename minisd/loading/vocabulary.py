@@ -16,7 +16,7 @@ from .tokenizer import EOT, SOT, Added
 def vocabulary_files(
     vocab: Mapping[str, int], merges: Iterable[tuple[str, str]], added: Iterable[Added] = ()
 ) -> dict[str, str]:
-    """File name -> its text. added: tokens that are not made by merges, besides [SOT] and [EOT]."""
+    """File name -> its text. added: tokens that are not made by merges; those of the vocabulary need not be named."""
     settings = {
         "tokenizer_class": "CLIPTokenizer",
         "model_max_length": CONTEXT,
@@ -25,7 +25,11 @@ def vocabulary_files(
         "pad_token": EOT,
         "unk_token": EOT,
     }
-    entries = {str(token.id): {key: value for key, value in token._asdict().items() if key != "id"} for token in added}
+    entries = {
+        str(token.id): {key: value for key, value in token._asdict().items() if key != "id"}
+        for token in added
+        if token.content not in vocab
+    }
     return {
         "tokenizer_config.json": json.dumps(
             settings | ({"added_tokens_decoder": entries} if entries else {}), indent=1
@@ -33,9 +37,3 @@ def vocabulary_files(
         "vocab.json": json.dumps(dict(vocab), ensure_ascii=False),
         "merges.txt": "\n".join(["#version: 0.2", *map(" ".join, merges)]) + "\n",
     }
-
-
-def merge_pair(merge: str | list[str]) -> tuple[str, str]:
-    """One merge in the JSON of the `tokenizers` library; versions of it write a string or a list."""
-    a, b = merge.split(" ") if isinstance(merge, str) else merge
-    return a, b

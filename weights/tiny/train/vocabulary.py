@@ -16,7 +16,7 @@ from tokenizers import Regex, models, pre_tokenizers, trainers
 
 from minisd.base.outputs import write_text
 from minisd.loading.tokenizer import END, EOT, SOT, Tokenizer, load_tokenizer
-from minisd.loading.vocabulary import merge_pair, vocabulary_files
+from minisd.loading.vocabulary import vocabulary_files
 
 # words of which the captions have hardly any, but users do; each counts as often as a frequent word
 _MORE_WORDS = ("no", "not", "without")
@@ -41,9 +41,15 @@ def learn(captions: Iterable[str]) -> tuple[dict[str, int], list[tuple[str, str]
         show_progress=False,
     )
     bpe.train_from_iterator([*captions, *_MORE_WORDS * _MORE], trainer)
-    merges = [merge_pair(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
+    merges = [_pair(merge) for merge in json.loads(bpe.to_str())["model"]["merges"]]
     tokens = [*letters, *ends, *(a + b for a, b in merges), SOT, EOT]
     return {token: number for number, token in enumerate(dict.fromkeys(tokens))}, merges
+
+
+def _pair(merge: str | list[str]) -> tuple[str, str]:
+    """Versions of the library write a merge as a string or as a list."""
+    a, b = merge.split(" ") if isinstance(merge, str) else merge
+    return a, b
 
 
 def write_tokenizer(folder: Path, captions: list[str]) -> Tokenizer:
