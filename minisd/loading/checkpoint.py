@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
 
 import torch
 
@@ -17,8 +18,11 @@ from ..base.inputs import read_json
 from ..config import SD14, Config
 from ..pipeline import StableDiffusion
 from . import compvis
+from .clip_skip import check_clip_skip, skip_layers
 from .diffusers_layout import CONFIGS, check_vocabulary, diffusers_parts, text_name
 from .family import SD1, SD1_UNET, family, has_ema
+from .lora import open_lora, read_specs
+from .own_vae import own_vae
 from .parts import EmptyModule, check, empty_parts, fill, first_keys
 from .source import Source, data_folder, find, weight_files
 from .tokenizer import Tokenizer, load_tokenizer
@@ -35,6 +39,9 @@ def load(
     variant: str | None = None,
     revision: str | None = None,
     ema: bool = False,
+    lora: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | None = None,
+    vae: str | os.PathLike[str] | None = None,
+    clip_skip: int | None = None,
 ) -> StableDiffusion:
     """A Stable Diffusion v1.x model, ready to draw.
 
@@ -45,6 +52,9 @@ def load(
     device: None means the first of cuda, mps and cpu that the machine has.
     dtype: None means float32, with which a seed gives the same image everywhere.
     ema: take the moving average of the UNet's weights, from a single file that has both.
+    lora: one or several LoRA files that are merged into the weights, "file.safetensors:0.8" (minisd/loading/lora.py).
+    vae: a VAE of its own: a file, a folder or a hub id (minisd/loading/own_vae.py).
+    clip_skip: how many of the text encoder's last layers are left out (minisd/loading/clip_skip.py).
 
     Raises CheckpointError for a file that is damaged, incomplete or of another family, and UserError for a source
     that is none of the four.
@@ -56,21 +66,22 @@ def load(
             raise UserError(f"{name} = {shown(value)}; expected a string, such as 'fp16' or 'main', or None")
     if not isinstance(plain(ema), bool):
         raise UserError(f"ema = {shown(ema)}; expected True or False")
+    specs = read_specs(lora)
     found = find(source, variant, revision)
     config, parts = read_parts(found, variant, ema)
-    if ignored := check(parts):
+    check_clip_skip(clip_skip, config.text)
+    unused = None if vae is None else parts["vae"]
+    if vae is not None:
+        config, parts["vae"] = own_vae(vae, config)
+    if ignored := check(parts, unused):
         warnings.warn(f"{found.name}: ignored, as no picture depends on it: {first_keys(ignored)}", stacklevel=2)
     tokenizer = _tokenizer(found, config)  # before the weights, which take longest to read
-    unet, vae, text_encoder = (fill(parts[name], dtype, device) for name in ("unet", "vae", "text_encoder"))
-    return StableDiffusion(
-        name=found.name,
-        folder=found.path if found.is_folder else None,
-        config=config,
-        unet=unet,
-        vae=vae,
-        text_encoder=text_encoder,
-        tokenizer=tokenizer,
-    )
+    loras = [open_lora(name, scale, {part: empty.module for part, empty in parts.items()}) for name, scale in specs]
+    modules = {name: fill(parts[name], dtype, device) for name in ("unet", "vae", "text_encoder")}
+    for each in loras:
+        each.merge(modules)
+    folder = found.path if found.is_folder else None
+    return skip_layers(StableDiffusion(found.name, folder, config, tokenizer=tokenizer, **modules), clip_skip)
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

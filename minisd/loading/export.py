@@ -41,14 +41,14 @@ def export(sd: StableDiffusion, folder: str | os.PathLike[str], *, overwrite: bo
     folder cannot be written; then nothing is changed.
     """
     check_model(sd)
-    path = _check_folder(folder, overwrite)
+    path = check_folder(folder, overwrite)
     with _temporary(path) as part:
         _write(sd, part)
         _put(part, path)
     return path
 
 
-def _check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
+def check_folder(folder: str | os.PathLike[str], overwrite: bool) -> Path:
     """The place for the model; UserError if it cannot be taken."""
     try:
         path = Path(folder).expanduser()

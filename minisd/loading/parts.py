@@ -50,14 +50,16 @@ def empty_parts(
     }
 
 
-def check(parts: Mapping[str, EmptyModule]) -> list[str]:
+def check(parts: Mapping[str, EmptyModule], unused: EmptyModule | None = None) -> list[str]:
     """Compares the headers with the modules, before any weights are read.
+
+    unused: a part of the same files that another replaces; it may be there or not.
 
     Returns the keys that are ignored because no picture depends on them (`compvis.HARMLESS`). If the weights do not
     fit, CheckpointError lists everything that is missing, unexpected or of another shape.
     """
     missing, wrong = [], []
-    wanted: dict[str, set[str]] = {}
+    wanted: dict[str, set[str]] = {unused.weights.name: set(unused.names.values())} if unused else {}
     for part in parts.values():
         expected = part.module.state_dict()
         wanted.setdefault(part.weights.name, set()).update(part.names.values())
@@ -83,9 +85,9 @@ def check(parts: Mapping[str, EmptyModule]) -> list[str]:
         raise CheckpointError(
             "the checkpoint does not fit Stable Diffusion v1.x"
             + _absent(parts)
-            + _listing("missing", missing)
-            + _listing("unexpected", unexpected)
-            + _listing("wrong shape or dtype", wrong)
+            + listing("missing", missing)
+            + listing("unexpected", unexpected)
+            + listing("wrong shape or dtype", wrong)
             + f"\n  {looks}"
         )
     return ignored
@@ -107,7 +109,8 @@ def _other_set(key: str, wanted: set[str]) -> bool:
     return key.startswith(compvis.UNET) and not any(name.startswith(compvis.UNET) for name in wanted)
 
 
-def _listing(what: str, keys: list[str]) -> str:
+def listing(what: str, keys: list[str]) -> str:
+    """A line of an error: what is wrong with these keys, how many there are, and the first; empty if there are none."""
     return f"\n  {what} ({len(keys)}): {first_keys(keys)}" if keys else ""
 
 

@@ -67,8 +67,8 @@ class SafetensorsFile:
         self.path, self.name = path, str(path)
         self.shapes: Mapping[str, Header] = read_header(path)
         try:
-            with safe_open(path, framework="pt"):
-                pass  # the library compares each tensor's position in the file with its shape
+            with safe_open(path, framework="pt") as file:  # it compares each tensor's position with its shape
+                self.metadata: Mapping[str, str] = file.metadata() or {}
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged: {error}. Download it again.") from error
 

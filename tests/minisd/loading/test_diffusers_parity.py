@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from checkpoints import same_weights
+import torch
+from checkpoints import modules, same_weights
+from safetensors.torch import save_file
 
 import minisd
 import suppress
@@ -69,3 +71,40 @@ def test_a_word_of_textual_inversion(sd):
     assert found.text_encoder.embeddings.token_embedding.weight[869].equal(
         sd.text_encoder.embeddings.token_embedding.weight[5]
     )
+
+
+@pytest.mark.parametrize("kind", ["kohya", "diffusers"])
+def test_a_lora_is_merged_as_diffusers_does(tmp_path, sd, kind):
+    pytest.importorskip("peft", reason='diffusers needs it for LoRAs: pip install "minisd[parity]"')
+    random, tensors = torch.Generator().manual_seed(0), {}
+    names = {
+        "unet": ("up_blocks.1.attentions.2.transformer_blocks.0.attn1.to_out.0", "mid_block.attentions.0.proj_in"),
+        "text_encoder": ("encoder.layers.1.self_attn.q_proj", "encoder.layers.3.mlp.fc1"),
+    }
+    for part, layers in names.items():
+        for name in layers:
+            shape = getattr(sd, part).get_parameter(f"{name}.weight").shape
+            down = torch.randn(4, *shape[1:], generator=random) / 50
+            up = torch.randn(shape[0], 4, *[1] * (len(shape) - 2), generator=random)
+            flat = f"lora_{'unet' if part == 'unet' else 'te_text_model'}_{name.replace('.', '_')}"
+            own = f"{part}.{name}" if part == "unet" else f"{part}.text_model.{name}"
+            if kind == "kohya":
+                tensors |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+                tensors[f"{flat}.alpha"] = torch.tensor(2.0)
+            else:
+                tensors |= {f"{own}.lora_A.weight": down, f"{own}.lora_B.weight": up}
+    path = tmp_path / "l.safetensors"
+    save_file(tensors, path)
+    pipe = load(data_folder() / "tiny")
+    pipe.load_lora_weights(str(path))
+    with pytest.raises(minisd.UserError, match="has LoRA layers"):
+        minisd.from_pipeline(pipe)
+    pipe.fuse_lora(lora_scale=0.8)
+    pipe.unload_lora_weights()
+    mine, theirs = minisd.load("tiny", device="cpu", lora=f"{path}:0.8"), minisd.from_pipeline(pipe)
+    for part, module in modules(mine).items():
+        other, before = modules(theirs)[part].state_dict(), modules(sd)[part].state_dict()
+        changed = [name for name, x in module.state_dict().items() if not torch.equal(x, before[name])]
+        assert set(changed) == {f"{name}.weight" for name in names.get(part, ())}
+        for name, x in module.state_dict().items():
+            torch.testing.assert_close(x, other[name], rtol=1e-5, atol=1e-5)
