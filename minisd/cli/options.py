@@ -220,7 +220,7 @@ def making_fields(sd: StableDiffusion) -> dict[str, object]:
 
 _FOREIGN_SIGNS = {
     re.compile(r"\([^()]*:\s*[\d.]+\s*\)"): "there are no weights in a prompt",
-    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "no such file is loaded",
+    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "a file is given as --lora FILE:0.8",
     re.compile(r"\[[^\[\]]*\]"): "brackets weaken nothing (in `suppress` they name what to remove)",
 }
 

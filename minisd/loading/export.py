@@ -131,7 +131,8 @@ def _write(sd: StableDiffusion, folder: Path) -> None:
 
 def _plain(x: torch.Tensor) -> torch.Tensor:
     """On the CPU, in the usual layout, with memory of its own: safetensors writes nothing else."""
-    return x.detach().cpu().contiguous()
+    x = x.detach().cpu().contiguous()
+    return x if x.untyped_storage().nbytes() == x.numel() * x.element_size() else x.clone()
 
 
 def _json(content: dict[str, object]) -> str:

@@ -20,6 +20,7 @@ from ..base.errors import UserError
 from ..config import Config
 from ..pipeline import StableDiffusion
 from .checkpoint import check_dtype
+from .clip_skip import skip_layers
 from .diffusers_layout import check_vocabulary, diffusers_parts
 from .parts import check, fill, first_keys
 from .source import PARTS
@@ -36,7 +37,7 @@ _OTHERS = {  # parts that only pipelines of other families have
 }
 
 
-def from_pipeline(pipe: Any) -> StableDiffusion:
+def from_pipeline(pipe: Any, *, clip_skip: int | None = None) -> StableDiffusion:
     """The model in a diffusers StableDiffusionPipeline, with the pipeline's dtype and device.
 
     No weight is copied: the two share their memory. So a change of the pipeline's weights in place, such as training or
@@ -45,6 +46,8 @@ def from_pipeline(pipe: Any) -> StableDiffusion:
 
     `folder` of the model is None: values that were measured on a checkpoint (defaults.json) are not used, because the
     weights in memory may be others.
+
+    clip_skip: as in `load`.
 
     UserError for what is no such pipeline, for parts that are missing or still have separate LoRA layers, and for other
     families (SD 2, SDXL, …). CheckpointError, as of `load`, for weights and configs that are not of SD v1.
@@ -64,7 +67,7 @@ def from_pipeline(pipe: Any) -> StableDiffusion:
         warnings.warn(f"converted to the UNet's {dtype} on {device}: {'; '.join(other)}", stacklevel=2)
     unet, vae, text_encoder = (fill(parts[name], dtype, device) for name in ("unet", "vae", "text_encoder"))
     name = getattr(pipe, "name_or_path", None)
-    return StableDiffusion(
+    sd = StableDiffusion(
         name=name if isinstance(name, str) and name else "pipeline",
         folder=None,
         config=config,
@@ -73,6 +76,7 @@ def from_pipeline(pipe: Any) -> StableDiffusion:
         text_encoder=text_encoder,
         tokenizer=tokenizer,
     )
+    return skip_layers(sd, clip_skip)
 
 
 def _check_pipeline(pipe: Any) -> None:

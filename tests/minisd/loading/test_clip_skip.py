@@ -33,6 +33,10 @@ def test_it_is_the_hidden_state_of_transformers(sd):
     assert len(sd.text_encoder.encoder.layers) == 4 and weights_of(skip_layers(sd, 1)) != weights_of(sd)
 
 
+def test_of_a_pipeline(pipe, sd):
+    assert minisd.from_pipeline(pipe, clip_skip=2).encode_text(PROMPTS).equal(skip_layers(sd, 2).encode_text(PROMPTS))
+
+
 def test_an_exported_model_keeps_it(tmp_path, sd):
     found = skip_layers(sd, 2)
     again = minisd.load(minisd.export(found, tmp_path / "model"), device="cpu")

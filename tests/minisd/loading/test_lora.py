@@ -56,8 +56,7 @@ def changed(parts, path, scale=1.0):
     open_lora(path, scale, parts).merge(copies)
     found = {}
     for part, module in parts.items():
-        for name, weight in copies[part].state_dict().items():
-            before = module.state_dict()[name]
+        for (name, before), weight in zip(module.state_dict().items(), copies[part].state_dict().values(), strict=True):
             if not torch.equal(before, weight):
                 found[Layer(part, name.removesuffix(".weight"))] = before, weight
     return found
