@@ -73,26 +73,34 @@ def test_a_word_of_textual_inversion(sd):
     )
 
 
+@pytest.mark.parametrize("skip", [0, 1, 3])
+def test_clip_skip(theirs, skip):
+    """What `clip_skip` of diffusers takes for the prompt: a hidden state of transformers, after the final LayerNorm."""
+    encoder = theirs.text_encoder
+    norm = getattr(encoder, "text_model", encoder).final_layer_norm  # transformers 5 has it without the prefix
+    ids = theirs.tokenizer(PROMPT, padding="max_length", return_tensors="pt").input_ids
+    with torch.no_grad():
+        expected = norm(encoder(ids, output_hidden_states=True).hidden_states[-(skip + 1)])
+    found = minisd.from_pipeline(theirs, clip_skip=skip).encode_text(PROMPT)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("kind", ["kohya", "diffusers"])
 def test_a_lora_is_merged_as_diffusers_does(tmp_path, sd, kind):
+    """In the UNet: with transformers 5, diffusers 0.42 drops what such a file has for the text encoder."""
     pytest.importorskip("peft", reason='diffusers needs it for LoRAs: pip install "minisd[parity]"')
     random, tensors = torch.Generator().manual_seed(0), {}
-    names = {
-        "unet": ("up_blocks.1.attentions.2.transformer_blocks.0.attn1.to_out.0", "mid_block.attentions.0.proj_in"),
-        "text_encoder": ("encoder.layers.1.self_attn.q_proj", "encoder.layers.3.mlp.fc1"),
-    }
-    for part, layers in names.items():
-        for name in layers:
-            shape = getattr(sd, part).get_parameter(f"{name}.weight").shape
-            down = torch.randn(4, *shape[1:], generator=random) / 50
-            up = torch.randn(shape[0], 4, *[1] * (len(shape) - 2), generator=random)
-            flat = f"lora_{'unet' if part == 'unet' else 'te_text_model'}_{name.replace('.', '_')}"
-            own = f"{part}.{name}" if part == "unet" else f"{part}.text_model.{name}"
-            if kind == "kohya":
-                tensors |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
-                tensors[f"{flat}.alpha"] = torch.tensor(2.0)
-            else:
-                tensors |= {f"{own}.lora_A.weight": down, f"{own}.lora_B.weight": up}
+    names = ("up_blocks.1.attentions.2.transformer_blocks.0.attn1.to_out.0", "mid_block.attentions.0.proj_in")
+    for name in names:
+        shape = sd.unet.get_parameter(f"{name}.weight").shape
+        down = torch.randn(4, *shape[1:], generator=random) / 50
+        up = torch.randn(shape[0], 4, *[1] * (len(shape) - 2), generator=random)
+        if kind == "kohya":
+            flat = f"lora_unet_{name.replace('.', '_')}"
+            tensors |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+            tensors[f"{flat}.alpha"] = torch.tensor(2.0)
+        else:
+            tensors |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
     path = tmp_path / "l.safetensors"
     save_file(tensors, path)
     pipe = load(data_folder() / "tiny")
@@ -104,7 +112,7 @@ def test_a_lora_is_merged_as_diffusers_does(tmp_path, sd, kind):
     mine, theirs = minisd.load("tiny", device="cpu", lora=f"{path}:0.8"), minisd.from_pipeline(pipe)
     for part, module in modules(mine).items():
         other, before = modules(theirs)[part].state_dict(), modules(sd)[part].state_dict()
-        changed = [name for name, x in module.state_dict().items() if not torch.equal(x, before[name])]
-        assert set(changed) == {f"{name}.weight" for name in names.get(part, ())}
+        changed = {name for name, x in module.state_dict().items() if not torch.equal(x, before[name])}
+        assert changed == ({f"{name}.weight" for name in names} if part == "unet" else set())
         for name, x in module.state_dict().items():
             torch.testing.assert_close(x, other[name], rtol=1e-5, atol=1e-5)
