@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from .attention import Site
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
     from .loading.checkpoint import load
+    from .loading.export import export
+    from .loading.from_pipeline import from_pipeline
     from .pipeline import StableDiffusion
     from .tap import Tap
     from .taps.compose import Part, compose
@@ -42,6 +44,8 @@ __version__ = "0.1.0"
 _MODULES = {
     "attention": ("Site",),
     "loading.checkpoint": ("load",),
+    "loading.export": ("export",),
+    "loading.from_pipeline": ("from_pipeline",),
     "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
     "pipeline": ("StableDiffusion",),
     "tap": ("Tap",),
@@ -84,6 +88,8 @@ __all__ = [
     "UserError",
     "VAEConfig",
     "compose",
+    "export",
+    "from_pipeline",
     "heat",
     "heat_maps",
     "load",

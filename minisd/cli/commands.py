@@ -1,4 +1,4 @@
-"""`minisd generate | maps | film | info | fetch`"""
+"""`minisd generate | maps | film | info | fetch | export`"""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
     fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
+    _export_parser(commands)
     for command in commands.choices.values():
         add_answer_options(command)
     args = options.parse(parser, argv)
@@ -81,6 +82,16 @@ def _add_one_picture(p: argparse.ArgumentParser) -> None:
     options.add_model_options(p)
 
 
+def _export_parser(commands: Any) -> None:
+    about = "write a model as a folder in diffusers layout, with what is put into it"
+    p = commands.add_parser("export", help=about)
+    p.add_argument("model", metavar="SOURCE", help="tiny, a folder, a .safetensors or .ckpt file, or a hub id")
+    p.add_argument("folder", metavar="FOLDER", help="the new folder")
+    p.add_argument("--overwrite", action="store_true", help="replace a folder that holds a model and nothing else")
+    options.add_loading_options(p.add_argument_group("model"))
+    p.set_defaults(run=_export)
+
+
 # ---------------------------------------------------------------------- generate, maps, film
 
 
@@ -102,7 +113,7 @@ def _film(args: argparse.Namespace) -> None:
     film(args)
 
 
-# ---------------------------------------------------------------------- info, fetch
+# ---------------------------------------------------------------------- info, fetch, export
 
 
 def _info(args: argparse.Namespace) -> None:
@@ -131,3 +142,12 @@ def _fetch(args: argparse.Namespace) -> None:
     if "files" not in manifest().get(args.name, {}):
         given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]
         print(" ".join(["load it with --model", repo, *given]))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from ..loading.export import check_folder, export
+
+    check_folder(args.folder, args.overwrite)  # before the model is loaded
+    folder = export(options.load_model(args), args.folder, overwrite=args.overwrite)
+    args.answer["folder"] = str(folder)
+    print(folder)

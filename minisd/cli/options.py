@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -32,6 +33,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="tiny (default), a folder in diffusers layout, a .safetensors or .ckpt file, or a hub id",
     )
+    add_loading_options(group)
+
+
+def add_loading_options(group: Any) -> None:
+    """How the model is loaded, and what is put into it."""
+    lora = "a LoRA that is merged into the weights, as style.safetensors:0.8 (scale 0.8; default 1); may be repeated"
+    group.add_argument("--lora", metavar="FILE[:SCALE]", action="append", help=lora)
+    group.add_argument("--vae", metavar="SOURCE", help="another VAE: a file, a folder or a hub id")
+    skip = "leave out the text encoder's last N layers (default 0; other programs call 1 a Clip skip of 2)"
+    group.add_argument("--clip-skip", metavar="N", type=int, help=skip)
     group.add_argument("--device", help="cpu, cuda, mps, … (default: cuda, mps or cpu, the first present)")
     group.add_argument("--dtype", choices=DTYPES, help="of the weights (default fp32)")
     group.add_argument("--variant", help="of a folder's or the hub's files, e.g. fp16")
@@ -159,6 +170,9 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
         variant=args.variant,
         revision=args.revision,
         ema=bool(args.ema),
+        lora=args.lora,
+        vae=args.vae,
+        clip_skip=args.clip_skip,
     )
 
 
@@ -183,6 +197,9 @@ def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, obj
         "Variant": args.variant,
         "Revision": args.revision,
         "EMA": "yes" if args.ema else None,
+        "LoRA": json.dumps(args.lora, ensure_ascii=False) if args.lora else None,
+        "VAE": args.vae,
+        "Clip skip": args.clip_skip + 1 if args.clip_skip else None,  # as other programs count it
         "Precision": None if args.dtype == "fp32" else args.dtype,
         **making_fields(sd),
     }
@@ -205,7 +222,7 @@ def making_fields(sd: StableDiffusion) -> dict[str, object]:
 
 _FOREIGN_SIGNS = {
     re.compile(r"\([^()]*:\s*[\d.]+\s*\)"): "there are no weights in a prompt",
-    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "no such file is loaded",
+    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "a file is given as --lora FILE:0.8",
     re.compile(r"\[[^\[\]]*\]"): "brackets weaken nothing (in `suppress` they name what to remove)",
 }
 
