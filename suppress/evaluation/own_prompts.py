@@ -29,13 +29,14 @@ NEEDED, OPTIONAL = ("prompt", "target", "seed"), ("deleted", "picture", "mask")
 @dataclass(frozen=True)
 class OwnCase:
     prompt: str
-    target: str
+    target: str  # several are written "glasses + hat"
     deleted: str = ""  # empty: there is no control
     picture: str = ""  # its file as the user names it; empty: the prompt is drawn
     mask: str = ""
     files: str = ""  # a checksum of picture and mask, so that a changed picture is another case
     seeds: tuple[int, ...] = ()  # none for a picture
     kind: str = KIND
+    guidance: float = 0.0  # of its pictures; 0: the method's own
 
     @property
     def key(self) -> tuple[str, str, str]:
