@@ -16,7 +16,7 @@ from ..evaluation.picture_table import Measured, det_score, measured_rows, psnr_
 from .protocol import DET, FID, IDEAL, IFID, INSIDE, OUTSIDE, PictureProtocol
 from .scores import EXPLAINED, Found, extra_values, frechet
 
-Cells = Mapping[Any, Mapping[str, Any]]  # by (row, number of the picture)
+Cells = Mapping[Any, dict[str, Any]]  # by (row, number of the picture)
 DIGITS = {OUTSIDE: 1, INSIDE: 1, FID: 1, IFID: 1}  # 3 for the others
 BASELINES = {VAE: "nothing changed but by the VAE", IDEAL_ROW: "the ideal edit, through the VAE"}
 
