@@ -15,6 +15,7 @@ from pathlib import Path
 from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options
 
 from ..evaluation import cases as usual
 from ..evaluation import pairs
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--limit", type=int, metavar="N", help="only N pictures, or N prompts of a file")
     add_scale_options(p)
     add_report_options(p)
+    add_answer_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)

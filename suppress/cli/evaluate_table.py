@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from minisd import UserError
 from minisd.base.arguments import number
 from minisd.base.outputs import write_text
+from minisd.cli.answer import wrote
 
 from ..evaluation import cells
 from ..evaluation.shard import Shard, read_shard
@@ -117,10 +118,13 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
         fill(out, done, jobs, table.making, plan.form, measure)
         if args.shard is None:
             _print_table(out, "\n\n".join([*_note(args), plan.report(done, table.detector)]))
-            write_sheet(out.with_suffix(".csv"), plan.columns, plan.lines(done, table.detector))
+            args.answer["scores"] = lines = plan.lines(done, table.detector)
+            wrote(args, out, out.with_suffix(".md"), write_sheet(out.with_suffix(".csv"), plan.columns, lines))
             if args.report:
-                write_report(out, lambda: _noted(plan.page(done, table, args.command, samples), _note(args)))
+                pages = write_report(out, lambda: _noted(plan.page(done, table, args.command, samples), _note(args)))
+                wrote(args, *pages)
         else:
+            wrote(args, out)
             _tell_part(args.shard, out, jobs, table.jobs)
 
 

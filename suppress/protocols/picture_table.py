@@ -9,14 +9,14 @@ import numpy as np
 
 from minisd import UserError
 
-from ..evaluation.cells import Cell, Key, reasons
+from ..evaluation.cells import reasons
 from ..evaluation.pairs import IDEAL as IDEAL_ROW
 from ..evaluation.pairs import VAE
 from ..evaluation.picture_table import Measured, det_score, measured_rows, psnr_outside
 from .protocol import DET, FID, IDEAL, IFID, INSIDE, OUTSIDE, PictureProtocol
 from .scores import EXPLAINED, Found, extra_values, frechet
 
-Cells = Mapping[Key, Cell]  # by (row, number of the picture)
+Cells = Mapping[Any, dict[str, Any]]  # by (row, number of the picture)
 DIGITS = {OUTSIDE: 1, INSIDE: 1, FID: 1, IFID: 1}  # 3 for the others
 BASELINES = {VAE: "nothing changed but by the VAE", IDEAL_ROW: "the ideal edit, through the VAE"}
 

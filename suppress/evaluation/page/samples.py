@@ -52,7 +52,8 @@ def prompt_sheets(
     which the names of a user's pictures are relative. A row without a result has no picture.
     """
     engine, sheets = Fast(sd), []
-    for case in _progress(cases[:MOST]):
+    first: Sequence[Case | OwnCase] = cases[:MOST]
+    for case in _progress(first):
         samples: list[Sample] = []
         for row, spec in rows.items():
             if not _is_measured(done, row, case.key):
