@@ -1,6 +1,6 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
+`suppress methods | analyse | sheet | eval | train | ui` are separate commands. Nothing here imports PyTorch, so help
 comes at once.
 """
 
@@ -44,10 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .train import main as train
 
         return train(argv[1:])
-    return options.run("suppress", _suppress, options.parse(_parser(), argv))
+    if command == "ui":
+        from .ui import main as serve_page
+
+        return serve_page(argv[1:])
+    return options.run("suppress", _suppress, options.parse(make_parser(), argv))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="suppress",
         description="Draw a prompt without something that it names. Writes one picture: left the original, right the "
@@ -56,7 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
         "`suppress analyse PROMPT` looks into a prompt, `suppress sheet` draws what all methods do on one sheet, "
-        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
+        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something, "
+        "`suppress ui` opens a page to click on.",
     )
     options.add_version_option(p)
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
