@@ -7,6 +7,7 @@
 The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
 tap, pipeline, picture.
 
+    watch/     a drawing seen from outside: steps, previews, heat maps
     taps/      ready-made taps, and how to combine them
     loading/   checkpoint files -> modules, for every layout; nothing in a file is run
     cli/       the command `minisd`, and what it shares with `suppress`
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from .text import TextEncoder
     from .unet import UNet
     from .vae import AutoencoderKL
+    from .watch.step import Step
 
 __version__ = "0.1.0"
 
@@ -49,6 +51,7 @@ _MODULES = {
     "text": ("TextEncoder",),
     "unet": ("UNet",),
     "vae": ("AutoencoderKL",),
+    "watch.step": ("Step",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
@@ -66,6 +69,7 @@ __all__ = [
     "ScheduleConfig",
     "Site",
     "StableDiffusion",
+    "Step",
     "Tap",
     "TextConfig",
     "TextEncoder",

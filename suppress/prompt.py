@@ -284,10 +284,12 @@ class Prompt:
 
     request: Request  # its text, and what is to be removed from it
     ctx: Tensor  # (1,77,D)
-    uncond: Tensor  # (1,77,D), of the empty prompt
+    uncond: Tensor  # (1,77,D), what guidance leads away from: the negative prompt, or else the empty prompt
+    empty: Tensor  # (1,77,D), of the empty prompt
     target: tuple[int, ...]  # rows of the phrases to remove; none of a phrase that the prompt does not have
     eot: tuple[int, ...]  # rows of the first [EOT] and the padding: n-1 … 76
     words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
+    negative: str = ""  # the negative prompt
 
     @property
     def text(self) -> str:
@@ -308,16 +310,20 @@ def encode(
     prompt: str,
     remove: str | Sequence[str] | Request | None = None,
     needs_words: bool = True,
+    negative: str = "",
 ) -> Prompt:
     """A prompt as the methods get it: its embeddings, and the rows of the targets and of [EOT].
 
     needs_words: False if a target that the prompt does not have is no error (`Method.needs_words`); it has no rows.
+    negative: the negative prompt.
     """
     request = read_request(prompt, remove)
     text = request.prompt
     named = request if needs_words else replace(request, found=tuple(t for t in request.found if t.places))
     rows, words = find_rows(sd, text, named), tuple(sd.tokens(text)[:-1])
-    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+    empty = sd.encode_text("")
+    uncond = sd.encode_text(negative) if negative else empty
+    return Prompt(request, sd.encode_text(text), uncond, empty, rows, eot_rows(sd, text), words, negative)
 
 
 def without_targets(prompt: Prompt | Request, instead: str = "") -> str:

@@ -39,6 +39,12 @@ class Result:
     # `maps`, weighted by the length of each token's values (suppress/metrics/fetched.py): a row of zeros has 0 here,
     # even if its map is large. In the original all weights are 1, so compare `fetched` with `original_maps`
     fetched: Tensor | None = field(default=None, repr=False)
+    negative_prompt: str = ""
+    seeds: tuple[int, ...] = ()  # of the pictures; none for an edited picture, and for given latents
+    model: str = ""  # the checkpoint's name
+    job: int = 0  # the number of its job in `run_batch`
+    # the step after which a callback stopped the drawing. The last pictures are then shown as that step expects them
+    stopped_at: int | None = None
 
     def scores(self, judge: Judge) -> Scores:
         """DetScore and CLIP score of each target in `original` and `image`. judge: a `suppress.metrics.Judge(sd)`."""
@@ -64,6 +70,8 @@ def join(results: Sequence[Result]) -> Result:
         image=pictures("image"),
         original=pictures("original"),
         mask=pictures("mask") if results[0].mask is not None else None,
+        seeds=tuple(seed for result in results for seed in result.seeds),
+        stopped_at=results[-1].stopped_at,
         timings={name: sum(result.timings[name] for result in results) for name in results[0].timings},
         **{name: cat(name) for name in _TENSORS},
     )

@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from minisd import StableDiffusion, UserError
 
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import DEFAULT, METHODS, parse_method
 from ..prompt import Prompt, Request, token_table
 from ..protocol import Method

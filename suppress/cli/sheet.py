@@ -95,7 +95,8 @@ class _Sheet:
 
     def add(self, name: str, spec: str) -> float:
         """Draws a method, says how long it took, and writes the sheet. Returns the seconds; 0 if it cannot draw."""
-        from ..job import Job, default_settings, run_batch
+        from ..defaults import default_settings
+        from ..job import Job, run_batch
         from ..report.methods_sheet import SheetRow
 
         jobs = [Job(PROMPTS[target], target, self.args.seed) for target in self.args.targets]

@@ -96,7 +96,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _descend(args: argparse.Namespace) -> None:
-    from ..job import measured_defaults
+    from ..defaults import measured_defaults
     from ..training.names import measured
     from ..training.run import check_output, train
 

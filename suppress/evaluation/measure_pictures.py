@@ -16,9 +16,10 @@ from PIL import Image
 from minisd import StableDiffusion
 from minisd.picture import from_pil
 
+from ..defaults import default_settings
 from ..edits.masks import paste, reach
 from ..engine import Fast
-from ..job import default_settings, run
+from ..job import run
 from ..methods import Rewrite
 from ..methods.catalogue.entry import Entry
 from ..methods.names import read_settings

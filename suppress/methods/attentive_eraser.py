@@ -101,7 +101,8 @@ class AttentiveEraserEdit(Edit):
         self.settings, z = settings, run.start.z
         self.first = max(settings.start_step, run.start.begin)  # the step at which ẑ is set to the original
         self.suppressed_until = step_number("similarity_until", settings.similarity_until, settings.steps)
-        self.empty = run.per_prompt(lambda p: p.uncond)  # ∅ (B,77,D), also if an inversion has another one
+        # (∅, ∅), also if an inversion has another ∅; the user's negative prompt stands in the place of the first
+        self.contexts = run.per_prompt(lambda p: p.uncond), run.per_prompt(lambda p: p.empty)
         self.mask = torch.zeros_like(z[:, :1], dtype=torch.bool)  # M (B,1,h,w)
         self.taps: dict[float, Tap] = {}  # by f
         found = run.start.mask is None
@@ -126,7 +127,7 @@ class AttentiveEraserEdit(Edit):
         if i == self.first:
             same = replace(same, z=self.run.start.picture(i, original.z))
         factor = self.settings.similarity if i < self.suppressed_until else 1.0
-        return replace(same, contexts=(self.empty, self.empty), tap=self.taps[factor])
+        return replace(same, contexts=self.contexts, tap=self.taps[factor])
 
     def combine(self, i: int, eps: tuple[Tensor, ...]) -> Tensor:
         return eps[0] + self.settings.scale * (eps[1] - eps[0])

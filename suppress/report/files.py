@@ -20,7 +20,7 @@ from minisd.cli import options, parameters
 from minisd.picture import overlay, sheet
 
 from ..cli.repeat import suppress_fields
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import METHODS
 from ..methods.names import value_text
 from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
