@@ -17,7 +17,7 @@ from minisd import UserError
 from minisd.base.arguments import check_seed, check_settings, fraction
 from minisd.cli import options
 
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import DEFAULT
 from ..start.catalogue import DEFAULT as INVERSION
 from . import show

@@ -14,12 +14,10 @@ from threading import Event
 from typing import Any
 
 from PIL import Image
-from torch import Tensor
 
 from minisd import StableDiffusion
 from minisd.base.picture_files import read_picture
 from minisd.cli import options, parameters
-from minisd.picture import to_pil
 
 from ..analysis.leak import leak, summarise, verdict
 from ..analysis.study import open_study
@@ -37,9 +35,11 @@ from ..report.picture import Photo
 from ..report.scores import failures
 from ..result import Result
 from ..start.invert import invert
+from ..step import Step
 from .order import MASK_FILE, Order, arguments
 from .step_maps import Pair, StepMaps
 
+PREVIEW_EVERY = 0.5  # seconds, or more seldom:
 PREVIEW_SHARE = 0.1  # of the time of a drawing, at most, goes into previews
 
 
@@ -67,6 +67,7 @@ class Drawn:
     order: Order
     targets: tuple[str, ...]
     pictures: dict[str, Image.Image]  # "original", "without"; of a photo also "reconstruction" and "mask"
+    mask: Image.Image | None  # the painted one, in the size of the drawing
     about: str  # the method and its settings, in a line
     parameters: str  # what `suppress --params-from` reads
     scores: Scores
@@ -98,7 +99,7 @@ class Studio:
         """
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            drawn = self._draw(order, _Follow(self.engine, stop, tell))
+            drawn = self._draw(order, _Follow(stop, tell))
         notes = dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning))
         return replace(drawn, notes=list(notes))
 
@@ -113,6 +114,9 @@ class Studio:
         row = Row(spec, settings, origin)
         photo = self._photo(order, args, row)
         begun = self._invert(args, request, row, photo, follow) if photo else {"seed": [order.seed]}
+        if follow.stop.is_set():
+            raise Stopped
+        follow.tell(Progress("drawing", 0, settings.steps))
         result = run(
             self.sd,
             request.prompt,
@@ -120,13 +124,15 @@ class Studio:
             settings=settings,
             engine=self.engine,
             maps=True,
-            progress=follow.drawing,
+            callback=follow.drawing,
             height=photo.picture.height if photo else args.height,
             width=photo.picture.width if photo else args.width,
             **begun,
         )
         if photo:
             result = picture.pasted(self.sd, args, result, photo)
+            if order.photo and result.mask is None:  # then nothing was pasted, and a warning says so
+                order = replace(order, photo=replace(order.photo, paste=False))
         follow.tell(Progress("scoring", follow.done, settings.steps))
         scores = self.judge.scores(result)
         rows, words = self._leak(request)
@@ -134,6 +140,7 @@ class Studio:
             order=order,
             targets=result.targets,
             pictures=_pictures(result),
+            mask=photo.mask if photo else None,
             about=describe(row, prompt),
             parameters=self._parameters(args, request, row, result, photo, order.seed),
             scores=scores,
@@ -204,10 +211,11 @@ class Studio:
 class _Follow:
     """Follows the steps of one order: tells the progress, makes previews, and ends the loop when it is stopped."""
 
-    def __init__(self, engine: StepMaps, stop: Event, tell: Tell):
-        self.engine, self.stop, self.tell = engine, stop, tell
-        self.done = self.total = 0
+    def __init__(self, stop: Event, tell: Tell):
+        self.stop, self.tell = stop, tell
+        self.done = self.total = 0  # steps
         self.stopped = False
+        self.shown, self.cost = time.perf_counter(), 0.0  # when the last preview was made, and how long that took
 
     def inverting(self, steps: Iterable, total: int = 0, **_more: Any) -> Iterator:
         """An inversion that ends early is no start for a drawing, so a stop ends the order."""
@@ -217,27 +225,20 @@ class _Follow:
             self.tell(Progress("reading the photo", k, total))
             yield step
 
-    def drawing(self, steps: Iterable[tuple[Tensor, Tensor]], total: int = 0, **_more: Any) -> Iterator:
-        self.total = total
-        if self.stop.is_set():
-            raise Stopped
-        shown, cost = time.perf_counter(), 0.0  # when the last preview was shown, and the seconds that it took
-        self.tell(Progress("drawing", 0, total))
-        for self.done, latents in enumerate(steps, start=1):
-            yield latents
-            self.stopped = self.stop.is_set() and self.done < total
-            if self.stopped:
-                return
-            preview, now = None, time.perf_counter()
-            if self.done < total and now - shown > max(0.5, cost / PREVIEW_SHARE):
-                preview = self._preview(*latents)
-                shown = time.perf_counter()
-                cost = shown - now
-            self.tell(Progress("drawing", self.done, total, preview))
-
-    def _preview(self, z: Tensor, z_hat: Tensor) -> tuple[Image.Image, Image.Image]:
-        original, edited = (to_pil(self.engine.decode(latents))[0] for latents in (z, z_hat))
-        return original, edited
+    def drawing(self, step: Step) -> bool:
+        """After a step: False stops the drawing. The pictures are then those that the step expects."""
+        if not self.total:
+            self.total = step.total - step.i
+        self.done += 1
+        last = step.i == step.total - 1
+        self.stopped = self.stop.is_set() and not last
+        preview, now = None, time.perf_counter()
+        if not (self.stopped or last) and now - self.shown > max(PREVIEW_EVERY, self.cost / PREVIEW_SHARE):
+            preview = step.original.pictures()[0], step.pictures()[0]
+            self.shown = time.perf_counter()
+            self.cost = self.shown - now
+        self.tell(Progress("drawing", self.done, self.total, preview))
+        return not self.stopped
 
 
 def _pictures(result: Result) -> dict[str, Image.Image]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from minisd import StableDiffusion
 
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import METHODS
 from ..methods.catalogue.listing import constant, source
 from ..methods.catalogue.settings import read

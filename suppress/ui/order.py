@@ -17,7 +17,7 @@ from minisd.cli import options
 
 from ..cli.commands import make_parser
 
-MASK_FILE = "mask.png"  # what the page calls the painted mask when it is saved
+MASK_FILE = "mask.png"  # what the page calls the painted mask when it is saved, in the size of the drawing
 _MODEL = ("model", "device", "dtype", "variant", "revision", "threads")  # options of `suppress`, besides --ema
 
 
@@ -91,7 +91,9 @@ def python_call(order: Order, model: argparse.Namespace) -> str:
     lines = ["import minisd", "import suppress"]
     lines += ["import torch"] if model.dtype not in (None, "fp32") else []
     lines += ["from PIL import Image"] if photo else []
-    lines += ["", f"sd = minisd.load({', '.join(_load(model))})", "result = suppress.run(", "    sd,"]
+    lines += ["", f"sd = minisd.load({', '.join(_load(model))})"]
+    lines += [f"mask = Image.open({_text(MASK_FILE)})"] if photo and photo.mask is not None else []
+    lines += ["result = suppress.run(", "    sd,"]
     remove = order.remove[0] if len(order.remove) == 1 else list(order.remove)
     lines += [f"    {_text(order.prompt)},", f"    {_text(remove)},"]
     spec = _spec(order)
@@ -100,12 +102,12 @@ def python_call(order: Order, model: argparse.Namespace) -> str:
     if photo is not None:
         lines += [f"    image=Image.open({_text(photo.name)}),"]
         lines += [f"    inversion={_text(photo.inversion)},"] if photo.inversion else []
-        lines += [f"    mask=Image.open({_text(MASK_FILE)}),"] if photo.mask is not None else []
+        lines += ["    mask=mask,"] if photo.mask is not None else []
     lines += [f"    {name}={getattr(order, name)}," for name in ("width", "height") if getattr(order, name) is not None]
     lines += ["    maps=True,", ")"]
     if photo is not None and photo.paste:
-        around = "" if photo.mask is not None else ", around=sd.vae.config.factor // 2"
-        lines += [f"picture = suppress.paste(result.image, result.original, result.mask{around})"]
+        mask = "mask" if photo.mask is not None else "result.mask, around=sd.vae.config.factor // 2"
+        lines += [f"picture = suppress.paste(result.image, result.original, {mask})"]
     else:
         lines += ["picture = result.image"]
     return "\n".join([*lines, 'picture.save("without.png")'])

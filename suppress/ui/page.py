@@ -134,6 +134,6 @@ def _own(name: str, value: Any) -> Any:
 
 
 def _default(desk: Desk, name: str) -> Any:
-    from ..job import default_settings
+    from ..defaults import default_settings
 
     return getattr(default_settings(desk.studio.sd)[0], name)

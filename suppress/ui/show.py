@@ -79,9 +79,6 @@ def result(drawn: Drawn, model: Namespace) -> str:
     }
     if photo:
         pictures["without"]["label"] = "edited"
-    mask = None
-    if photo and photo.mask is not None:
-        mask = {"uri": _uri(photo.mask, "png"), "file": MASK_FILE}
     return _render(
         "result.html.jinja",
         drawn=True,
@@ -99,7 +96,7 @@ def result(drawn: Drawn, model: Namespace) -> str:
         verdict=drawn.verdict.replace("`", ""),
         command=command(order, model),
         python=python_call(order, model),
-        mask=mask,
+        mask=None if drawn.mask is None else {"uri": _png(drawn.mask, ""), "file": MASK_FILE},
     )
 
 
