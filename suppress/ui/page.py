@@ -101,7 +101,7 @@ def build(desk: Desk) -> gr.Blocks:
             desk.stop(request.session_hash)
 
         prompt.change(desk.chips, [prompt, chips], chips, trigger_mode="always_last", **_QUIET)
-        for event in (method.change, photo.change):
+        for event in (method.change, photo.loaded):
             event(desk.form, [method, photo], [fields, kept], js=_HAS_PHOTO, **_QUIET)
         # the desk lets one run at a time draw, and tells the others how many are before them
         gr.on(

@@ -22,7 +22,7 @@ function load(chosen) {
     image.src = reader.result;
     paint.hidden = false;
     drop.hidden = true;
-    trigger("change");
+    trigger("loaded");
   };
   reader.readAsDataURL(chosen);
 }
@@ -43,7 +43,7 @@ function forget() {
   file.value = "";
   paint.hidden = true;
   drop.hidden = false;
-  trigger("change");
+  trigger("loaded");
 }
 
 function clear() {

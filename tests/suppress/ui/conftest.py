@@ -32,7 +32,7 @@ def asked(desk):
     def filled(prompt="a man without glasses", **changes):
         fields = dict.fromkeys(("guidance", "keep", "photo"))
         fields |= {"prompt": prompt, "chips": desk.chips(prompt), "further": "", "method": "unread", "form": None}
-        fields |= {"seed": 0, "steps": 3, "width": 64, "height": 64, "inversion": "direct", "paste": False}
+        fields |= {"seed": 0, "steps": 3, "width": 32, "height": 32, "inversion": "direct", "paste": False}
         return fields | changes
 
     return filled

@@ -42,7 +42,7 @@ def test_what_the_prompt_negates_is_chosen_at_first(sd):
 
 def test_a_choice_survives_a_change_elsewhere(sd):
     page = to_page("a red hat", chosen(sd, "a red hat", ("red", 1)))
-    text, chips = make_chips(sd, "a red hat without glasses", page)
+    _, chips = make_chips(sd, "a red hat without glasses", page)
     assert [chip.text for chip in chips if chip.chosen] == ["red"]
     _, chips = make_chips(sd, "a blue hat without glasses", page)  # red is gone
     assert [chip.text for chip in chips if chip.chosen] == ["glasses"]
