@@ -24,6 +24,7 @@ from ..engine import find_engine
 from ..job import run
 from ..prompt import Prompt, Request, encode
 from ..protocol import Method
+from ..report.files import Row
 from ..report.picture import Inverted, Photo, PictureReport, PictureRow, endings
 from ..report.reconstruction import at_guidance_1, pictures_psnr
 from ..result import Result
@@ -104,7 +105,7 @@ def _run(
         )
 
 
-def check_mask(args: argparse.Namespace, rows: Sequence[PictureRow]) -> None:
+def check_mask(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """UserError if a mask was given that changes nothing."""
     if args.mask is None or args.paste:
         return

@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import gradio as gr
@@ -46,7 +47,7 @@ def serve(desk: Desk, host: str, port: int) -> None:
         )
         print(page.local_url, flush=True)
         try:
-            page.block_thread()
+            Event().wait()  # until Ctrl-C; gradio's own wait would end without an error
         finally:
             desk.runs.close()
             page.close(verbose=False)
@@ -69,14 +70,14 @@ def build(desk: Desk) -> gr.Blocks:
                 with gr.Row(elem_id="go"):
                     go = gr.Button("Draw", variant="primary", elem_id="draw")
                     stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop")
-                    seed = gr.Number(0, label="Seed", minimum=0, elem_id="seed", min_width=80)
+                    seed = gr.Number(0, label="Seed", elem_id="seed", min_width=80)
                 status = gr.HTML(show.said(""), elem_id="status")
                 with gr.Accordion("Picture", open=False):
                     with gr.Row():
-                        width = gr.Number(sd.side, label="Width", minimum=8, step=8, min_width=90)
-                        height = gr.Number(sd.side, label="Height", minimum=8, step=8, min_width=90)
+                        width = gr.Number(sd.side, label="Width", step=8, min_width=90)
+                        height = gr.Number(sd.side, label="Height", step=8, min_width=90)
                     with gr.Row():
-                        count = gr.Number(steps, label="Steps", minimum=1, min_width=90, elem_id="steps")
+                        count = gr.Number(steps, label="Steps", min_width=90, elem_id="steps")
                         guidance = gr.Number(_default(desk, "guidance"), label="Guidance", step=0.5, min_width=90)
                 with gr.Accordion("Method", open=False):
                     method = gr.Dropdown(removing(), value=DEFAULT, label="Method", elem_id="method")
