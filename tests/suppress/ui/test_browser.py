@@ -171,14 +171,16 @@ def test_a_photo_and_a_painted_mask(open_page, tmp_path):
     page.get_by_role("button", name="A photo of yours").click()
     page.set_input_files("#photo input[type=file]", tmp_path / "woman.png")
     page.wait_for_function("() => document.querySelector('#photo canvas').width === 128")
-    # the settings are now those for photos: the rest is kept
-    page.get_by_role("button", name="Method", exact=True).click()
-    page.wait_for_function("() => document.querySelector('#keep input[type=number]').value === '1'")
-    box = page.locator("#photo canvas").bounding_box()
+    canvas = page.locator("#photo canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + box["height"] * 0.45)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.45, steps=4)
     page.mouse.up()
+    # the settings are now those for photos: the rest is kept
+    page.get_by_role("button", name=re.compile("^Method")).click()
+    page.wait_for_function("() => document.querySelector('#keep input[type=number]').value === '1'")
     page.click("#draw")
     page.wait_for_selector("#command")
     assert page.inner_text("#command").startswith(
@@ -194,7 +196,7 @@ def test_on_a_phone_nothing_scrolls_sideways(open_page, scheme):
         "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number).reduce((a, b) => a + b)"
     )
     assert (page.evaluate(brightness) > 380) is (scheme == "light")
-    page.get_by_role("button", name="Method", exact=True).click()
+    page.get_by_role("button", name=re.compile("^Method")).click()
     page.get_by_role("button", name="A photo of yours").click()
     if scheme == "light":  # one drawing is enough
         page.click("#draw")
