@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .engine import Fast, Plan, Reference
     from .job import run, run_batch
     from .methods import METHODS, SuppressEOT, Unread, register
+    from .pipe import apply
     from .prompt import find_rows
     from .protocol import Edit, Inputs, Method, Start
     from .result import Result
@@ -34,6 +35,7 @@ _MODULES = {
     "engine": ("Fast", "Plan", "Reference"),
     "job": ("run", "run_batch"),
     "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
+    "pipe": ("apply",),
     "prompt": ("find_rows",),
     "protocol": ("Edit", "Inputs", "Method", "Start"),
     "result": ("Result",),
@@ -59,6 +61,7 @@ __all__ = [
     "Step",
     "SuppressEOT",
     "Unread",
+    "apply",
     "default_settings",
     "find_rows",
     "invert",

@@ -18,6 +18,7 @@ from torch import Tensor
 from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
 from minisd.config import CONTEXT
+from minisd.watch.words import token_table
 
 from .negation import find_negations
 
@@ -156,14 +157,6 @@ def place_rows(sd: StableDiffusion, request: Request) -> tuple[tuple[int, ...], 
 def eot_rows(sd: StableDiffusion, prompt: str) -> tuple[int, ...]:
     """The rows of the first [EOT] and of all the padding after it: n-1 … 76."""
     return tuple(range(len(sd.tokens(prompt)) - 1, CONTEXT))
-
-
-def token_table(sd: StableDiffusion, prompt: str, rows: Sequence[int] = ()) -> str:
-    """One line per token, with its row. `rows` are marked as the target; the [EOT] padding is one line."""
-    tokens = sd.tokens(prompt)
-    first_eot = len(tokens) - 1
-    lines = [f"{i:>6}  {t}{'   <- target' if i in rows else ''}" for i, t in enumerate(tokens[:-1])]
-    return "\n".join([*lines, f"{f'{first_eot}-{CONTEXT - 1}':>6}  [EOT]{'   <- carries it too' if rows else ''}"])
 
 
 # ---------------------------------------------------------------------- words

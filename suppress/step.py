@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 import minisd
 from minisd import compose, ddim, heat_maps
-from minisd.watch.step import Callback, Viewer, make_step, wants_to_stop
+from minisd.watch.step import Callback, Viewer, make_step, side_by_side, wants_to_stop
 
 from .metrics.fetched import Fetched, PromptMaps
 from .prompt import Prompt
@@ -29,6 +30,11 @@ class Step(minisd.Step):
     """
 
     original: minisd.Step = field(repr=False)
+
+    def sheet(self) -> Image.Image:
+        """The expected pictures: the originals above the edited ones; of one seed, the original on the left."""
+        pairs = self.original.pictures(), self.pictures()
+        return side_by_side([[*pairs[0], *pairs[1]]] if len(pairs[0]) == 1 else pairs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from torch import Tensor
 from ..base.arguments import shown
 from ..base.errors import UserError
 from ..ddim import Schedule
-from ..picture import to_pil
+from ..picture import sheet, to_pil
 
 if TYPE_CHECKING:
     from ..pipeline import StableDiffusion
@@ -64,6 +64,15 @@ class Step:
     def pictures(self) -> list[Image.Image]:
         """The expected pictures, decoded by the VAE. This may take as long as a step."""
         return self.viewer.pictures(self.expected)
+
+    def sheet(self) -> Image.Image:
+        """`pictures()` side by side."""
+        return side_by_side([self.pictures()])
+
+
+def side_by_side(rows: Sequence[Sequence[Image.Image]]) -> Image.Image:
+    """Pictures as one; a single one as it is."""
+    return rows[0][0] if len(rows) == len(rows[0]) == 1 else sheet(rows)
 
 
 Callback = Callable[[Any], Any]  # gets a Step; False stops the drawing, anything else goes on
