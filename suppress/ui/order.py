@@ -18,7 +18,8 @@ from minisd.cli import options
 from ..cli.commands import make_parser
 
 MASK_FILE = "mask.png"  # what the page calls the painted mask when it is saved, in the size of the drawing
-_MODEL = ("model", "device", "dtype", "variant", "revision", "threads")  # options of `suppress`, besides --ema
+# options of `suppress` about the model, besides --lora and --ema
+_MODEL = ("model", "device", "dtype", "variant", "revision", "threads", "vae", "clip_skip")
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def argv(order: Order, model: argparse.Namespace) -> list[str]:
     for name in ("steps", "guidance", "width", "height"):
         words += _option(f"--{name}", getattr(order, name))
     for name in _MODEL:
-        words += _option(f"--{name}", getattr(model, name))
+        words += _option(f"--{name.replace('_', '-')}", getattr(model, name))
+    for lora in model.lora or []:
+        words += _option("--lora", lora)
     words += ["--ema"] if model.ema else []
     # a prompt such as "-5 degrees" would be read as an option
     return [*words, "--", order.prompt] if order.prompt.startswith("-") else [order.prompt, *words]
@@ -142,6 +145,9 @@ def _load(model: argparse.Namespace) -> list[str]:
     parts += [f"device={_text(model.device)}"] if model.device else []
     parts += [f"dtype=torch.{options.DTYPES[model.dtype]}"] if model.dtype not in (None, "fp32") else []
     parts += [f"{name}={_text(getattr(model, name))}" for name in ("variant", "revision") if getattr(model, name)]
+    parts += [f"lora={_text(model.lora)}"] if model.lora else []
+    parts += [f"vae={_text(model.vae)}"] if model.vae else []
+    parts += [f"clip_skip={model.clip_skip}"] if model.clip_skip else []
     return [*parts, "ema=True"] if model.ema else parts
 
 

@@ -10,6 +10,7 @@ from suppress.ui.desk import Desk
 from suppress.ui.draw import Studio
 
 TINY = {"model": None, "device": "cpu", "dtype": None, "variant": None, "revision": None, "threads": None, "ema": None}
+TINY |= {"lora": None, "vae": None, "clip_skip": None}
 
 
 @pytest.fixture(scope="session")

@@ -52,9 +52,12 @@ def test_a_photo_brings_its_options_and_needs_no_seed(model):
 
 def test_the_model_is_named(model):
     other = argparse.Namespace(**{**vars(model), "model": "a b/sd", "dtype": "bf16", "ema": True, "threads": 2})
+    other.lora, other.clip_skip = ["style.safetensors:0.8"], 1
     args = arguments(ALL, other)
     assert (args.model, args.dtype, args.ema, args.device, args.threads) == ("a b/sd", "bf16", True, "cpu", 2)
-    assert 'minisd.load("a b/sd", device="cpu", dtype=torch.bfloat16, ema=True)' in python_call(ALL, other)
+    assert (args.lora, args.clip_skip) == (["style.safetensors:0.8"], 1)
+    load = 'device="cpu", dtype=torch.bfloat16, lora=["style.safetensors:0.8"], clip_skip=1, ema=True'
+    assert f'minisd.load("a b/sd", {load})' in python_call(ALL, other)
 
 
 def test_the_call_is_python_with_the_same_values(model):
