@@ -12,7 +12,7 @@ from IPython.display import display
 from PIL import Image
 from torch import Tensor
 
-# tqdm, which the libraries of the metrics import, misses its widgets in a notebook; no lesson shows a progress bar
+# libraries of the metrics import tqdm, which misses its widgets here; no lesson has a bar
 warnings.filterwarnings("ignore", message="IProgress not found")
 
 SIDE = 1.5  # inches, of a picture
@@ -27,7 +27,7 @@ def show(
     about: str = "",
     columns: int = 6,
 ) -> None:
-    """Shows pictures, or maps (h,w) of numbers, in rows of `columns`. about: a title above all of them."""
+    """Shows pictures, or maps (h,w), in rows of `columns`. about: a title above all of them."""
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
     lines = 1 + max(title.count("\n") for title in titles)
