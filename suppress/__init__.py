@@ -1,8 +1,10 @@
 """Ways to keep unwanted content out of a picture, on minisd's Stable Diffusion.
 
-import minisd, suppress
-result = suppress.run(minisd.load("tiny"), "a man without glasses", remove="glasses")
-result.image.save("without.png")
+    import minisd, suppress
+    result = suppress.run(minisd.load("tiny"), "a man without glasses", remove="glasses")
+    result.image.save("without.png")
+
+`run` is the way in. The README says where to read on.
 """
 
 from typing import TYPE_CHECKING

@@ -6,6 +6,7 @@ name that needs it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,7 +21,9 @@ def attributes(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
 
     def __getattr__(name: str) -> Any:
         if name in names:
-            return getattr(import_module(f"{package}.{names[name]}"), name)
+            found = getattr(import_module(f"{package}.{names[name]}"), name)
+            setattr(sys.modules[package], name, found)  # so that it is looked up once
+            return found
         if not name.startswith("_") and find_spec(f"{package}.{name}"):
             return import_module(f"{package}.{name}")
         raise AttributeError(f"module {package!r} has no attribute {name!r}")

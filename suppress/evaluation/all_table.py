@@ -107,7 +107,8 @@ def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequenc
             f"Δ is {OURS} less the row, over the pictures (prompt × seed) of both, with the 95 % interval of a paired "
             f"bootstrap. “Wins” means that {OURS} has the lower DetScore and the higher SSIM, both beyond chance "
             f"(p ≤ {LEVEL:g} after Holm's correction for the number of rows). Local SSIM leaves out the prompts whose "
-            "target is a style or weather. All of this is about the embedded model, which draws cartoon portraits."
+            "target is a style or weather. The structure distance is that of the checkpoint's own CLIP "
+            "(suppress/metrics/structure.py). All of this is about the embedded model, which draws cartoon portraits."
         )
     if ours is not None and {DELETED, SWR} <= set(measured):
         parts.append(_verdict(ours, measured, against))
@@ -125,8 +126,8 @@ def compare(ours: Row, others: Mapping[str, Row]) -> dict[str, Comparison]:
 
 def _table(measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> str:
     head = "pictures | DetScore | Δ DetScore | other attributes | most changed | SSIM | Δ SSIM | local SSIM | wins "
-    head += "| passes | s"
-    lines = [f"| | {head} |", "|---" * 12 + "|"]
+    head += "| structure distance × 10³ | passes | s"
+    lines = [f"| | {head} |", "|---" * 13 + "|"]
     for name, row in measured.items():
         s, c, local = row.summary, against.get(name), row.local.cells
         cells = (
@@ -140,6 +141,7 @@ def _table(measured: Mapping[str, Row], against: Mapping[str, Comparison]) -> st
             _difference(c.ssim) if c else "–",
             f"{row.local.summary.ssim:.3f}" if local else "–",
             ("yes" if c.wins else "no") if c else "–",
+            mean_text(s.structure, 1),
             f"{s.passes:.0f}",
             f"{s.seconds:.1f}",
         )

@@ -7,7 +7,12 @@ from typing import Any
 from .cells import Cell, Form, check, is_score
 
 _BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
-_LISTS = ("ssim", "clip before", "clip after")  # one score per seed
+_LISTS = (
+    "ssim",
+    "clip before",
+    "clip after",
+    "structure",
+)  # one score per seed; the last one is missing in older files
 _NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
 
 
@@ -15,7 +20,7 @@ def _check_prompt(cell: Cell) -> None:
     """ValueError if a score is missing, or if a list has more or fewer scores than seeds."""
     seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
     expected = f"a list of {seeds} numbers"
-    for name in _LISTS:
+    for name in _LISTS if _LISTS[-1] in cell else _LISTS[:-1]:
         check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
     for name in _BY_CLASS:
         scores = cell.get(name)

@@ -19,6 +19,7 @@ from ..methods.catalogue.entry import Entry
 from ..methods.names import read_settings
 from ..metrics import Judge, ssim
 from ..metrics.judge import both
+from ..metrics.structure import structure_distance
 from ..prompt import eot_rows, find_rows
 from ..protocol import Method
 from .cases import Case
@@ -70,13 +71,14 @@ def measure(
         result = run(sd, case.prompt, case.target, settings=method, engine=engine, image=image, mask=where)
     originals, pictures = both(result)
     count = len(pictures)
-    pairs = zip(originals, pictures, strict=True)
+    pairs = [(from_pil(a), from_pil(b)) for a, b in zip(originals, pictures, strict=True)]
     return {
         "before": {k: _rounded(v) for k, v in judge.detector.scores(originals).items()},
         "after": {k: _rounded(v) for k, v in judge.detector.scores(pictures).items()},
         "clip before": _rounded(judge.clip(originals, case.target)),
         "clip after": _rounded(judge.clip(pictures, case.target)),
-        "ssim": _rounded(torch.cat([ssim(from_pil(a), from_pil(b)) for a, b in pairs])),
+        "ssim": _rounded(torch.cat([ssim(a, b) for a, b in pairs])),
+        "structure": _rounded(torch.cat([structure_distance(a, b, judge.clip.keys) for a, b in pairs])),
         "passes": engine.passes / count,
         "gradient passes": engine.gradient_passes / count,
         "seconds": result.timings["sample"] / count,

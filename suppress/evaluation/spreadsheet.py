@@ -15,7 +15,7 @@ from .cells import Cell, Key
 FIRST = "row"  # the first column, by which a file of this command is recognised
 PROMPT_COLUMNS = (
     *(FIRST, "kind", "prompt", "target", "picture", "seed", "detscore_before", "detscore_after"),
-    *("clip_before", "clip_after", "ssim", "passes", "seconds", "reason"),
+    *("clip_before", "clip_after", "ssim", "structure_distance", "passes", "seconds", "reason"),
 )
 PICTURE_COLUMNS = (
     *(FIRST, "number", "kind", "prompt", "target", "detscore_before", "detscore_after", "psnr_outside", "error_inside"),
@@ -56,6 +56,7 @@ def prompt_lines(
                     "clip_before": cell["clip before"][k],
                     "clip_after": cell["clip after"][k],
                     "ssim": cell["ssim"][k],
+                    "structure_distance": cell["structure"][k] if "structure" in cell else "",
                     "passes": cell["passes"],
                     "seconds": cell["seconds"],
                 }

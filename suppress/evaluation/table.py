@@ -32,6 +32,7 @@ class Summary:
     worst_prompt: tuple[str, float, str]  # the same for the mean of one prompt: attribute, change, the prompt's target
     ssim: float
     ssim_interval: tuple[float, float]
+    structure: float  # mean structure distance × 10³; nan if a cell does not say
     passes: float
     gradient_passes: float  # the passes whose gradient was taken; nan if a cell does not say
     seconds: float
@@ -43,6 +44,7 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     clip: list[float] = []
     other: list[float] = []
     ssims: list[float] = []
+    structure: list[float] = []
     passes: list[float] = []
     gradients: list[float] = []
     seconds: list[float] = []
@@ -51,7 +53,9 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
     for name, cell in cells:
         det += cell[side][name]
         clip += cell[f"clip {side}"]
-        ssims += cell["ssim"] if side == "after" else [1.0] * len(cell["ssim"])
+        count = len(cell["ssim"])
+        ssims += cell["ssim"] if side == "after" else [1.0] * count
+        structure += cell.get("structure", [math.nan] * count) if side == "after" else [0.0] * count
         passes.append(cell["passes"])
         gradients.append(cell.get("gradient passes", math.nan))  # older cells do not have it
         seconds.append(cell["seconds"])
@@ -77,6 +81,7 @@ def summarise(cells: Iterable[tuple[str, dict[str, Any]]], side: str = "after") 
         max(prompt_changes, key=lambda item: abs(item[1]), default=(*NO_ATTRIBUTE, "")),
         float(np.mean(ssims)),
         interval(ssims),
+        1000 * float(np.mean(structure)),
         float(np.mean(passes)),
         float(np.mean(gradients)),
         float(np.mean(seconds)),
@@ -147,8 +152,8 @@ def moved(change: tuple[str, float]) -> str:
     return "–" if change == NO_ATTRIBUTE else f"{words(change[0])} {change[1]:+.2f}"
 
 
-def mean_text(value: float) -> str:
-    return "–" if math.isnan(value) else f"{value:.3f}"
+def mean_text(value: float, digits: int = 3) -> str:
+    return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def _span(pair: tuple[float, float], digits: int = 3) -> str:

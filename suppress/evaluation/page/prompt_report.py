@@ -47,6 +47,7 @@ COLUMNS = (
     Column("p of Δ SSIM"),
     Column("reference wins"),
     Column("local SSIM", "higher"),
+    Column("structure distance × 10³", "lower", digits=1),
     Column("other attributes", "lower"),
     Column("most changed", "lower"),
     Column("CLIP score", "lower", digits=2),
@@ -121,7 +122,8 @@ def _methods(
             f"“Reference wins” says yes if {reference} has the lower DetScore and the higher SSIM, each with p at most "
             f"{LEVEL:g}. “Other attributes” is the mean |change| of the DetScores that should stay, “most changed” the "
             "attribute whose mean changed most. SSIM compares with the original; local SSIM leaves out the prompts "
-            "whose target is a style or weather. Passes and seconds are those of one picture, with its original.",
+            "whose target is a style or weather. The structure distance says how far things moved: it compares "
+            "the keys of the checkpoint's own CLIP. Passes and seconds are those of one picture, with its original.",
             *remarks,
         ),
     )
@@ -140,6 +142,7 @@ def _values(row: Row, c: Comparison | None, lost: int) -> tuple[Value, ...]:
         *(Value(s.det, s.det_interval), *det),
         *(Value(s.ssim, s.ssim_interval), *ssim, wins),
         Value(local.summary.ssim, local.summary.ssim_interval) if local.cells else Value(),
+        known(s.structure),
         Value(s.other_change, s.other_interval),
         Value(abs(s.worst[1]), words=f"{words(s.worst[0])} {s.worst[1]:+.2f}"),
         Value(s.clip, s.clip_interval),

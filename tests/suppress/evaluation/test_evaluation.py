@@ -97,6 +97,8 @@ def test_cells_are_kept_and_a_stopped_run_goes_on(tmp_path, capsys):
     sheet = list(csv.DictReader((tmp_path / "suppress-eval.csv").open()))
     assert len(sheet) == 8 and [line["seed"] for line in sheet[:3]] == ["0", "1", "0"]
     assert [float(line["ssim"]) for line in sheet[:2]] == first["ssim"] and sheet[0]["row"] == "phrase deleted"
+    assert [float(line["structure_distance"]) for line in sheet[:2]] == first["structure"]
+    assert len(first["structure"]) == 2 and min(first["structure"]) > 0
     assert [float(line["detscore_after"]) for line in sheet[:2]] == first["after"]["smiling"]
     heading, _, table = (tmp_path / "suppress-eval.md").read_text().partition("\n\n")
     assert heading == HEADING and table.strip() in capsys.readouterr().out
@@ -146,6 +148,7 @@ NO_CELLS = {
     "after": [{"glasses": ["1", 1.0], "sunglasses": [0, 0], "hat": [0, 0]}, {"glasses": [None, 1]}],
     "clip after": [None, "0.5", [0.1], [0.1, math.nan], [0.1, True], [0.1, 10**400]],
     "ssim": [None, [], 0.7, [0.7, None], [[0.7], [0.7]]],
+    "structure": [None, [0.01], [0.01, None]],
     "passes": [None, "96", [96], math.inf],
     "gradient passes": [None, "0"],
     "reason": [None, 3, ["x"]],
@@ -267,7 +270,9 @@ def test_summary_leaves_out_the_target_and_what_it_implies():
     assert s.other_change == pytest.approx(0.15)  # of hat alone
     assert s.det_interval[0] <= s.det <= s.det_interval[1] and s.clip_interval == (pytest.approx(0.1),) * 2
     original = summarise([("glasses", cell(0.05, 0.3))], "before")
-    assert original.det == 1 and original.other_change == 0 and original.ssim == 1
+    assert original.det == 1 and original.other_change == 0 and original.ssim == 1 and original.structure == 0
+    assert math.isnan(s.structure)  # older cells do not have it
+    assert summarise([("glasses", cell(0, 0) | {"structure": [0.01, 0.03]})]).structure == pytest.approx(20)
     assert markdown({"original": original, "SWR": s}).count("\n") == 3
 
 
