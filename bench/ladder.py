@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from suppress import Plan
+from suppress.engine.plan import CPU_TECHNIQUES
 
 # none of the techniques: the baseline's passes, the losses as tensor operations
 BARE = Plan(
@@ -48,7 +49,14 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
     if device == "cuda":
         techniques.append(("CUDA graphs", {"graph": True}))
     else:
-        techniques += [("packed weights", {"packed": True}), ("sliced feed-forward", {"sliced": True})]
+        techniques += [
+            ("packed weights", {"packed": True}),
+            ("sliced feed-forward", {"sliced": True}),
+            ("keys and values once", {"keys_once": True}),
+            ("wide heads", {"wide_heads": True}),
+            ("matrix products", {"products": True}),
+            ("group norm by sums", {"norm_by_sums": True}),
+        ]
     rungs, plan = [Rung("reference", None)], BARE
     for name, change in techniques:
         plan = replace(plan, **change)
@@ -59,6 +67,7 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         rungs.insert(place, Rung(str(dtype).removeprefix("torch."), rungs[place - 1].plan))
         rungs = [replace(rung, dtype=dtype) if k >= place else rung for k, rung in enumerate(rungs)]
     if compiler:
-        plan = replace(plan, compile="inductor", channels_last=True, packed=False, sliced=False)
+        own_forms = dict.fromkeys(CPU_TECHNIQUES, False)
+        plan = replace(plan, compile="inductor", channels_last=True, **own_forms)
         rungs.append(Rung("torch.compile", plan, rungs[-1].dtype))
     return rungs

@@ -42,9 +42,9 @@ def job_flops(sd: StableDiffusion, scenario: Scenario, plan: Plan | None) -> flo
     s, plan = scenario.settings, plan or BARE
     full_pass, forward, backward = pass_flops(sd, scenario, plan.early_exit)
     forwards = 2 * s.start_step + 4 * (s.steps - s.start_step) if plan.one_branch else 4 * s.steps
-    ito = max(s.ito_end - s.start_step, 0) if s.iterations else 0
+    ito, iterations = scenario.ito
     extra = 0 if plan.shared_maps else ito * forward
-    return scenario.batch * (forwards * full_pass + extra + ito * s.iterations * (forward + backward))
+    return scenario.batch * (forwards * full_pass + extra + ito * iterations * (forward + backward))
 
 
 def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tuple[float, float, float]:
@@ -53,7 +53,7 @@ def pass_flops(sd: StableDiffusion, scenario: Scenario, early_exit: bool) -> tup
     z = torch.randn(1, 4, side, side, device=sd.device)
     ctx = torch.randn(1, 77, sd.config.unet.context_dim, device=sd.device)
     t = torch.tensor(501, device=sd.device)
-    maps = map_spec(sd, z, scenario.settings.resolution)
+    maps = map_spec(sd, z, getattr(scenario.settings, "resolution", None))
     last = last_site(sd.unet, maps)
 
     with torch.no_grad():

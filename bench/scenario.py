@@ -12,16 +12,18 @@ from minisd import StableDiffusion
 from minisd.loading.source import data_folder
 from minisd.loading.tokenizer import load_tokenizer
 from minisd.text import TextEncoder
-from suppress import Job, SuppressEOT
+from suppress import Job, Method, SuppressEOT, Unread
 
 PROMPT, TARGET = "a man without glasses", "glasses"
 
 # The bench job is fixed and does not follow the defaults: 50 steps, guidance 7.5, R = .2, ITO in steps 10-19 × 10,
-# cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19, "swr" has no ITO.
-JOBS = {
+# cosine loss with cross and self terms, all 8 heads. "200" has ITO in steps 0-19, "swr" has no ITO. "unread" is the
+# default method with the R of the embedded model, as the README's first command has it.
+JOBS: dict[str, Method] = {
     "bench": SuppressEOT.official(heads=None),
     "200": SuppressEOT.official(heads=None, start=0),
     "swr": SuppressEOT.official(heads=None, iterations=0),
+    "unread": Unread(start=0.06),
 }
 
 
@@ -33,8 +35,16 @@ class Scenario:
     device: str
 
     @property
-    def settings(self) -> SuppressEOT:
+    def settings(self) -> Method:
         return JOBS[self.job]
+
+    @property
+    def ito(self) -> tuple[int, int]:
+        """(steps with ITO, iterations in each of them); (0, 0) for a job without ITO."""
+        s = self.settings
+        if not isinstance(s, SuppressEOT) or not s.iterations:
+            return 0, 0
+        return max(s.ito_end - s.start_step, 0), s.iterations
 
     @property
     def jobs(self) -> list[Job]:

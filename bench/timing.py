@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 
@@ -78,12 +77,12 @@ class Runner:
 
     @property
     def has_ito(self) -> bool:
-        return self.scenario.settings.iterations > 0
+        return self.scenario.ito[1] > 0
 
     def run(self, iterations: int | None = None) -> list[Result]:
         settings = self.scenario.settings
         if iterations is not None:
-            settings = replace(settings, iterations=iterations)
+            settings = replace(settings, iterations=iterations)  # type: ignore[call-arg]
         jobs, batch = self.scenario.jobs, self.scenario.batch
         return run_batch(self.sd, jobs, settings=settings, engine=self.engine, batch_size=batch)
 
@@ -115,8 +114,8 @@ class Runner:
 
     def figures(self, first_rung: list[Result], results: list[Result]) -> Measured:
         """The rung's figures. first_rung, results: the results of the first rung and of this one."""
-        s = self.scenario.settings
-        count = s.iterations * max(s.ito_end - s.start_step, 0)
+        s, (steps, iterations) = self.scenario.settings, self.scenario.ito
+        count = steps * iterations
         sampling, plain = quantile(self.sampling, 0.5), quantile(self.plain, 0.5)
         worst, relative, decibel = compare(first_rung, results)
         return Measured(
@@ -149,17 +148,12 @@ def compare(a: list[Result], b: list[Result]) -> tuple[float, float, float]:
 
 def launches(runner: Runner) -> int:
     """How many kernels and graphs a job launches, counted by the profiler."""
-    events = _profiled(runner).events()
     names = ("cudaLaunchKernel", "cuLaunchKernel", "cudaLaunchKernelExC", "cuLaunchKernelEx", "cudaGraphLaunch")
-    return sum(event.name in names for event in events)
+    return sum(event.name in names for event in profiled(runner).events())
 
 
-def trace(runner: Runner, path: Path) -> None:
-    """Writes a Chrome trace of one job, with the names of the engine's ranges."""
-    _profiled(runner).export_chrome_trace(str(path))
-
-
-def _profiled(runner: Runner) -> torch.profiler.profile:
+def profiled(runner: Runner) -> torch.profiler.profile:
+    """One job under PyTorch's profiler, which slows it down: its times are to be compared with each other only."""
     activities = [torch.profiler.ProfilerActivity.CPU]
     if runner.sd.device.type == "cuda":
         activities.append(torch.profiler.ProfilerActivity.CUDA)

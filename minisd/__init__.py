@@ -7,6 +7,7 @@
 The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
 tap, pipeline, picture.
 
+    watch/     a drawing seen from outside: steps, previews, heat maps
     taps/      ready-made taps, and how to combine them
     loading/   checkpoint files -> modules, for every layout; nothing in a file is run
     cli/       the command `minisd`, and what it shares with `suppress`
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from .attention import Site
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
     from .loading.checkpoint import load
+    from .loading.export import export
+    from .loading.from_pipeline import from_pipeline
     from .pipeline import StableDiffusion
     from .tap import Tap
     from .taps.compose import Part, compose
@@ -32,12 +35,17 @@ if TYPE_CHECKING:
     from .text import TextEncoder
     from .unet import UNet
     from .vae import AutoencoderKL
+    from .watch.film import Film
+    from .watch.heat import Heat, heat
+    from .watch.step import Step
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "attention": ("Site",),
     "loading.checkpoint": ("load",),
+    "loading.export": ("export",),
+    "loading.from_pipeline": ("from_pipeline",),
     "config": ("SD14", "Config", "ScheduleConfig", "TextConfig", "UNetConfig", "VAEConfig"),
     "pipeline": ("StableDiffusion",),
     "tap": ("Tap",),
@@ -49,6 +57,9 @@ _MODULES = {
     "text": ("TextEncoder",),
     "unet": ("UNet",),
     "vae": ("AutoencoderKL",),
+    "watch.film": ("Film",),
+    "watch.heat": ("Heat", "heat"),
+    "watch.step": ("Step",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
@@ -59,6 +70,8 @@ __all__ = [
     "CheckpointError",
     "Config",
     "Controller",
+    "Film",
+    "Heat",
     "Part",
     "Record",
     "Replace",
@@ -66,6 +79,7 @@ __all__ = [
     "ScheduleConfig",
     "Site",
     "StableDiffusion",
+    "Step",
     "Tap",
     "TextConfig",
     "TextEncoder",
@@ -74,6 +88,9 @@ __all__ = [
     "UserError",
     "VAEConfig",
     "compose",
+    "export",
+    "from_pipeline",
+    "heat",
     "heat_maps",
     "load",
     "select",

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from . import ddim
 from .base.arguments import (
+    check_negative,
     check_progress,
     check_prompt,
     check_seed,
@@ -42,6 +43,7 @@ from .tap import Tap, check_tap
 from .text import TextEncoder
 from .unet import UNet
 from .vae import AutoencoderKL
+from .watch.step import Callback, Viewer, check_callback, make_step, wants_to_stop
 
 MAX_SIDE = 8192  # pixels; at 8192×8192 one activation of the VAE takes 32 GiB
 # advice for a picture with NaN or infinity; numbers overflow first in half precision
@@ -221,6 +223,8 @@ class StableDiffusion:
         batch_size: int = 8,
         tap: Tap | None = None,
         progress: Callable[..., Iterable] | None = None,
+        callback: Callback | None = None,
+        latents: Tensor | None = None,
     ) -> list[Image.Image]:
         """Pictures for prompts and seeds. Two lists of equal length are paired; a single prompt or seed is repeated.
 
@@ -229,33 +233,73 @@ class StableDiffusion:
             and noised to `strength` of the schedule; strength 1 keeps almost nothing of it.
         batch_size: pictures drawn at once. It changes the memory needed, not the pictures.
         progress: a function such as tqdm, called as progress(iterator, total=…) around the steps of every batch.
+        callback: a function of a `minisd.Step`, called after every step of every batch. If it returns False, the
+            drawing stops: finished pictures are returned, and those of the batch at work as this step expects them.
+        latents: (B,4,height/8,width/8), the noise to start from in the place of that of the seeds; leave these out.
         """
-        prompts, seeds = pair(prompt, seed)
-        if not isinstance(negative_prompt, str):
-            raise UserError(f"the negative prompt is one string for all pictures, not {shown(negative_prompt)}")
+        noise = None
+        if latents is None:
+            prompts, seeds = pair(prompt, seed)
+        else:
+            prompts, noise, height, width = self._given_noise(prompt, seed, latents, height, width)
+        check_negative(negative_prompt)
         steps, guidance, strength, batch_size = check_settings(
             steps=steps, guidance=guidance, strength=strength, batch_size=batch_size
         )
         check_tap(tap)
         check_progress(progress)
+        check_callback(callback)
         if tap is not None and len(prompts) > batch_size:
             n = len(prompts)
             raise UserError(f"a tap can see one batch only: {n} pictures need batch_size={n} or more")
-        schedule = ddim.Schedule(steps, self.config.schedule)
+        schedule, viewer = ddim.Schedule(steps, self.config.schedule), Viewer(self)
         h, w, start = self._start(image, height, width)
         start_step = steps - max(1, round(steps * strength)) if start is not None else 0
         uncond = self.encode_text(negative_prompt)
         pictures: list[Image.Image] = []
         for k in range(0, len(prompts), batch_size):
-            ctx = self.encode_text(prompts[k : k + batch_size])
-            z = self.noise(seeds[k : k + batch_size], h, w)
+            some = slice(k, k + batch_size)
+            ctx = self.encode_text(prompts[some])
+            z = self.noise(seeds[some], h, w) if noise is None else noise[some]
             if start is not None:
                 z = ddim.add_noise(start, z, schedule.alpha[start_step])
             loop: Iterable = self.sample(ctx, uncond, z, steps, guidance, start_step=start_step, tap=tap)
-            for _i, _t, latents in progress(loop, total=steps - start_step) if progress else loop:
-                z = latents
+            stopped = False
+            for i, _t, latents in progress(loop, total=steps - start_step) if progress else loop:
+                before, z = z, latents
+                if callback is not None:
+                    step = make_step(viewer, schedule, i, range(len(prompts))[some], before, z)
+                    stopped = wants_to_stop(callback(step))
+                if stopped:
+                    z = step.expected
+                    break
             pictures += to_pil(self.decode(z))
+            if stopped:
+                break
         return pictures
+
+    def check_latents(self, latents: Tensor) -> tuple[int, int]:
+        """(height, width) in pixels of the pictures that begin with these latents (B,4,h,w).
+
+        UserError unless they have this shape and are finite floating-point numbers.
+        """
+        _check_shape("latents", latents, self.config.unet.in_channels)
+        if not (len(latents) and latents.is_floating_point() and torch.isfinite(latents).all()):
+            found = f"{len(latents)} latents of {latents.dtype}"
+            raise UserError(f"{found}; expected finite floating-point numbers, such as sd.noise(…) gives")
+        f = self.vae.config.factor
+        return self.check_size(latents.shape[-2] * f, latents.shape[-1] * f)
+
+    def _given_noise(
+        self, prompt: Any, seed: Any, latents: Tensor, height: int | None, width: int | None
+    ) -> tuple[list[str], Tensor, int, int]:
+        """(prompts, noise (B,4,h,w), height, width) of pictures that begin with given latents."""
+        height, width = check_latents_alone(self, latents, seed, height, width)
+        prompts, n = [check_prompt(p) for p in listed(prompt)], len(latents)
+        if not prompts or (len(prompts) != n and 1 not in (len(prompts), n)):
+            raise UserError(f"{len(prompts)} prompts and {n} latents; expected the same number of both, or one of one")
+        noise = latents.float().to(self.device)
+        return prompts * (n if len(prompts) == 1 else 1), noise.expand(max(len(prompts), n), -1, -1, -1), height, width
 
     def _start(self, image: Image.Image | None, height: int | None, width: int | None):
         """(height, width, the image as latents or None)"""
@@ -272,6 +316,19 @@ def _check_shape(what: str, x: Tensor, channels: int) -> None:
     if not isinstance(x, Tensor) or x.dim() != 4 or x.shape[1] != channels:
         found = f"of shape {tuple(x.shape)}" if isinstance(x, Tensor) else f"given as {type(x).__name__}"
         raise UserError(f"{what} {found}; expected a tensor (B,{channels},height,width)")
+
+
+def check_latents_alone(
+    sd: StableDiffusion, latents: Tensor, seed: Any, height: int | None, width: int | None
+) -> tuple[int, int]:
+    """(height, width) of given latents. UserError if they are unusable, or if the seed or the size contradicts them."""
+    size = sd.check_latents(latents)
+    if [plain(s) for s in listed(seed)] != [0]:
+        raise UserError(f"latents with seed {shown(seed)}; they take the place of the seeds' noise, leave the seed out")
+    for name, given, side in zip(("height", "width"), (height, width), size, strict=True):
+        if given is not None and given != side:
+            raise UserError(f"{name} = {shown(given)} with latents for {size[1]}×{size[0]} pixels (width × height)")
+    return size
 
 
 def check_model(sd: Any) -> None:

@@ -13,28 +13,36 @@ from minisd.base.lazy import attributes
 
 if TYPE_CHECKING:
     from . import world
+    from .defaults import default_settings
     from .edits.masks import paste
     from .edits.spectrum import soft_weight
     from .engine import Fast, Plan, Reference
-    from .job import Job, default_settings, run, run_batch
+    from .job import run, run_batch
     from .methods import METHODS, SuppressEOT, Unread, register
+    from .pipe import apply
     from .prompt import find_rows
     from .protocol import Edit, Inputs, Method, Start
     from .result import Result
     from .start.catalogue import INVERSIONS
     from .start.invert import invert
+    from .step import Step
+    from .task import Job
 
 _MODULES = {
+    "defaults": ("default_settings",),
     "edits.masks": ("paste",),
     "edits.spectrum": ("soft_weight",),
     "engine": ("Fast", "Plan", "Reference"),
-    "job": ("Job", "default_settings", "run", "run_batch"),
+    "job": ("run", "run_batch"),
     "methods": ("METHODS", "SuppressEOT", "Unread", "register"),
+    "pipe": ("apply",),
     "prompt": ("find_rows",),
     "protocol": ("Edit", "Inputs", "Method", "Start"),
     "result": ("Result",),
     "start.catalogue": ("INVERSIONS",),
     "start.invert": ("invert",),
+    "step": ("Step",),
+    "task": ("Job",),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
@@ -50,8 +58,10 @@ __all__ = [
     "Reference",
     "Result",
     "Start",
+    "Step",
     "SuppressEOT",
     "Unread",
+    "apply",
     "default_settings",
     "find_rows",
     "invert",

@@ -18,6 +18,7 @@ from torch import Tensor
 from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
 from minisd.config import CONTEXT
+from minisd.watch.words import token_table
 
 from .negation import find_negations
 
@@ -158,14 +159,6 @@ def eot_rows(sd: StableDiffusion, prompt: str) -> tuple[int, ...]:
     return tuple(range(len(sd.tokens(prompt)) - 1, CONTEXT))
 
 
-def token_table(sd: StableDiffusion, prompt: str, rows: Sequence[int] = ()) -> str:
-    """One line per token, with its row. `rows` are marked as the target; the [EOT] padding is one line."""
-    tokens = sd.tokens(prompt)
-    first_eot = len(tokens) - 1
-    lines = [f"{i:>6}  {t}{'   <- target' if i in rows else ''}" for i, t in enumerate(tokens[:-1])]
-    return "\n".join([*lines, f"{f'{first_eot}-{CONTEXT - 1}':>6}  [EOT]{'   <- carries it too' if rows else ''}"])
-
-
 # ---------------------------------------------------------------------- words
 
 
@@ -284,10 +277,12 @@ class Prompt:
 
     request: Request  # its text, and what is to be removed from it
     ctx: Tensor  # (1,77,D)
-    uncond: Tensor  # (1,77,D), of the empty prompt
+    uncond: Tensor  # (1,77,D), what guidance leads away from: the negative prompt, or else the empty prompt
+    empty: Tensor  # (1,77,D), of the empty prompt
     target: tuple[int, ...]  # rows of the phrases to remove; none of a phrase that the prompt does not have
     eot: tuple[int, ...]  # rows of the first [EOT] and the padding: n-1 … 76
     words: tuple[str, ...]  # the tokens up to the first [EOT], without it; words[0] is [SOT]
+    negative: str = ""  # the negative prompt
 
     @property
     def text(self) -> str:
@@ -308,16 +303,20 @@ def encode(
     prompt: str,
     remove: str | Sequence[str] | Request | None = None,
     needs_words: bool = True,
+    negative: str = "",
 ) -> Prompt:
     """A prompt as the methods get it: its embeddings, and the rows of the targets and of [EOT].
 
     needs_words: False if a target that the prompt does not have is no error (`Method.needs_words`); it has no rows.
+    negative: the negative prompt.
     """
     request = read_request(prompt, remove)
     text = request.prompt
     named = request if needs_words else replace(request, found=tuple(t for t in request.found if t.places))
     rows, words = find_rows(sd, text, named), tuple(sd.tokens(text)[:-1])
-    return Prompt(request, sd.encode_text(text), sd.encode_text(""), rows, eot_rows(sd, text), words)
+    empty = sd.encode_text("")
+    uncond = sd.encode_text(negative) if negative else empty
+    return Prompt(request, sd.encode_text(text), uncond, empty, rows, eot_rows(sd, text), words, negative)
 
 
 def without_targets(prompt: Prompt | Request, instead: str = "") -> str:

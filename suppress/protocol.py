@@ -8,9 +8,9 @@ Every method draws two branches from one `Start`, the original (z) and the edite
     ẑ <- edit.blend(i, ẑ, z)
 
 (In `Inputs`, ∅ and c are the contexts of the empty prompt and of the prompt; in DDIM, they stand for the noise that the
-UNet predicts with them. w: guidance.) To write a method, subclass `Method` for its settings and `Edit` for its work on
-one batch, and override only what differs; suppress/methods/example.py is made to be copied. `run` (suppress/loop.py) is
-the batch at work:
+UNet predicts with them. A negative prompt of the user's takes the place of the empty one. w: guidance.) To write a
+method, subclass `Method` for its settings and `Edit` for its work on one batch, and override only what differs;
+suppress/methods/example.py is made to be copied. `run` (suppress/loop.py) is the batch at work:
 
     run.sd, run.prompts, run.ctx (c), run.batch (B), run.start, run.schedule, run.settings      what there is
     run.per_prompt(f), run.soft_weight(γ)                                      contexts, prompt by prompt
@@ -45,7 +45,8 @@ class Start:
     """Where a job begins: noise, or a picture that was inverted."""
 
     z: Tensor  # (B,4,h,w), the latents before step `begin`
-    uncond: Callable[[int], Tensor]  # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, or what an inversion found
+    # step i -> ∅_i (1,77,D) or (B,77,D): the empty prompt, the user's negative prompt, or what an inversion found
+    uncond: Callable[[int], Tensor]
     # the latents that an inversion found, (B,4,h,w) each: one before each step, and one after the last step
     pivots: Sequence[Tensor] | None = None
     pinned: bool = False  # whether the original branch is set to the pivots after each step; the edited one never is
@@ -53,6 +54,7 @@ class Start:
     around: Callable[[Edit], Edit] | None = None
     begin: int = 0  # the first step of the loop; z has its noise level
     mask: Tensor | None = None  # (B,1,H,W), H, W pixels: 1 where the user wants the picture changed, else 0
+    negative: str = ""  # the negative prompt that an inverted picture's ∅ holds
 
     def __post_init__(self) -> None:
         if self.pinned and self.pivots is None:

@@ -1,8 +1,10 @@
 """What the tests share."""
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +12,9 @@ from hypothesis import settings
 from safetensors.torch import load_file
 
 import minisd
+from minisd.base.inputs import read_json
+from minisd.loading.diffusers_layout import CONFIGS
+from minisd.loading.source import data_folder
 
 # The embedded model is so small that a second thread gains nothing, and threads that share their cores with other
 # work wait for each other: up to fifty times longer. The variables are for the processes that tests start.
@@ -38,6 +43,33 @@ def goldens():
 def inputs(goldens):
     """(z, t, ctx) for the UNet: two samples with different prompts."""
     return goldens["unet.z"], 501, goldens["text.last_hidden"][goldens["unet.ctx_index"]]
+
+
+class Part(torch.nn.Module):
+    """A part of a pipeline of diffusers: a module with a config and the names of its checkpoint file."""
+
+    def __init__(self, module, config):
+        super().__init__()
+        self.module, self.config = module, config
+
+    def state_dict(self):
+        return self.module.state_dict()
+
+
+@pytest.fixture
+def pipe(sd):
+    """What `minisd.from_pipeline` looks at in a StableDiffusionPipeline; diffusers itself is an optional extra.
+
+    Its modules are those of `sd`: a test that changes one copies it first.
+    """
+    tiny = data_folder() / "tiny"
+    configs = {part: read_json(tiny / file) for part, file in CONFIGS.items()}
+    parts = {part: Part(getattr(sd, part), configs[part]) for part in ("unet", "vae", "text_encoder")}
+    tokenizer = SimpleNamespace(
+        save_pretrained=lambda folder: shutil.copytree(tiny / "tokenizer", folder, dirs_exist_ok=True)
+    )
+    scheduler = SimpleNamespace(config=configs["scheduler"])
+    return SimpleNamespace(name_or_path="some/pipeline", tokenizer=tokenizer, scheduler=scheduler, **parts)
 
 
 @pytest.fixture(scope="session")

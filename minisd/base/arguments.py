@@ -123,6 +123,13 @@ def check_prompt(prompt: str) -> str:
     return prompt
 
 
+def check_negative(prompt: Any) -> str:
+    """The negative prompt; UserError unless it is one string."""
+    if not isinstance(prompt, str):
+        raise UserError(f"the negative prompt is one string for all pictures, not {shown(prompt)}")
+    return check_prompt(prompt)
+
+
 def check_settings(**settings: float) -> list[Any]:
     """The settings as Python's numbers; UserError, with the value and its range, for one that draws no picture."""
     checks: dict[str, Callable[[Any], Any]] = {

@@ -68,24 +68,29 @@ def output_path(name: str) -> Path:
     return Path(name)
 
 
-def check_out(out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple[str, ...] = ()) -> Path | None:
+def check_out(
+    out: str | os.PathLike[str] | None, overwrite: bool, beside: tuple[str, ...] = (), ending: str = ".png"
+) -> Path | None:
     """The path for an output, checked before the work starts. UserError if it exists or cannot be written.
 
     out: with None, the file gets a free name in the current folder after the work (`write_output`).
-    beside: endings of further files that will get the same name.
+    beside: endings of further files that will get the same name. ending: of the output itself.
     """
     if out is None:
         if not _writable(Path()):
             raise UserError(
-                "the current folder cannot be written to, and pictures go there without --out; give --out FILE.png in "
-                "another folder, or go to another folder"
+                "the current folder cannot be written to, and pictures go there without --out; give --out "
+                f"FILE{ending} in another folder, or go to another folder"
             )
         return None
     path = Path(out)
-    if path.name.lower() in ("", ".png"):
-        raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture.png")
-    if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: pictures are written as .png, which keeps their parameters")
+    if path.name.lower() in ("", ending):
+        raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture{ending}")
+    if path.suffix.lower() != ending:
+        what = (
+            "pictures are written as .png, which keeps their parameters" if ending == ".png" else f"give FILE{ending}"
+        )
+        raise UserError(f"--out {path}: {what}")
     files = (path, *(with_ending(path, end) for end in beside))
     _check_name(path, files)
     folder = path.absolute().parent

@@ -1,4 +1,4 @@
-"""`minisd generate | maps | info | fetch`"""
+"""`minisd generate | maps | film | info | fetch | export`"""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from typing import Any
 
-from ..config import CONTEXT
 from . import options
+from .answer import add_answer_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,6 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _generate_parser(commands)
     _maps_parser(commands)
+    _film_parser(commands)
     info = commands.add_parser("info", help="show what a checkpoint is, without loading it")
     info.add_argument("source", metavar="SOURCE", help="tiny, a folder, a file, or a hub id that is in the cache")
     info.add_argument("--variant", help="of a folder's files, e.g. fp16")
@@ -28,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     fetch.add_argument("--variant", help="of the files, e.g. fp16")
     fetch.add_argument("--revision", help="of the hub's repository")
     fetch.set_defaults(run=_fetch)
+    _export_parser(commands)
+    for command in commands.choices.values():
+        add_answer_options(command)
     args = options.parse(parser, argv)
     return options.run("minisd", args.run, args)
 
@@ -49,17 +53,46 @@ def _generate_parser(commands: Any) -> None:
 
 def _maps_parser(commands: Any) -> None:
     p = commands.add_parser("maps", help="draw a picture and a map for each word: which pixels attended to it")
+    _add_one_picture(p)
+    over_time = (
+        "a sheet with a row for each word and a column for each of 8 steps: where it is placed, and by which step"
+    )
+    p.add_argument("--over-time", action="store_true", help=over_time)
+    options.add_output_options(p)
+    p.set_defaults(run=_maps)
+
+
+def _film_parser(commands: Any) -> None:
+    about = "draw a picture and write a GIF of it: at each step, the picture that the step expects"
+    p = commands.add_parser("film", help=about)
+    _add_one_picture(p)
+    words = "show the heat maps of these words beside it (default: of all words); a PROMPT goes before"
+    p.add_argument("--maps", metavar="WORD", nargs="*", help=words)
+    p.add_argument("--every", metavar="N", type=int, default=1, help="a frame for every N-th step only (default 1)")
+    options.add_output_options(p, "FILE.gif")
+    p.set_defaults(run=_film)
+
+
+def _add_one_picture(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", metavar="PROMPT", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
     p.add_argument("--seed", metavar="N", type=int, default=0, help="default 0")
     options.add_sampling_options(p)
     options.add_size_options(p)
     options.add_model_options(p)
-    options.add_output_options(p)
-    p.set_defaults(run=_maps)
 
 
-# ---------------------------------------------------------------------- generate, maps
+def _export_parser(commands: Any) -> None:
+    about = "write a model as a folder in diffusers layout, with what is put into it"
+    p = commands.add_parser("export", help=about)
+    p.add_argument("model", metavar="SOURCE", help="tiny, a folder, a .safetensors or .ckpt file, or a hub id")
+    p.add_argument("folder", metavar="FOLDER", help="the new folder")
+    p.add_argument("--overwrite", action="store_true", help="replace a folder that holds a model and nothing else")
+    options.add_loading_options(p.add_argument_group("model"))
+    p.set_defaults(run=_export)
+
+
+# ---------------------------------------------------------------------- generate, maps, film
 
 
 def _generate(args: argparse.Namespace) -> None:
@@ -69,76 +102,33 @@ def _generate(args: argparse.Namespace) -> None:
 
 
 def _maps(args: argparse.Namespace) -> None:
-    """One sheet: the picture, then a heat map for [SOT], for each word, and for [EOT] with its padding.
+    from .maps import maps
 
-    The maps of a word's pieces are summed, not averaged, and so are those of [EOT]. A pixel divides its attention among
-    all tokens: a word's share is the sum of its pieces' shares, and the shares on a sheet add up to 100 %.
-    """
-    from ..base.arguments import pair
-    from ..base.outputs import check_out, slug, write_output
-    from ..base.picture_files import png_writer
-    from ..picture import overlay, sheet
-    from ..taps.heat_maps import heat_maps
-    from ..taps.record import Average
-    from ..taps.select import select
-    from . import parameters
-    from .generate import fields, fill_defaults
-
-    fill_defaults(args)
-    pair(args.prompt, args.seed)
-    out = check_out(args.out, args.overwrite)
-    sd = options.load_model(args)
-    record = Average(select("cross"))
-    [picture] = sd.generate(
-        args.prompt,
-        args.seed,
-        args.steps,
-        args.guidance,
-        args.negative,
-        args.height,
-        args.width,
-        tap=record,
-        progress=options.progress_bar("drawing"),
-    )
-    f = sd.vae.config.factor
-    heat = heat_maps(record.maps, (picture.height // f, picture.width // f))[1]  # the conditional half: (77,h,w)
-    maps = [(name, heat[columns].sum(dim=0)) for name, columns in word_columns(sd.pieces(args.prompt))]
-    cells = [picture, *(overlay(picture, m) for _, m in maps)]
-    labels = ["picture", *(f"{name} {float(m.mean()):.1%}" for name, m in maps)]
-    columns = min(len(cells), 6)
-    rows = [cells[k : k + columns] for k in range(0, len(cells), columns)]
-    texts = [labels[k : k + columns] for k in range(0, len(labels), columns)]
-    text = parameters.to_text(args.prompt, args.negative, fields(sd, args, args.seed, picture.size, {}))
-    stem = f"{slug(args.prompt)}-s{args.seed}-maps"
-    print(write_output({".png": png_writer(sheet(rows, texts), text)}, out, stem, args.overwrite))
+    maps(args)
 
 
-def word_columns(pieces: Sequence[str]) -> list[tuple[str, slice]]:
-    """A prompt's BPE pieces -> the columns of a cross map for [SOT], for each word, and for [EOT] with its padding."""
-    from ..loading.tokenizer import split_words, word_text
+def _film(args: argparse.Namespace) -> None:
+    from .maps import film
 
-    columns, start = [("[SOT]", slice(0, 1))], 1
-    for word in split_words(pieces):
-        stop = min(start + len(word), CONTEXT - 1)  # the prompt may be cut inside a word
-        if start < stop:
-            columns.append((word_text(word), slice(start, stop)))
-        start = stop
-    return [*columns, (f"[EOT] x{CONTEXT - start}", slice(start, CONTEXT))]
+    film(args)
 
 
-# ---------------------------------------------------------------------- info, fetch
+# ---------------------------------------------------------------------- info, fetch, export
 
 
 def _info(args: argparse.Namespace) -> None:
     from .describe import describe
 
-    print("\n".join(describe(args.source, args.variant, args.revision)))
+    lines = describe(args.source, args.variant, args.revision)
+    args.answer["about"] = lines
+    print("\n".join(lines))
 
 
 def _fetch(args: argparse.Namespace) -> None:
     from ..loading.manifest import fetch, manifest
 
     if args.name is None:
+        args.answer["checkpoints"] = manifest()
         width = max(map(len, manifest()))
         for name, entry in manifest().items():
             print(f"{name:<{width}}  {entry['repo']}  ({entry['licence']})\n{'':<{width}}  {entry['about']}")
@@ -147,7 +137,17 @@ def _fetch(args: argparse.Namespace) -> None:
         repo, folder = fetch(args.name, args.variant, args.revision)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("the same command continues with the files in the hub's cache") from None
+    args.answer |= {"source": repo, "folder": str(folder)}
     print(folder)
     if "files" not in manifest().get(args.name, {}):
         given = [f"--{name} {value}" for name in ("variant", "revision") if (value := getattr(args, name))]
         print(" ".join(["load it with --model", repo, *given]))
+
+
+def _export(args: argparse.Namespace) -> None:
+    from ..loading.export import check_folder, export
+
+    check_folder(args.folder, args.overwrite)  # before the model is loaded
+    folder = export(options.load_model(args), args.folder, overwrite=args.overwrite)
+    args.answer["folder"] = str(folder)
+    print(folder)

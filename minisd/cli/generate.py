@@ -17,6 +17,8 @@ from ..base.picture_files import open_picture, png_writer
 from ..picture import to_rgb
 from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
+from .answer import wrote
+from .stopping import Stopping
 
 BATCH = 8  # pictures drawn at once
 
@@ -40,30 +42,36 @@ def generate(args: argparse.Namespace) -> None:
     try:
         for k in range(0, len(seeds), BATCH):
             some = seeds[k : k + BATCH]
-            pictures = sd.generate(
-                args.prompt,
-                some,
-                args.steps,
-                args.guidance,
-                args.negative,
-                args.height,
-                args.width,
-                image=start,
-                strength=strength,
-                batch_size=BATCH,
-                progress=options.progress_bar(_label(k, len(some), len(seeds))),
-            )
+            with Stopping() as stopping:
+                pictures = sd.generate(
+                    args.prompt,
+                    some,
+                    args.steps,
+                    args.guidance,
+                    args.negative,
+                    args.height,
+                    args.width,
+                    image=start,
+                    strength=strength,
+                    batch_size=BATCH,
+                    progress=options.progress_bar(_label(k, len(some), len(seeds))),
+                    callback=stopping,
+                )
             try:
                 for seed, picture in zip(some, pictures, strict=True):
-                    about = fields(sd, args, seed, picture.size, start_fields)
+                    about = fields(sd, args, seed, picture.size, start_fields) | stopping.fields()
                     text = parameters.to_text(args.prompt, args.negative, about)
-                    stem = f"{slug(args.prompt)}-s{seed}"
-                    written.append(write_output({".png": png_writer(picture, text)}, out, stem, args.overwrite))
+                    stem = f"{slug(args.prompt)}-s{seed}{stopping.ending}"
+                    path = out and stopping.renamed(out)
+                    written.append(write_output({".png": png_writer(picture, text)}, path, stem, args.overwrite))
             finally:  # also if the disk is full in the middle of a batch
+                wrote(args, *written[k:])
                 for path in written[k:]:
                     print(path)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_progress(written, len(seeds))) from None
+            if stopping.pressed:
+                raise KeyboardInterrupt(_progress(written, len(seeds), stopping))
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(*(stop.args or (_progress(written, len(seeds)),))) from None
 
 
 def fill_defaults(args: argparse.Namespace) -> None:
@@ -103,8 +111,9 @@ def _label(drawn: int, batch: int, count: int) -> str:
     return "drawing" if batch == count else f"drawing {drawn + 1} to {drawn + batch} of {count}"
 
 
-def _progress(written: Sequence[Path], count: int) -> str:
+def _progress(written: Sequence[Path], count: int, stopping: Stopping | None = None) -> str:
     if not written:
         return "nothing was written"
     names = str(written[0]) if len(written) == 1 else f"{written[0]} to {written[-1]}"
-    return f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {names}"
+    told = f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {names}"
+    return told if stopping is None else told + stopping.remark()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -13,6 +14,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..base.errors import UserError
+from .answer import print_answer, printing
+from .completion import complete
 
 if TYPE_CHECKING:
     from ..pipeline import StableDiffusion
@@ -30,6 +33,16 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help="tiny (default), a folder in diffusers layout, a .safetensors or .ckpt file, or a hub id",
     )
+    add_loading_options(group)
+
+
+def add_loading_options(group: Any) -> None:
+    """How the model is loaded, and what is put into it."""
+    lora = "a LoRA that is merged into the weights, as style.safetensors:0.8 (scale 0.8; default 1); may be repeated"
+    group.add_argument("--lora", metavar="FILE[:SCALE]", action="append", help=lora)
+    group.add_argument("--vae", metavar="SOURCE", help="another VAE: a file, a folder or a hub id")
+    skip = "leave out the text encoder's last N layers (default 0; other programs call 1 a Clip skip of 2)"
+    group.add_argument("--clip-skip", metavar="N", type=int, help=skip)
     group.add_argument("--device", help="cpu, cuda, mps, … (default: cuda, mps or cpu, the first present)")
     group.add_argument("--dtype", choices=DTYPES, help="of the weights (default fp32)")
     group.add_argument("--variant", help="of a folder's or the hub's files, e.g. fp16")
@@ -123,9 +136,9 @@ def add_version_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
 
 
-def add_output_options(parser: argparse.ArgumentParser) -> None:
+def add_output_options(parser: argparse.ArgumentParser, file: str = "FILE.png") -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--out", metavar="FILE.png", help="default: the next free name made of the prompt and the seed")
+    group.add_argument("--out", metavar=file, help="default: the next free name made of the prompt and the seed")
     group.add_argument("--overwrite", action="store_true", help="replace an existing --out")
 
 
@@ -157,6 +170,9 @@ def load_model(args: argparse.Namespace) -> StableDiffusion:
         variant=args.variant,
         revision=args.revision,
         ema=bool(args.ema),
+        lora=args.lora,
+        vae=args.vae,
+        clip_skip=args.clip_skip,
     )
 
 
@@ -181,6 +197,9 @@ def model_fields(sd: StableDiffusion, args: argparse.Namespace) -> dict[str, obj
         "Variant": args.variant,
         "Revision": args.revision,
         "EMA": "yes" if args.ema else None,
+        "LoRA": json.dumps(args.lora, ensure_ascii=False) if args.lora else None,
+        "VAE": args.vae,
+        "Clip skip": args.clip_skip + 1 if args.clip_skip else None,  # as other programs count it
         "Precision": None if args.dtype == "fp32" else args.dtype,
         **making_fields(sd),
     }
@@ -203,7 +222,7 @@ def making_fields(sd: StableDiffusion) -> dict[str, object]:
 
 _FOREIGN_SIGNS = {
     re.compile(r"\([^()]*:\s*[\d.]+\s*\)"): "there are no weights in a prompt",
-    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "no such file is loaded",
+    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "a file is given as --lora FILE:0.8",
     re.compile(r"\[[^\[\]]*\]"): "brackets weaken nothing (in `suppress` they name what to remove)",
 }
 
@@ -225,12 +244,14 @@ def progress_bar(label: str) -> Callable:
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments. Every command begins with this call: afterwards, printing any character is safe."""
     accept_any_character()
+    complete(parser)
     for argument in sys.argv[1:] if argv is None else argv:
         if argument.startswith("--") and argument.endswith("=--"):  # argparse would drop the "--"
             parser.error(f"{argument.removesuffix('=--')} was given no value; '--' is not a value")
     try:
         args = parser.parse_args(argv)
         _read_size(parser, args)
+        args.answer = {}  # what --json prints (answer.py)
         return args
     except SystemExit:  # --help and --version have printed
         _close_output()
@@ -253,29 +274,49 @@ def run(program: str, command: Callable[[argparse.Namespace], None], args: argpa
     A command that was stopped may say what it has kept: `raise KeyboardInterrupt("3 of 8 are written")`.
     """
     before_torch()
+    status, error = 0, ""
+    try:
+        with printing(args):
+            status, error = _run(program, command, args)
+    except SystemExit as end:  # the command has said why
+        print_answer(args, program, end.code if isinstance(end.code, int) else 1, "interrupted")
+        raise
+    try:
+        print_answer(args, program, status, error)
+        if sys.stdout:
+            sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has closed the pipe
+        _close_output()
+    return status
+
+
+def _run(program: str, command: Callable[[argparse.Namespace], None], args: argparse.Namespace) -> tuple[int, str]:
+    """(exit status, what went wrong)"""
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show_warning, program)
             command(args)
         if sys.stdout:
             sys.stdout.flush()
-        return 0
-    except BrokenPipeError:  # `| head` has closed the pipe
+        return 0, ""
+    except BrokenPipeError:
         _close_output()
-        return 0
+        return 0, ""
     except (UserError, OSError) as error:
         print(f"{program}: error: {error}", file=sys.stderr)
         _close_output()
-        return 2
+        return 2, str(error)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
         way_out = "ask for a smaller picture, for fewer seeds at once, or for --dtype bf16"
-        print(f"{program}: error: not enough memory; {way_out} ({_first_line(error)})", file=sys.stderr)
-        return 2
+        told = f"not enough memory; {way_out} ({_first_line(error)})"
+        print(f"{program}: error: {told}", file=sys.stderr)
+        return 2, told
     except KeyboardInterrupt as stop:
-        print(f"\n{program}: interrupted; {stop.args[0] if stop.args else 'nothing was written'}", file=sys.stderr)
-        return 130
+        told = f"interrupted; {stop.args[0] if stop.args else 'nothing was written'}"
+        print(f"\n{program}: {told}", file=sys.stderr)
+        return 130, told
 
 
 def _close_output() -> None:

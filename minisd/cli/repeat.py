@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 import warnings
 from collections.abc import Collection, Mapping
@@ -19,7 +20,20 @@ from . import options, parameters
 
 Fields = Mapping[str, str]
 
-SHARED = ("Steps", "Sampler", "CFG scale", "Seed", "Size", "Model", "Variant", "Revision", "EMA", "Precision")
+SHARED = (
+    "Steps",
+    "Sampler",
+    "CFG scale",
+    "Seed",
+    "Size",
+    "Model",
+    "Variant",
+    "Revision",
+    "EMA",
+    "Precision",
+    "Clip skip",
+)
+OWN = ("LoRA", "VAE")  # names of files: other programs write names that mean nothing without their own folders
 ABOUT = ("Version", "Torch", "Device", "Date", "Model hash")  # describe how a picture was made; not options
 
 
@@ -72,7 +86,25 @@ def shared(path: str, fields: Fields) -> dict[str, Any]:
         "revision": fields.get("Revision"),
         "ema": True if fields.get("EMA") == "yes" else None,
         "dtype": precision,
+        "clip_skip": _clip_skip(path, fields.get("Clip skip")),
+        **({"lora": _loras(path, fields.get("LoRA")), "vae": fields.get("VAE")} if is_own(fields) else {}),
     }
+
+
+def _clip_skip(path: str, text: str | None) -> int | None:
+    """Other programs count from the end: 1 means that no layer is left out."""
+    counted = _number(path, int, text)
+    return None if counted is None else counted - 1
+
+
+def _loras(path: str, text: str | None) -> list[str] | None:
+    try:
+        loras = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        loras = ""
+    if loras is not None and not (isinstance(loras, list) and all(isinstance(lora, str) for lora in loras)):
+        raise UserError(f"{path}: its parameters hold LoRAs that cannot be read ({text!r})")
+    return loras
 
 
 def fill(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
@@ -92,7 +124,8 @@ def fill(args: argparse.Namespace, found: Mapping[str, Any]) -> None:
 
 def warn_ignored(path: str, fields: Fields, used: Collection[str] = ()) -> None:
     """Warns about fields that are neither in `SHARED` nor in `used`."""
-    ignored = [f"{name}: {value}" for name, value in fields.items() if name not in (*SHARED, *ABOUT, *used)]
+    known = (*SHARED, *ABOUT, *used, *(OWN if is_own(fields) else ()))
+    ignored = [f"{name}: {value}" for name, value in fields.items() if name not in known]
     if ignored:
         text = ", ".join(ignored)
         text = text if len(text) <= 400 else f"{text[:399]}…"

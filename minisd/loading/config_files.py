@@ -1,6 +1,6 @@
 """The config.json files of a folder in diffusers layout -> the dataclasses of minisd/config.py.
 
-Each function raises CheckpointError, which names the file and the field, if a file holds an impossible value or asks
+Each function raises CheckpointError, which names `file` and the field, if a file holds an impossible value or asks
 for an architecture that is not SD v1's (SD 2, SDXL, ...).
 """
 
@@ -18,9 +18,8 @@ LAYERS = 100  # of a transformer: with a damaged number, building the modules wo
 BLOCKS = 16  # residual blocks per resolution, and resolutions
 
 
-def unet_config(config: Mapping[str, Any]) -> UNetConfig:
+def unet_config(config: Mapping[str, Any], file: str = "unet/config.json") -> UNetConfig:
     """From unet/config.json."""
-    file = "unet/config.json"
     _refuse_other_unets(file, config)
     attention = _attention(file, config)
     default = UNetConfig()
@@ -98,9 +97,8 @@ def _refuse_other_unets(file: str, config: Mapping[str, Any]) -> None:
     )
 
 
-def vae_config(config: Mapping[str, Any]) -> VAEConfig:
+def vae_config(config: Mapping[str, Any], file: str = "vae/config.json") -> VAEConfig:
     """From vae/config.json. Old files lack the scaling factor."""
-    file = "vae/config.json"
     _expect(
         file,
         config,
@@ -125,9 +123,8 @@ def vae_config(config: Mapping[str, Any]) -> VAEConfig:
     return vae
 
 
-def schedule_config(config: Mapping[str, Any]) -> ScheduleConfig:
+def schedule_config(config: Mapping[str, Any], file: str = "scheduler/scheduler_config.json") -> ScheduleConfig:
     """From scheduler/scheduler_config.json. Files of PNDM and other samplers name the same schedule."""
-    file = "scheduler/scheduler_config.json"
     _expect(
         file,
         config,

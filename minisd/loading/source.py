@@ -71,6 +71,27 @@ def find(
     )
 
 
+def find_file(name: str, what: str) -> Path:
+    """The path of a weight file: a local one, or one on the hub ("owner/model/file.safetensors"), which is fetched.
+
+    UserError, which says `what` was looked for, if there is none.
+    """
+    try:
+        path = Path(name).expanduser()
+        if name and path.is_file():
+            return path
+        if file := _hub_file(name, None):
+            return _file_from_hub(*file, download=True)
+    except CheckpointError:
+        raise
+    except (ValueError, OSError, RuntimeError):  # a name that is too long or has a NUL, the home of an unknown user
+        pass
+    raise UserError(
+        f"no file {name!r} for {what}: expected a .safetensors, .ckpt or .pt file, or a file on the hub as "
+        "owner/model/file.safetensors"
+    )
+
+
 def _hub_file(name: str, revision: str | None) -> tuple[str, str, str | None] | None:
     """(repository, file, revision) of "owner/model/file.safetensors", or of the web address of such a file."""
     if Path(name).suffix.partition("?")[0] not in _SINGLE or ".." in Path(name).parts:

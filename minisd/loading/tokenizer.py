@@ -56,6 +56,7 @@ class Tokenizer:
     """Made by `load_tokenizer`. `sot` and `eot` are the ids of [SOT] and [EOT]; every id is below `size`."""
 
     def __init__(self, vocab: dict[str, int], merges: list[tuple[str, str]], added: Iterable[Added]):
+        self.vocab, self.merges, self.added = vocab, merges, sorted(added, key=lambda token: token.id)
         model = tokenizers.models.BPE(
             vocab, merges, continuing_subword_prefix="", end_of_word_suffix=END, fuse_unk=False, unk_token=EOT
         )
@@ -70,7 +71,7 @@ class Tokenizer:
             ]
         )
         self._added: set[str] = set()
-        for token in sorted(added, key=lambda token: token.id):
+        for token in self.added:
             self._add(token)
         self.sot, self.eot = self._special(SOT), self._special(EOT)
         self.size = 1 + max(self._bpe.get_vocab(with_added_tokens=True).values())

@@ -1,4 +1,4 @@
-"""Weight files: a .safetensors file, several shards, or a pickle.
+"""Weight files: a .safetensors file, several shards, or a pickle; and tensors in memory.
 
 `shapes` comes from the headers alone. `read` reads and converts one tensor after the other, so that loading takes no
 more memory than the finished model and a few hundred megabytes.
@@ -67,8 +67,8 @@ class SafetensorsFile:
         self.path, self.name = path, str(path)
         self.shapes: Mapping[str, Header] = read_header(path)
         try:
-            with safe_open(path, framework="pt"):
-                pass  # the library compares each tensor's position in the file with its shape
+            with safe_open(path, framework="pt") as file:  # it compares each tensor's position with its shape
+                self.metadata: Mapping[str, str] = file.metadata() or {}
         except SafetensorError as error:
             raise CheckpointError(f"{path} is damaged: {error}. Download it again.") from error
 
@@ -131,6 +131,19 @@ class Shards:
         for name, file in self._files.items():
             tensors |= file.read([key for key in keys if self._file_of[key] == name], dtype, device)
         return tensors
+
+
+class InMemory:
+    """The tensors of a module of another library. What is read shares its memory, if dtype and device are the same."""
+
+    def __init__(self, name: str, tensors: Mapping[str, Tensor]):
+        self.name, self._tensors = name, tensors
+        self.shapes: Mapping[str, Header] = {
+            key: Header(tuple(tensor.shape), _dtype_name(tensor.dtype)) for key, tensor in tensors.items()
+        }
+
+    def read(self, keys: Iterable[str], dtype: torch.dtype, device: torch.device) -> dict[str, Tensor]:
+        return {key: _convert(self._tensors[key], dtype, device, copy=False) for key in keys}
 
 
 def open_weights(path: Path) -> WeightFile:

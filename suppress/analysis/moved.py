@@ -20,8 +20,8 @@ from torch import Tensor
 from minisd import Part, Tap
 from minisd.taps.compose import Composed
 
+from ..defaults import default_settings
 from ..edits.taps import KContext, VContext, cross_layers
-from ..job import default_settings
 from ..loop import Run
 from ..protocol import Inputs, Method
 from ..start.noise import from_noise

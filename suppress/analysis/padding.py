@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
-
-from ..edits.rows import zero
+from ..edits.rows import replace_words, zero
 from ..edits.spectrum import keep_top
 from .findings import Findings, gather, score
 from .study import Study
@@ -81,14 +78,3 @@ def replacement(study: Study) -> Findings:
             for name, pictures in zip(contexts, drawn, strict=True)
         ],
     )
-
-
-def replace_words(ctx: Tensor, eot: Sequence[int], one: bool) -> Tensor:
-    """ctx (B,77,D) with other embeddings in the words' rows, 1 … n-2.
-
-    one: the first row of `eot` for every word. Otherwise the rows of `eot` in order, as many as there are words.
-    """
-    words = torch.arange(1, eot[0], device=ctx.device)
-    source = eot[:1] if one else eot
-    picked = torch.tensor([source[k % len(source)] for k in range(len(words))], dtype=torch.long, device=ctx.device)
-    return ctx.index_copy(-2, words, ctx.index_select(-2, picked))

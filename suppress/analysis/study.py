@@ -23,8 +23,8 @@ from minisd.base.arguments import check_progress, check_settings, pair
 from minisd.picture import to_pil
 from minisd.pipeline import check_model
 
+from ..defaults import default_settings
 from ..edits.spectrum import soft_weight
-from ..job import default_settings
 from ..methods import SuppressEOT
 from ..metrics import Judge
 from ..prompt import Prompt, Request, encode, read_request

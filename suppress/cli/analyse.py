@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options, wrote
 
 from ..analysis.catalogue import ANALYSES
 
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     group = p.add_argument_group("output")
     group.add_argument("--out", metavar="DIR", help="default: the next free name made of the prompt")
     group.add_argument("--overwrite", action="store_true", help="replace files of --out")
+    add_answer_options(p)
     return p
 
 
@@ -79,7 +81,7 @@ def _analyse(args: argparse.Namespace) -> None:
     print(f"{sd.name}: γ = {s.gamma:g}, R = {s.start_step} of {s.steps} ({study.origin})")
     if not can_draw():
         print(f"no figures, tables alone: {MISSING}", flush=True)
-    _run_all(names, study, folder, _parameters(sd, args, study))
+    _run_all(args, names, study, folder, _parameters(sd, args, study))
 
 
 def _names(only: Sequence[str] | None) -> list[str]:
@@ -89,7 +91,7 @@ def _names(only: Sequence[str] | None) -> list[str]:
     return [name for name in ANALYSES if not only or name in only]
 
 
-def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) -> None:
+def _run_all(args: argparse.Namespace, names: Sequence[str], study: Study, folder: Path, parameters: str) -> None:
     """Each is written when it is done, so that what is done stays when a later one is stopped."""
     from ..metrics import Unavailable
 
@@ -105,7 +107,7 @@ def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) 
                 reasons.append(f"{name}: {reason}")
                 print(f"{name:<12}left out: {reason}", flush=True)
                 continue
-            _write(name, findings, folder, study.prompt.text, parameters)
+            wrote(args, *_write(name, findings, folder, study.prompt.text, parameters))
             written.append(name)
             print(f"{name:<12}{time.perf_counter() - start:6.1f} s  {ANALYSES[name].about}", flush=True)
             if told := ANALYSES[name].tell(findings):
@@ -124,7 +126,7 @@ def _run_all(names: Sequence[str], study: Study, folder: Path, parameters: str) 
     print(folder)
 
 
-def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters: str) -> None:
+def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters: str) -> list[Path]:
     from minisd.base.picture_files import save_png
 
     from ..analysis.figures import can_draw, to_image
@@ -133,10 +135,11 @@ def _write(name: str, findings: Findings, folder: Path, prompt: str, parameters:
     analysis = ANALYSES[name]
     folder.mkdir(exist_ok=True)
     figure, table = files(folder, name)
-    write_csv(table, findings.rows)
+    written = [write_csv(table, findings.rows)]
     if can_draw():
         picture = to_image(analysis.draw(findings, f"{prompt!r}: {analysis.about} ({analysis.source})"))
-        save_png(picture, figure, parameters)
+        written.append(save_png(picture, figure, parameters))
+    return written
 
 
 def _parameters(sd: StableDiffusion, args: argparse.Namespace, study: Study) -> str:

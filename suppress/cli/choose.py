@@ -10,7 +10,7 @@ from dataclasses import fields
 
 from minisd import StableDiffusion, UserError
 
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import DEFAULT, METHODS, parse_method
 from ..prompt import Prompt, Request, token_table
 from ..protocol import Method
@@ -69,8 +69,17 @@ def find_settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repe
         settings = parse_method(name, **{k: getattr(same, k) for k in METHODS[name].settings} | given)
         return settings, "R as given" if "start" in given else f"R of {args.params_from}"
     settings, origin = default_settings(sd, spec, picture=args.image is not None, **given)
+    for field, value in given.items():
+        if args.sheet is None and getattr(settings, field) != value:
+            own = getattr(settings, field)
+            raise UserError(f"--method {spec} and {option_of(field)} {value} contradict each other: {own} or {value}")
     in_spec = {part.partition("=")[0].strip() for part in spec.partition(":")[2].split(",")}
     return settings, "R as given" if "start" in {*given, *in_spec} else f"R {origin}"
+
+
+def option_of(field: str) -> str:
+    """The option that gives a setting."""
+    return "--keep-outside" if field == "keep" else f"--{field}"
 
 
 def describe(row: Row, prompt: Prompt) -> str:

@@ -1,6 +1,6 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
+`suppress methods | analyse | batch | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
 comes at once.
 """
 
@@ -13,13 +13,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options
+from minisd.cli.completion import completed_command, completing
 
 from ..engine import ENGINES
+from ..methods.catalogue import METHODS
+from ..start.catalogue import INVERSIONS
+
+COMMANDS = ("methods", "analyse", "batch", "sheet", "eval", "train")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else list(argv)
-    command = argv[0] if argv else None
+    command = completed_command(COMMANDS) or (argv[0] if argv else None)
     if command == "methods":
         listing = argparse.ArgumentParser(
             prog="suppress methods",
@@ -27,11 +33,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         about = "print the settings of this method, with their defaults and sources"
         listing.add_argument("name", metavar="NAME", nargs="?", help=about)
+        add_answer_options(listing)
         return options.run("suppress methods", _methods, options.parse(listing, argv[1:]))
     if command in ("analyse", "analyze"):
         from .analyse import main as analyse
 
         return analyse(argv[1:])
+    if command == "batch":
+        from .batch import main as draw_batch
+
+        return draw_batch(argv[1:])
     if command == "sheet":
         from .sheet import main as draw_sheet
 
@@ -55,16 +66,19 @@ def _parser() -> argparse.ArgumentParser:
         "file with settings and scores.",
         epilog="With --image, a picture of yours is edited, which the prompt describes. Without --remove the target is "
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
-        "`suppress analyse PROMPT` looks into a prompt, `suppress sheet` draws what all methods do on one sheet, "
+        "`suppress analyse PROMPT` looks into a prompt, `suppress batch FILE.csv` draws a picture for each "
+        "line of a file, `suppress sheet` draws what all methods do on one sheet, "
         "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
     )
     options.add_version_option(p)
-    p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
+    prompt = p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')
+    completing(prompt, COMMANDS)
     target = p.add_mutually_exclusive_group()
     words: dict[str, Any] = {"metavar": "WORD", "nargs": "+", "action": "extend"}
     target.add_argument("--remove", **words, help='words or phrases of the prompt: hat "van gogh"; may be repeated')
     target.add_argument("--strengthen", **words, help="the opposite: draw more of it (the paper's appendix F)")
     options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
+    p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from in both pictures")
     p.add_argument("--params-from", metavar="FILE.png", help="draw a picture again; other options change it")
     _add_method_options(p)
     _add_picture_options(p)
@@ -72,6 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     options.add_size_options(p)
     options.add_model_options(p)
     options.add_output_options(p)
+    add_answer_options(p)
     pictures = "also write each picture by itself, the original and the suppressed one, into this folder (with --image "
     pictures += "this is done anyway, beside the output)"
     p.add_argument("--save-pictures", metavar="DIR", help=pictures)
@@ -81,9 +96,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_method_options(p: argparse.ArgumentParser) -> None:
     method = p.add_argument_group("method")
-    method.add_argument(
-        "--method", metavar="NAME", help="see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"
-    )
+    about = "see `suppress methods`; with settings: suppress-eot:lambda_nl=0.3,heads=4"
+    completing(method.add_argument("--method", metavar="NAME", help=about), METHODS)
     method.add_argument(
         "--preset",
         choices=("official", "paper"),
@@ -135,12 +149,9 @@ def _add_method_options(p: argparse.ArgumentParser) -> None:
 def _add_picture_options(p: argparse.ArgumentParser) -> None:
     picture = p.add_argument_group("a picture of yours")
     picture.add_argument("--image", metavar="FILE", help="edit this picture; PROMPT describes it as it is")
-    picture.add_argument(
-        "--inversion",
-        metavar="NAME",
-        help="how the start is found from which the model draws it again: direct (default), null-text, …; with "
-        "settings: null-text:iterations=20. `suppress methods` lists them",
-    )
+    how = "how the start is found from which the model draws it again: direct (default), null-text, …; with "
+    how += "settings: null-text:iterations=20. `suppress methods` lists them"
+    completing(picture.add_argument("--inversion", metavar="NAME", help=how), INVERSIONS)
     picture.add_argument(
         "--crop",
         metavar="L,T,R,B",
@@ -184,11 +195,17 @@ def _number(text: str) -> int | float:
 
 def _methods(args: argparse.Namespace) -> None:
     from ..methods import describe_method, describe_methods
-    from ..start.catalogue import INVERSIONS
 
     if args.name is not None:
-        print("\n".join(describe_method(args.name)))
+        lines = describe_method(args.name)
+        args.answer |= {"method": args.name, "about": lines}
+        print("\n".join(lines))
         return
+    args.answer["methods"] = {
+        name: {"about": entry.about, "passes": entry.passes, "source": entry.source, "needs": entry.needs}
+        for name, entry in METHODS.items()
+    }
+    args.answer["inversions"] = {name: {"about": e.about, "passes": e.passes} for name, e in INVERSIONS.items()}
     print("\n".join(describe_methods()))
     symbols = "T: steps, k: repeats, s: skipped steps"
     print(f"\ninversions of a picture (--image, --inversion), with their UNet passes; {symbols}")

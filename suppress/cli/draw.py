@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from minisd import UserError
-from minisd.base.arguments import pair
+from minisd.base.arguments import check_negative, pair
 from minisd.base.outputs import check_out
 from minisd.cli import options
+from minisd.cli.stopping import Stopping
 
 from ..engine import find_engine
 from ..job import run
@@ -27,7 +28,9 @@ def suppress(args: argparse.Namespace) -> None:
     if args.prompt is None:
         _find_prompt(args)
     request = read_request(args.prompt, args.strengthen or args.remove)
-    options.note_foreign_signs(request.prompt)
+    args.negative = check_negative(args.negative or "")
+    for text in (request.prompt, args.negative):
+        options.note_foreign_signs(text)
     check_folder(args.save_pictures)
     picture.check_options(args)
     specs = repeated or choose(args)
@@ -43,7 +46,7 @@ def draw(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
     out = check_out(args.out, args.overwrite, (".json",))
     sd = options.load_model(args)
     rows = [Row(spec, *find_settings(sd, args, spec, repeated)) for spec in specs]
-    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows))
+    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows), args.negative)
     introduce(sd, args, request, prompt)
     # one engine for all rows, because it keeps what it has packed and compiled
     engine = find_engine(sd, args.engine) or "reference"
@@ -52,20 +55,23 @@ def draw(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
         for row in rows:
             print(f"{sd.name}: {describe(row, prompt)}", flush=True)
             for k in range(0, len(seeds), BATCH):
-                result = run(
-                    sd,
-                    request.prompt,
-                    request,
-                    seed=seeds[k : k + BATCH],
-                    settings=row.settings,
-                    engine=engine,
-                    maps=args.sheet is None,
-                    batch_size=BATCH,
-                    progress=options.progress_bar(row.spec),
-                    height=args.height,
-                    width=args.width,
-                )
-                report.add(row, result)
+                with Stopping() as stopping:
+                    result = run(
+                        sd,
+                        request.prompt,
+                        request,
+                        seed=seeds[k : k + BATCH],
+                        settings=row.settings,
+                        engine=engine,
+                        maps=args.sheet is None,
+                        batch_size=BATCH,
+                        progress=options.progress_bar(row.spec),
+                        height=args.height,
+                        width=args.width,
+                        negative_prompt=args.negative,
+                        callback=stopping,
+                    )
+                report.add(row, result, stopping)
             report.print_scores(row)
     print(report.path)
 

@@ -11,11 +11,11 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options
 
 from ..evaluation import cases as usual
 from ..evaluation import pairs
@@ -24,28 +24,12 @@ from ..evaluation.cases import CASES, KINDS, ROWS, VARIANT_ROWS, Case
 from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
-from ..evaluation.own_prompts import OwnCase, read_prompts
+from ..evaluation.own_prompts import OwnCase
 from ..methods import METHODS, parse_method
-from ..protocols import PROTOCOLS, Protocol
+from ..protocols import PICTURE_PROTOCOLS, PROTOCOLS
+from .evaluate_defaults import QUICK_SEEDS, fill_in
 from .evaluate_report import add_report_options
-from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device, out_of_shard
-
-# options of one of the two tables only, with their defaults
-_OF_PROMPTS: dict[str, Any] = {
-    "rows": "methods",
-    "prompts": None,
-    "kinds": KINDS,
-    "seeds": usual.SEEDS,
-    "protocol": None,
-}
-_OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "limit": None, "all_pairs": False}
-_COMMON = {  # option -> its default (for prompts, for pictures)
-    "steps": (usual.STEPS, pairs.STEPS),
-    "start": (usual.START, None),
-    "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
-}
-
-OWN_OUT = "suppress-own.jsonl"  # the default for --prompts
+from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,12 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    width = max(map(len, PROTOCOLS))
+    protocols = PROTOCOLS | PICTURE_PROTOCOLS
+    width = max(map(len, protocols))
     p = argparse.ArgumentParser(
         prog="suppress eval",
         description="Compare methods on the drawn world: on prompts, or, with --pictures, on pictures whose ideal edit "
         "is known.",
-        epilog="protocols:\n" + "\n".join(f"  {name:<{width}}  {each.source}" for name, each in PROTOCOLS.items()),
+        epilog="protocols:\n" + "\n".join(f"  {name:<{width}}  {each.source}" for name, each in protocols.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument(
@@ -80,8 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     p.add_argument("--out", help="a .jsonl file, one cell per line, to which new cells are added; tables go beside it")
     p.add_argument("--judge", metavar="MODULE:CLASS", help="a detector of your own (suppress/metrics/own_detector.py)")
+    quick = f"a few rows, prompts and steps, and {QUICK_SEEDS} seeds, to see that all runs; also with --protocol"
+    p.add_argument("--quick", action="store_true", help=quick)
+    papers = "a table of a paper, on prompts or pictures of the drawn world, with the paper's figures beside ours (see "
+    p.add_argument("--protocol", choices=protocols, metavar="NAME", help=papers + "below)")
+    p.add_argument("--limit", type=int, metavar="N", help="only N pictures, or N prompts of a file")
     add_scale_options(p)
     add_report_options(p)
+    add_answer_options(p)
     prompts = p.add_argument_group("prompts")
     tables = "which table (default methods); all: every method that removes something, against the default"
     prompts.add_argument("--rows", choices=("methods", "variants", "all"), help=tables)
@@ -89,11 +80,12 @@ def _parser() -> argparse.ArgumentParser:
         f"which kinds of prompts (default {', '.join(KINDS)}); {IMPLIED_KIND}: no word of the prompt names the target"
     )
     prompts.add_argument("--kinds", nargs="+", choices=(*KINDS, IMPLIED_KIND), help=kinds)
-    own = "your own prompts, with the columns prompt, target, seed, and if you like deleted, picture, mask"
-    prompts.add_argument("--prompts", metavar="FILE.csv", help=own)
-    prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {usual.SEEDS})")
-    papers = "a table of a paper, on prompts of the drawn world, with the paper's figures beside ours (see below)"
-    prompts.add_argument("--protocol", choices=PROTOCOLS, metavar="NAME", help=papers)
+    own = "your own prompts, with the columns prompt, target, seed, and if you like deleted, picture, mask; or COCO's "
+    own += "captions (.json), or I2P (.csv)"
+    prompts.add_argument("--prompts", metavar="FILE", help=own)
+    words = "what is to be removed from the prompts of COCO (default: what the drawn world knows) or of I2P"
+    prompts.add_argument("--target", metavar="WORD", nargs="+", help=words)
+    prompts.add_argument("--seeds", type=int, help=f"seeds per prompt (default {usual.SEEDS}; 1 for COCO's captions)")
     pictures = p.add_argument_group("pictures")
     pictures.add_argument("--pictures", action="store_true", help="edit drawn pictures (inversion × method)")
     pictures.add_argument(
@@ -104,12 +96,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     pictures.add_argument("--all-pairs", action="store_true", default=None, help="every method on every inversion")
     pictures.add_argument("--half", choices=("develop", "report", "all"), help="which pictures (default all)")
-    pictures.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     return p
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    _fill_in(args)
+    fill_in(args)
     check_scale(args)
     if args.pictures:
         from .evaluate_pictures import evaluate_pictures
@@ -117,37 +108,6 @@ def _evaluate(args: argparse.Namespace) -> None:
         evaluate_pictures(args)
     else:
         _evaluate_prompts(args)
-
-
-def _fill_in(args: argparse.Namespace) -> None:
-    """Gives the options that were left out their defaults. UserError for an option of another table."""
-    if args.protocol is not None and not args.pictures:
-        _follow(PROTOCOLS[args.protocol], args)
-    own, other = (_OF_PICTURES, _OF_PROMPTS) if args.pictures else (_OF_PROMPTS, _OF_PICTURES)
-    foreign = [f"--{name.replace('_', '-')}" for name in other if getattr(args, name) is not None]
-    if foreign:
-        advice = "leave --pictures out" if args.pictures else "add --pictures"
-        raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")
-    if args.prompts is not None and (args.kinds or args.seeds is not None):
-        raise UserError("--kinds and --seeds are for the built-in prompts; --prompts FILE.csv says its own seeds")
-    if args.report and (args.prompts or args.protocol):
-        raise UserError("--report is for the built-in tables; leave it out with --prompts and --protocol")
-    if args.prompts is not None and args.out is None:
-        args.out = out_of_shard(OWN_OUT, args.shard)
-    for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
-        if getattr(args, name) is None:
-            setattr(args, name, out_of_shard(default, args.shard) if name == "out" else default)
-
-
-def _follow(protocol: Protocol, args: argparse.Namespace) -> None:
-    """Gives the options that were left out the protocol's values. UserError for those that would change its table."""
-    for name in ("rows", "kinds", "prompts"):
-        if getattr(args, name) is not None:
-            raise UserError(f"--{name} with --protocol {protocol.name}, which has its own; leave one of them out")
-    for name in ("steps", "start", "seeds"):
-        if getattr(args, name) is None:
-            setattr(args, name, getattr(protocol, name))
-    args.out = args.out or out_of_shard(f"{protocol.name}.jsonl", args.shard)
 
 
 def _evaluate_prompts(args: argparse.Namespace) -> None:
@@ -175,17 +135,31 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
 
 def _cases(args: argparse.Namespace) -> tuple[Case, ...] | tuple[OwnCase, ...]:
     if args.prompts is not None:
-        return read_prompts(Path(args.prompts))
+        return _from_file(args)
     if args.protocol is not None:
-        return tuple(PROTOCOLS[args.protocol].cases)
-    return tuple(case for case in (*CASES, *IMPLYING) if case.kind in args.kinds)
+        protocol = PROTOCOLS[args.protocol]
+        return tuple(protocol.first_of_each if args.quick else protocol.cases)
+    chosen = [case for case in (*CASES, *IMPLYING) if case.kind in args.kinds]
+    return tuple({case.kind: case for case in reversed(chosen)}.values() if args.quick else chosen)
+
+
+def _from_file(args: argparse.Namespace) -> tuple[OwnCase, ...]:
+    from ..evaluation.public_prompts import read_prompt_file
+
+    if args.limit is not None:
+        whole_number("limit", args.limit, 1)
+    cases, told = read_prompt_file(Path(args.prompts), args.target or (), args.limit, args.seeds)
+    if told:
+        print(told, flush=True)
+    return cases
 
 
 def _check(args: argparse.Namespace) -> None:
     """UserError for settings that no row could be measured with."""
     from ..protocol import Method
 
-    whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
+    if args.seeds is not None:
+        whole_number("seeds", args.seeds, 1, options.MOST_SEEDS)
     Method(steps=args.steps, start=args.start)
 
 

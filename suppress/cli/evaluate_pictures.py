@@ -11,11 +11,15 @@ from minisd import UserError
 from minisd.base.arguments import whole_number
 
 from ..evaluation.cells import check_out
-from ..evaluation.pairs import CONTROLS, METHODS, Pair, choose
+from ..evaluation.pairs import CONTROLS, DEFAULT, METHODS, NOTHING, STANDARD, Pair, choose
+from ..protocols import PICTURE_PROTOCOLS
 from .evaluate_table import evaluate_table, model_device
 
 if TYPE_CHECKING:
     from ..evaluation.pictures import PictureCase
+
+
+QUICK_METHODS = (NOTHING, STANDARD)  # of --quick, on the default inversion
 
 
 def evaluate_pictures(args: argparse.Namespace) -> None:
@@ -23,8 +27,17 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
     check_out(args.out)  # before PyTorch is imported
     from ..evaluation.picture_plan import PicturePlan
 
-    device, cases = model_device(args), tuple(_cases(args))
-    evaluate_table(args, PicturePlan(tuple(pairs), cases, args.steps, args.start, device, args.judge, os.getcwd()))
+    plan = PicturePlan(
+        tuple(pairs),
+        tuple(_cases(args)),
+        args.steps,
+        args.start,
+        model_device(args),
+        args.judge,
+        os.getcwd(),
+        args.protocol,
+    )
+    evaluate_table(args, plan)
 
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:
@@ -36,7 +49,7 @@ def _check(args: argparse.Namespace) -> Sequence[Pair]:
     Method(steps=args.steps, **({} if args.start is None else {"start": args.start}))
     if args.limit is not None:
         whole_number("limit", args.limit, 1)
-    pairs = choose(args.only or (), args.inversions, args.all_pairs)
+    pairs = _pairs(args)
     for pair in pairs:
         parse_inversion(pair.inversion)
         if pair.spec.partition(":")[0] not in CONTROLS:
@@ -47,8 +60,27 @@ def _check(args: argparse.Namespace) -> Sequence[Pair]:
     return pairs
 
 
-def _cases(args: argparse.Namespace) -> list[PictureCase]:
-    from ..evaluation.pictures import picture_cases
+def _pairs(args: argparse.Namespace) -> Sequence[Pair]:
+    """The pairs of a run: those of the protocol, or of the table. With a protocol, --only names its rows."""
+    if args.protocol is None:
+        only = args.only or (QUICK_METHODS if args.quick and not args.inversions else ())
+        chosen = choose(only, args.inversions, args.all_pairs)
+        return [pair for pair in chosen if pair.inversion == DEFAULT] if args.quick and not args.inversions else chosen
+    rows = PICTURE_PROTOCOLS[args.protocol].rows
+    known = {pair.row: pair for pair in rows}
+    if unknown := [name for name in args.only or () if name not in known]:
+        raise UserError(f"no row {', '.join(unknown)} in --protocol {args.protocol}; it has {', '.join(known)}")
+    return rows if args.only is None else [known[name] for name in known if name in args.only]
 
-    cases = [case for case in picture_cases() if args.half in ("all", case.half)]
-    return cases[: args.limit]
+
+def _cases(args: argparse.Namespace) -> list[PictureCase]:
+    """The pictures of a run. A protocol may have more than the table has: as many of each kind as --limit needs."""
+    from ..evaluation.pictures import EACH, TARGETS, as_instruction, picture_cases
+
+    if args.protocol is None:
+        return [case for case in picture_cases() if args.half in ("all", case.half)][: args.limit]
+    protocol = PICTURE_PROTOCOLS[args.protocol]
+    kinds = protocol.kinds or tuple(TARGETS)
+    cases = picture_cases(max(EACH, -(-(args.limit or 0) // len(kinds))))
+    chosen = [case for case in cases if case.kind in kinds][: args.limit]
+    return [as_instruction(case) for case in chosen] if protocol.instructions else chosen

@@ -65,8 +65,8 @@ def _check_file(out: Path, file: Path) -> None:
         raise UserError(f"--out {out}: {file} was not made by this command; move it away, or name another --out")
 
 
-def write_report(out: Path, make: Callable[[], Report]) -> None:
-    """Makes the report and writes its files. out: the file of cells."""
+def write_report(out: Path, make: Callable[[], Report]) -> list[Path]:
+    """Makes the report, writes its files and returns their paths. out: the file of cells."""
     from ..evaluation.page.html import report_html
     from ..evaluation.page.markdown import report_markdown
 
@@ -79,3 +79,4 @@ def write_report(out: Path, make: Callable[[], Report]) -> None:
     for file, text in zip(_files(out), texts, strict=True):
         write_text(file, text)
         print(f"report: {file}")
+    return _files(out)

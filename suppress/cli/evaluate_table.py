@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from minisd import UserError
 from minisd.base.arguments import number
 from minisd.base.outputs import write_text
+from minisd.cli.answer import wrote
 
 from ..evaluation import cells
 from ..evaluation.shard import Shard, read_shard
@@ -19,7 +21,13 @@ from .evaluate_report import check_report, write_report
 if TYPE_CHECKING:
     from ..evaluation.fit import Making
     from ..evaluation.jobs import Job, Measure
+    from ..evaluation.page.parts import Report
     from ..evaluation.plan import Plan
+
+QUICK = (
+    "**Quick profile**: it shows that everything runs. It has too few steps, prompts and seeds to compare methods; its "
+    "figures are not those of the table."
+)
 
 Forecast = Callable[[Mapping[cells.Key, cells.Cell]], str]
 
@@ -109,12 +117,24 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
             print(forecast(done), flush=True)
         fill(out, done, jobs, table.making, plan.form, measure)
         if args.shard is None:
-            _print_table(out, plan.report(done, table.detector))
-            write_sheet(out.with_suffix(".csv"), plan.columns, plan.lines(done, table.detector))
+            _print_table(out, "\n\n".join([*_note(args), plan.report(done, table.detector)]))
+            args.answer["scores"] = lines = plan.lines(done, table.detector)
+            wrote(args, out, out.with_suffix(".md"), write_sheet(out.with_suffix(".csv"), plan.columns, lines))
             if args.report:
-                write_report(out, lambda: plan.page(done, table, args.command, samples))
+                pages = write_report(out, lambda: _noted(plan.page(done, table, args.command, samples), _note(args)))
+                wrote(args, *pages)
         else:
+            wrote(args, out)
             _tell_part(args.shard, out, jobs, table.jobs)
+
+
+def _note(args: argparse.Namespace) -> list[str]:
+    """What stands above every figure of a quick run."""
+    return [QUICK] if getattr(args, "quick", False) else []
+
+
+def _noted(report: Report, note: Sequence[str]) -> Report:
+    return replace(report, sentences=(*(text.replace("**", "") for text in note), *report.sentences))
 
 
 def _print_table(out: Path, text: str) -> None:

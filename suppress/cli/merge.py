@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from minisd import UserError
 from minisd.base.outputs import output_path, write_output
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options, wrote
 
 if TYPE_CHECKING:
     from ..evaluation.merge import Merged
@@ -30,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("files", metavar="FILE.jsonl", nargs="+", help="files of one run")
     p.add_argument("--out", metavar="FILE.jsonl", required=True, help="the joined file")
     p.add_argument("--overwrite", action="store_true", help="replace an existing --out")
+    add_answer_options(p)
     return p
 
 
@@ -46,6 +48,8 @@ def _merge(args: argparse.Namespace) -> None:
     with owned(out):
         merged = merge(files)
         path = _write(merged, out, args.overwrite)
+    wrote(args, path)
+    args.answer |= {"cells": len(merged.cells), "twice": merged.twice, "replaced": merged.replaced}
     print(f"{path}: {counted(len(merged.cells))} of {counted(len(files), 'file')}")
     if merged.twice:
         print(f"{counted(merged.twice)} found in several files with the same scores, and taken once")

@@ -17,6 +17,7 @@ from minisd.base.outputs import check_out
 from minisd.base.picture_files import open_picture
 from minisd.cli import options
 from minisd.cli.repeat import image_fields
+from minisd.cli.stopping import Stopping
 from minisd.picture import prepare
 
 from ..edits.masks import mask_pictures, paste, reach, read_mask
@@ -59,7 +60,7 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
     rows = [PictureRow(spec, *find_settings(sd, args, spec, repeated)) for spec in specs]
     _check_mask(args, rows)
     photo = _photo(sd, args, image, mask)
-    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows))
+    prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows), args.negative)
     for line in photo.lines():
         print(line)
     introduce(sd, args, request, prompt)
@@ -70,20 +71,27 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
         for row in rows:
             row.inverted = inversions.of(row.settings)
             print(f"{sd.name}: {describe(row, prompt)}", flush=True)
-            result = _run(sd, args, request, row, engine, photo)
+            with Stopping() as stopping:
+                result = _run(sd, args, request, row, engine, photo, stopping)
             assert isinstance(result.reconstruction, Image.Image)
             row.guided = pictures_psnr(result.reconstruction, photo.picture)
             result = _pasted(sd, args, result, photo)
             if args.show_mask and result.mask is None:
                 warnings.warn(f"--show-mask: {row.spec} had no mask", stacklevel=2)
-            report.add(row, result)
+            report.add(row, result, stopping)
             report.print_reconstruction(row)
             report.print_scores(row)
     report.print_files()
 
 
 def _run(
-    sd: StableDiffusion, args: argparse.Namespace, request: Request, row: PictureRow, engine: Engine | str, photo: Photo
+    sd: StableDiffusion,
+    args: argparse.Namespace,
+    request: Request,
+    row: PictureRow,
+    engine: Engine | str,
+    photo: Photo,
+    stopping: Stopping,
 ) -> Result:
     assert row.inverted is not None
     with warnings.catch_warnings():
@@ -101,6 +109,7 @@ def _run(
             progress=options.progress_bar(row.spec),
             height=photo.picture.height,
             width=photo.picture.width,
+            callback=stopping,
         )
 
 
@@ -151,7 +160,7 @@ class _Inversions:
         self, sd: StableDiffusion, args: argparse.Namespace, photo: Photo, prompt: Prompt, engine: Engine | str
     ):
         self.sd, self.photo, self.prompt, self.engine = sd, photo, prompt, engine
-        self.spec = args.inversion or DEFAULT
+        self.spec, self.negative = args.inversion or DEFAULT, args.negative
         self.cache = None if args.no_cache else Cache()
         self.known: dict[tuple[int, float], Inverted] = {}
 
@@ -178,6 +187,7 @@ class _Inversions:
             inversion,
             steps,
             guidance=guidance,
+            negative_prompt=self.negative,
             height=height,
             width=width,
             engine=self.engine,

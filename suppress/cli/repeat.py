@@ -83,9 +83,12 @@ def fill_from(args: argparse.Namespace) -> list[str]:
     """
     path = args.params_from
     prompt, negative, fields = parameters.read(path)
-    if negative:
-        raise UserError(f"{path} was drawn with a negative prompt, which suppress does not have: {negative!r}")
-    found: dict[str, Any] = {"prompt": prompt, **repeat.shared(path, fields), **_picture(args, fields)}
+    found: dict[str, Any] = {
+        "prompt": prompt,
+        "negative": negative,
+        **repeat.shared(path, fields),
+        **_picture(args, fields),
+    }
     found["engine"] = fields.get("Suppress engine")
     if args.image is not None:
         found["seed"] = None  # a picture is edited without noise

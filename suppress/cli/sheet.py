@@ -12,6 +12,7 @@ from minisd import UserError
 from minisd.base.arguments import check_seed
 from minisd.base.outputs import check_out, write_output
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options, wrote
 
 from ..evaluation.all_methods import OURS, OURS_SPEC, removing
 from ..methods import METHODS, parse_method
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--start", type=float, help="R of all methods (default: each has its own)")
     options.add_model_options(p)
     options.add_output_options(p)
+    add_answer_options(p)
     return p
 
 
@@ -95,7 +97,8 @@ class _Sheet:
 
     def add(self, name: str, spec: str) -> float:
         """Draws a method, says how long it took, and writes the sheet. Returns the seconds; 0 if it cannot draw."""
-        from ..job import Job, default_settings, run_batch
+        from ..defaults import default_settings
+        from ..job import Job, run_batch
         from ..report.methods_sheet import SheetRow
 
         jobs = [Job(PROMPTS[target], target, self.args.seed) for target in self.args.targets]
@@ -111,6 +114,7 @@ class _Sheet:
         print(f"{name}: {seconds:.1f} s", flush=True)
         if self.originals is None:
             self.originals = SheetRow("original", *self._scored([r.original for r in results]))
+        self.args.answer.setdefault("seconds", {})[name] = seconds
         self.rows.append(SheetRow(name, *self._scored([r.image for r in results]), f"{seconds:.1f} s"))
         self._write()
         return seconds
@@ -137,3 +141,4 @@ class _Sheet:
         # from the second time on, the file is this command's own
         overwrite = self.args.overwrite or self.path is not None
         self.path = write_output(files, self.path or self.out, "methods-sheet", overwrite)
+        wrote(self.args, self.path)

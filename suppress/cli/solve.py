@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from minisd import StableDiffusion, UserError
 from minisd.cli import options
+from minisd.cli.answer import wrote
 
 if TYPE_CHECKING:
     from ..methods.casteer import CASteer
@@ -54,6 +55,7 @@ def solve(args: argparse.Namespace) -> None:
         assert isinstance(settings, CASteer)
         about = _vectors(sd, settings, args.concept, out)
     print(f"{name}: forgetting {about}, {time.perf_counter() - begin:.1f} s")
+    wrote(args, out)
     print(out)
 
 

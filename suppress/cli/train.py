@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from minisd import UserError
 from minisd.base.arguments import shown
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options, wrote
 
 from ..methods import METHODS
 from ..training.catalogue import ERASERS
@@ -83,6 +84,7 @@ def _add_output_options(p: argparse.ArgumentParser) -> None:
     group.add_argument("--overwrite", action="store_true", help="replace --out, and start anew")
     every = "keep the training after every N iterations, in case the machine stops (default 100)"
     group.add_argument("--save-every", type=int, default=100, metavar="N", help=every)
+    add_answer_options(p)
 
 
 def _train(args: argparse.Namespace) -> None:
@@ -96,7 +98,7 @@ def _train(args: argparse.Namespace) -> None:
 
 
 def _descend(args: argparse.Namespace) -> None:
-    from ..job import measured_defaults
+    from ..defaults import measured_defaults
     from ..training.names import measured
     from ..training.run import check_output, train
 
@@ -112,6 +114,8 @@ def _descend(args: argparse.Namespace) -> None:
     size = out.path.stat().st_size
     loss = f"loss {about['first loss']:.4g} -> {about['last loss']:.4g}, " if "last loss" in about else ""
     print(f"{loss}{about['seconds']:.0f} s ({about['cpu seconds']:.0f} s of processor time), {size / 1e6:.2f} MB")
+    wrote(args, out.path)
+    args.answer["training"] = about
     print(out.path)
 
 

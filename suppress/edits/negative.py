@@ -10,6 +10,7 @@ of the work, so compare with the same method at weight 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 def unwanted(run: Run, text: str = "") -> Tensor:
     """n (B,77,D): the encoding of `text`; if it is empty, of each prompt's targets."""
     return run.per_prompt(lambda prompt: run.sd.encode_text(text or ", ".join(prompt.targets)))
+
+
+def beside_negative(run: Run, words: Callable[[Prompt], str]) -> Tensor:
+    """(B,77,D), what a method's own words put in the place of ∅: after the user's negative prompt, if there is one."""
+    return run.per_prompt(lambda prompt: run.sd.encode_text(", ".join(filter(None, (prompt.negative, words(prompt))))))
 
 
 def without_words(run: Run) -> Tensor:

@@ -7,7 +7,7 @@ The simple edits are those with which the authors of SuppressEOT compare theirs 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -73,6 +73,17 @@ def mpe(ctx: Tensor, target: Rows, eot: Rows, zero_target: bool = False) -> Tens
     mean = take_rows(ctx, eot)[1].mean(dim=-2, keepdim=True)  # (…,1,D)
     without = change_rows(ctx, (*target, *eot), lambda chi: chi - mean)
     return zero(without, target) if zero_target else without
+
+
+def replace_words(ctx: Tensor, eot: Sequence[int], one: bool) -> Tensor:
+    """ctx (B,77,D) with other embeddings in the words' rows, 1 … n-2.
+
+    one: the first row of `eot` for every word. Otherwise the rows of `eot` in order, as many as there are words.
+    """
+    words = torch.arange(1, eot[0], device=ctx.device)
+    source = eot[:1] if one else eot
+    picked = torch.tensor([source[k % len(source)] for k in range(len(words))], dtype=torch.long, device=ctx.device)
+    return ctx.index_copy(-2, words, ctx.index_select(-2, picked))
 
 
 def check_range(ctx: Tensor, constants: str) -> Tensor:

@@ -53,7 +53,7 @@ class Fast:
         self.sd, self.plan = sd, fast_plan(sd.device) if plan is None else plan
         if self.plan.channels_last:
             sd.unet.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.unet = for_cpu(sd.unet, self.plan.packed, self.plan.sliced)
+        self.unet = for_cpu(sd.unet, self.plan)
         self.predict = self._compiled(passes.predict)
         self.predict_with_maps = self._compiled(passes.predict_with_maps)
         self.read_maps = self._compiled(passes.read_maps)

@@ -27,7 +27,7 @@ NAMES = (
     "_get_mkldnn_serialized_md",
 )
 # Multiplications. For a smaller matrix product, oneDNN needs more time to find its kernel than PyTorch for the product
-WORTH = 2_000_000
+WORTH = 15_000_000
 
 
 def can_pack(weight: Tensor) -> bool:

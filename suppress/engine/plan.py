@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 ENGINES = ("reference", "fast", "compiled")
 # backends that every PyTorch has; asking PyTorch for all of them takes seconds
 BACKENDS = ("inductor", "eager", "aot_eager", "cudagraphs")
+# the fields of `Plan` that replace layers of the UNet (cpu.py)
+CPU_TECHNIQUES = ("packed", "sliced", "keys_once", "wide_heads", "products", "norm_by_sums")
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Plan:
     gram: bool = True  # SWR of all prompts at once, on the Gram matrix (suppress/engine/gram.py) instead of by SVD
     packed: bool = False  # float32 weights on a CPU are copied once into the layout of its vectors (packed.py)
     sliced: bool = False  # feed-forward layers run on slices of the pixels, which stay in a CPU's cache (cpu.py)
+    # the next four: for float32 weights on a CPU
+    keys_once: bool = False  # keys and values of contexts that stay the same are computed once (attention.py)
+    wide_heads: bool = False  # fused attention gets narrow heads filled up with zeros (attention.py)
+    products: bool = False  # convolutions of one pixel, and q, k and v together, are matrix products (cpu.py)
+    norm_by_sums: bool = False  # group norms of large batches in the channels-last layout (cpu.py)
     channels_last: bool = False  # the memory layout of the UNet's weights that tensor cores need, if compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, are CUDA graphs: no Python, no launches
     # the backend of torch.compile: its name, e.g. "inductor", or a function
@@ -62,8 +69,9 @@ class Plan:
         if self.ito_samples is not None:
             whole_number("ito_samples", self.ito_samples, 1)
         check_backend(self.compile)
-        if self.packed and self.compile:
-            raise UserError("packed=True, compile=…: expected one of them, because torch.compile packs the weights too")
+        for name in CPU_TECHNIQUES if self.compile else ():
+            if getattr(self, name) and name != "sliced":
+                raise UserError(f"{name}=True, compile=…: expected one of them; torch.compile has forms of its own")
 
 
 def check_backend(backend: Any) -> None:
@@ -79,7 +87,8 @@ def check_backend(backend: Any) -> None:
 
 def fast_plan(device: torch.device) -> Plan:
     """The techniques that make a single run faster, without a compiler."""
-    return Plan(graph=device.type == "cuda", packed=device.type == "cpu", sliced=device.type == "cpu")
+    on_cpu: dict[str, Any] = dict.fromkeys(CPU_TECHNIQUES, device.type == "cpu")
+    return Plan(graph=device.type == "cuda", **on_cpu)
 
 
 def compiled_plan(device: torch.device) -> Plan:

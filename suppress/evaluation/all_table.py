@@ -14,6 +14,7 @@ from .all_methods import DELETED, OURS, SWR
 from .cells import reasons
 from .paired import Paired, holm, paired
 from .table import Moves, Summary, default_bar, mean_text, moved, other_attributes, summarise
+from .targets import judged
 
 Picture = Hashable  # (what names the case, which seed)
 # attributes of the detector that cover the whole picture; the others are local
@@ -86,7 +87,7 @@ def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Seque
     found = {
         row: Row(
             [
-                (case, detector.match(case.target).name, done[row, case.key])
+                (case, *judged(case.target, done[row, case.key], detector))
                 for case in cases
                 if "after" in done.get((row, case.key), {})
             ]

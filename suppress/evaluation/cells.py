@@ -38,6 +38,7 @@ class Form:
     names: tuple[str, ...]  # the fields that tell one case from another
     check_scores: Callable[[Cell], None]  # ValueError, with the reason, if the scores are not those of the table
     parts: tuple[str, ...] = ("method", "settings")  # what made the scores: names with their values
+    newer: tuple[str, ...] = ()  # fields of the case that older cells do not have
 
     def key(self, cell: Cell) -> Key:
         values = tuple(cell["case"][name] for name in self.names)
@@ -151,7 +152,8 @@ def _cell(line: bytes, form: Form) -> Cell:
         fits = isinstance(told, dict) and all(isinstance(value, str) for value in told.values())
         check("made by", cell, fits, "names with texts")
     case = cell["case"]
-    if set(case) != set(form.case) or not all(type(case[name]) is kind for name, kind in form.case.items()):
+    known = {name: kind for name, kind in form.case.items() if name in case or name not in form.newer}
+    if set(case) != set(known) or not all(type(case[name]) is kind for name, kind in known.items()):
         fields = ", ".join(f"{name} ({kind.__name__})" for name, kind in sorted(form.case.items()))
         raise ValueError(f"case is {shown(case)}; expected {fields}")
     if "reason" in cell:

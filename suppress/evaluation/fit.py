@@ -2,7 +2,7 @@
 
 A cell fits if everything that it tells about its making is as it would be now. Older cells tell less:
 
-- A setting of a method that did not exist when the cell was written counts with its default.
+- A setting of a method that did not exist when the cell was written counts with its default. So does a field of a case.
 - A cell without "made by" says nothing of code and weights, and fits any. Such cells were judged by the checkpoint's
   own detector, so they do not fit a user's own.
 
@@ -15,7 +15,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,10 +64,12 @@ def misfit(cell: Cell, job: Job, making: Making) -> str:
         return "other judge"
     if set(cell.get("before", making.classes)) != set(making.classes):
         return "other classes of the detector"
-    if cell["case"] != plain(asdict(job.case)):
+    if _with_defaults(job.case) | cell["case"] != plain(asdict(job.case)):
         return "another case"
     if not _same(cell["method"], job.method) or not _same(cell.get("inversion", {}), job.inversion):
         return "other settings of the method or the inversion"
+    if "reason" not in cell and (missing := [name for name in job.extras if name not in cell.get("extra", {})]):
+        return f"no {', '.join(missing)}"
     return ""
 
 
@@ -88,6 +90,11 @@ def difference(one: Cell, other: Cell) -> str:
 def version(code: str) -> str:
     """The version without the commit: "0.1.0" of "0.1.0+7f1edc6"."""
     return code.partition("+")[0]
+
+
+def _with_defaults(case: Any) -> dict[str, Any]:
+    """The fields of a case that may be left out, with what they are then."""
+    return {each.name: plain(each.default) for each in fields(case) if each.default is not MISSING}
 
 
 def plain(value: Any) -> Any:

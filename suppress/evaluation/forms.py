@@ -31,6 +31,25 @@ def _check_prompt(cell: Cell) -> None:
     for name in _NUMBERS:
         if name in cell or name != _NUMBERS[-1]:
             check(name, cell, is_score(cell.get(name)), "a number")
+    _check_extra(cell, seeds)
+
+
+def _check_extra(cell: Cell, pictures: int) -> None:
+    """ValueError if a score that only some tables have is neither one value per picture nor a reason (extras.py)."""
+    extra = cell.get("extra", {})
+    check("extra", cell, isinstance(extra, dict), "scores by their names")
+    for name, found in extra.items():
+        fits = isinstance(found, dict) and bool(found)
+        if fits and "reason" in found:
+            fits = isinstance(found["reason"], str)
+        elif fits:
+            fits = all(
+                isinstance(values, list)
+                and len(values) == pictures
+                and all(is_score(v) or isinstance(v, str) for v in values)
+                for values in found.values()
+            )
+        check(name, extra, fits, f"lists of {pictures} values, or a reason")
 
 
 def _are_scores(values: Any, count: int) -> bool:
@@ -39,9 +58,11 @@ def _are_scores(values: Any, count: int) -> bool:
 
 PROMPTS = Form(dict.fromkeys(("kind", "prompt", "target", "deleted"), str), ("prompt",), _check_prompt)
 OWN = Form(
-    dict.fromkeys(("kind", "prompt", "target", "deleted", "picture", "mask", "files"), str) | {"seeds": list},
+    dict.fromkeys(("kind", "prompt", "target", "deleted", "picture", "mask", "files"), str)
+    | {"seeds": list, "guidance": float},
     ("prompt", "target", "picture"),
     _check_prompt,
+    newer=("guidance",),
 )
 
 # ---------------------------------------------------------------------- drawn pictures
@@ -73,6 +94,7 @@ def _check_picture(cell: Cell) -> None:
     check(_OUTSIDE, cell, _OUTSIDE in cell and (cell[_OUTSIDE] is None or is_score(cell[_OUTSIDE])), "a number or null")
     for name in _OF_PICTURES:
         check(name, cell, is_score(cell.get(name)), "a number")
+    _check_extra(cell, 1)
 
 
 _TEXTS = ("kind", "name", "prompt", "target", "deleted")

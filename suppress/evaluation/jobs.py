@@ -27,6 +27,7 @@ class Job:
     method: Method | None  # None: nothing is drawn, as in the baselines of pictures
     measure: Callable[[], cells.Cell]  # the scores. UserError if the method cannot draw this case
     inversion: Inversion | None = None
+    extras: tuple[str, ...] = ()  # the scores that it has beside the usual ones (extras.py)
 
     @property
     def key(self) -> cells.Key:

@@ -1,6 +1,6 @@
 """One cell of the table of pictures: a pair (method, inversion) on a drawn picture, or a baseline.
 
-A picture is inverted once for all methods of a run.
+A picture is inverted once for all methods of a run that have the same number of steps.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from PIL import Image
 from minisd import StableDiffusion
 from minisd.picture import from_pil
 
+from ..defaults import default_settings
 from ..edits.masks import paste, reach
 from ..engine import Fast
-from ..job import default_settings, run
+from ..job import run
 from ..methods import Rewrite
 from ..methods.catalogue.entry import Entry
 from ..methods.names import read_settings
@@ -29,13 +30,12 @@ from ..result import Result
 from ..start.inversion import Inversion
 from ..start.invert import invert, parse_inversion
 from .cells import Cell
+from .extras import Extras, Shown
 from .forms import SIDES
 from .jobs import Job
-from .pairs import CONTROLS, GUIDANCE, Pair
-from .pictures import PictureCase
+from .pairs import CONTROLS, GUIDANCE, IDEAL, VAE, Pair
+from .pictures import PictureCase, box_of
 from .truth import against_truth, decibels
-
-VAE, IDEAL = "VAE alone", "ideal edit, through the VAE"  # the baselines: the best that any row could reach
 
 
 def method_of(sd: StableDiffusion, spec: str, case: PictureCase, steps: int, start: int | float | None) -> Method:
@@ -64,29 +64,30 @@ class _Inverted:
 class Bench:
     """What all cells share: the model, the judge, and what was made of the current picture."""
 
-    def __init__(self, sd: StableDiffusion, judge: Judge, steps: int):
-        self.sd, self.judge, self.steps = sd, judge, steps
+    def __init__(self, sd: StableDiffusion, judge: Judge, steps: int, extras: Extras | None = None):
+        """steps: of all methods that do not have their own."""
+        self.sd, self.judge, self.steps, self.extras = sd, judge, steps, extras
         self.engine = Fast(sd)
         self.case: PictureCase | None = None  # the current picture, and what was made of it
-        self.inverted: dict[Inversion, _Inverted] = {}
+        self.inverted: dict[tuple[Inversion, int], _Inverted] = {}  # with their steps
         self.vae: Image.Image | None = None  # the picture as the VAE gives it back
 
     def jobs(self, cases: Sequence[PictureCase], pairs: Sequence[Pair], start: int | float | None) -> list[Job]:
         """All cells, picture by picture; those of one inversion follow each other."""
-        jobs = []
+        jobs: list[Job] = []
+        extras = () if self.extras is None else self.extras.names
         inversions = {pair.inversion: parse_inversion(pair.inversion) for pair in pairs}
         names = list(inversions)
         for case in cases:
             jobs += [
-                Job(VAE, case, None, partial(self.baseline, case, "photo")),
-                Job(IDEAL, case, None, partial(self.baseline, case, "ideal")),
+                Job(VAE, case, None, partial(self.baseline, case, "photo"), extras=extras),
+                Job(IDEAL, case, None, partial(self.baseline, case, "ideal"), extras=extras),
             ]
             for pair in sorted(pairs, key=lambda pair: names.index(pair.inversion)):
                 method = method_of(self.sd, pair.spec, case, self.steps, start)
                 inversion = inversions[pair.inversion]
-                jobs.append(
-                    Job(pair.row, case, method, partial(self.edit, case, method, inversion, pair.pasted), inversion)
-                )
+                edit = partial(self.edit, case, method, inversion, pair.pasted, pair.masked)
+                jobs.append(Job(pair.row, case, method, edit, inversion, extras))
         return jobs
 
     def baseline(self, case: PictureCase, picture: Literal["photo", "ideal"]) -> Cell:
@@ -95,21 +96,24 @@ class Bench:
         result = photo if picture == "photo" else through_vae(self.sd, case.ideal)
         return self._scores(case, photo, result) | _costs(0, 0, 0.0, 0.0)
 
-    def edit(self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False) -> Cell:
+    def edit(
+        self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False, masked: bool = False
+    ) -> Cell:
         """The scores of one edit, and what it costs. pasted: with the photo's own pixels outside the method's mask.
+        masked: the method gets the true region as the user's mask.
 
         passes: samples that went through the UNet; those of the original branch count too. seconds: wall time.
         """
-        found = self._invert(case, inversion)
+        found = self._invert(case, inversion, method.steps)
         passes = self.engine.passes
-        result, picture = self.draw(case, method, inversion, pasted)
+        result, picture = self.draw(case, method, inversion, pasted, masked)
         assert result.reconstruction is not None
         return self._scores(case, result.reconstruction, picture) | _costs(
             self.engine.passes - passes, found.passes, result.timings["sample"], found.seconds
         )
 
     def draw(
-        self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False
+        self, case: PictureCase, method: Method, inversion: Inversion, pasted: bool = False, masked: bool = False
     ) -> tuple[Result, Image.Image]:
         """What the method made of the picture, and the edited picture, in which the photo may be pasted."""
         result = run(
@@ -118,7 +122,8 @@ class Bench:
             case.target,
             settings=method,
             image=case.photo,
-            inversion=self._invert(case, inversion).start,
+            inversion=self._invert(case, inversion, method.steps).start,
+            mask=Image.fromarray(case.region).convert("L") if masked else None,
             engine=self.engine,
         )
         picture = result.image
@@ -128,17 +133,15 @@ class Bench:
             picture = paste(picture, case.photo, result.mask, around=reach(self.sd.vae.config.factor))
         return result, picture
 
-    def _invert(self, case: PictureCase, inversion: Inversion) -> _Inverted:
-        """The start that all methods of the run share. It fits the guidance GUIDANCE."""
+    def _invert(self, case: PictureCase, inversion: Inversion, steps: int) -> _Inverted:
+        """The start that all methods with these steps share. It fits the guidance GUIDANCE."""
         self._turn_to(case)
-        if inversion not in self.inverted:
+        if (inversion, steps) not in self.inverted:
             begin, passes = time.perf_counter(), self.engine.passes
-            start = invert(
-                self.sd, case.photo, case.prompt, inversion, self.steps, guidance=GUIDANCE, engine=self.engine
-            )
+            start = invert(self.sd, case.photo, case.prompt, inversion, steps, guidance=GUIDANCE, engine=self.engine)
             seconds = time.perf_counter() - begin
-            self.inverted[inversion] = _Inverted(start, seconds, self.engine.passes - passes)
-        return self.inverted[inversion]
+            self.inverted[inversion, steps] = _Inverted(start, seconds, self.engine.passes - passes)
+        return self.inverted[inversion, steps]
 
     def _through_vae(self, case: PictureCase) -> Image.Image:
         """The picture as the VAE gives it back. It is made once for all cells of the picture."""
@@ -160,7 +163,12 @@ class Bench:
         vae = psnr(from_pil(self._through_vae(case)), from_pil(photo))
         found = psnr(from_pil(reconstruction), from_pil(photo))
         truth = against_truth(picture, photo, case.ideal, case.region)
-        return {**by_class, **truth, "psnr vae": decibels(vae), "psnr reconstruction": decibels(found)}
+        cell = {**by_class, **truth, "psnr vae": decibels(vae), "psnr reconstruction": decibels(found)}
+        if self.extras is None:
+            return cell
+        return cell | self.extras.of(
+            Shown(case.prompt, case.target, [photo], [picture], [case.ideal], box_of(case.region))
+        )
 
 
 def _costs(passes: int, inversion_passes: int, seconds: float, inversion_seconds: float) -> Cell:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -29,13 +29,14 @@ NEEDED, OPTIONAL = ("prompt", "target", "seed"), ("deleted", "picture", "mask")
 @dataclass(frozen=True)
 class OwnCase:
     prompt: str
-    target: str
+    target: str  # several are written "glasses + hat"
     deleted: str = ""  # empty: there is no control
     picture: str = ""  # its file as the user names it; empty: the prompt is drawn
     mask: str = ""
     files: str = ""  # a checksum of picture and mask, so that a changed picture is another case
     seeds: tuple[int, ...] = ()  # none for a picture
     kind: str = KIND
+    guidance: float = 0.0  # of its pictures; 0: the method's own
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -46,7 +47,7 @@ class OwnCase:
 def read_prompts(file: Path) -> tuple[OwnCase, ...]:
     """The cases of a .csv file, in its order. UserError, with the line, if one of them cannot be measured."""
     cases: dict[tuple[str, str, str], OwnCase] = {}
-    for number, line in _lines(file):
+    for number, line in csv_lines(file, NEEDED, OPTIONAL):
         try:
             case = _case(line, file.parent)
             known = cases.get(case.key)
@@ -58,18 +59,21 @@ def read_prompts(file: Path) -> tuple[OwnCase, ...]:
     return tuple(cases.values())
 
 
-def _lines(file: Path) -> list[tuple[int, Mapping[str, str]]]:
-    """(number of the line, its values by column). UserError for columns that are missing or unknown."""
+def csv_lines(file: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[int, Mapping[str, str]]]:
+    """(number of the line, its values by column). UserError for columns that are missing or unknown.
+
+    A line with more values than there are columns has them under the name "".
+    """
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
-        raise UserError(f"--prompts {file} cannot be read: {error}; expected a .csv file in UTF-8") from None
+        raise UserError(f"{file} cannot be read: {error}; expected a .csv file in UTF-8") from None
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
     columns = [name.strip() for name in reader.fieldnames or ()]
-    missing = [name for name in NEEDED if name not in columns]
-    unknown = [name for name in columns if name not in NEEDED + OPTIONAL]
+    missing = [name for name in needed if name not in columns]
+    unknown = [name for name in columns if name not in (*needed, *optional)]
     if missing or unknown or len(set(columns)) < len(columns):
-        expected = f"{', '.join(NEEDED)}, and if needed {', '.join(OPTIONAL)}"
+        expected = f"{', '.join(needed)}, and if needed {', '.join(optional)}"
         raise UserError(f"{file} has the columns {shown(columns)}; expected {expected}")
     reader.fieldnames = columns
     try:
@@ -79,8 +83,7 @@ def _lines(file: Path) -> list[tuple[int, Mapping[str, str]]]:
 
 
 def _case(line: Mapping[str, str], folder: Path) -> OwnCase:
-    if "" in line:
-        raise UserError("it has more values than there are columns; put a prompt with commas in quotes")
+    check_count(line)
     values = {name: (line.get(name) or "").strip() for name in NEEDED + OPTIONAL}
     for name in ("prompt", "target"):
         if not values[name]:
@@ -92,10 +95,21 @@ def _case(line: Mapping[str, str], folder: Path) -> OwnCase:
     if case.picture:
         if seed:
             raise UserError(f"seed = {shown(seed)} with a picture, which is edited without noise; leave it empty")
-        return replace(case, files=_checksum(folder, case.picture, case.mask))
-    if not (seed.isascii() and seed.isdecimal()):
-        raise UserError(f"seed = {shown(seed)}; expected a whole number, 0 or more")
-    return replace(case, seeds=(check_seed(int(seed[:30])),))
+        return replace(case, files=checksum(folder, case.picture, case.mask))
+    return replace(case, seeds=(read_seed(seed),))
+
+
+def read_seed(text: str) -> int:
+    """The seed that a value of a .csv file names; UserError if it names none."""
+    if not (text.isascii() and text.isdecimal()):
+        raise UserError(f"seed = {shown(text)}; expected a whole number, 0 or more")
+    return check_seed(int(text[:30]))
+
+
+def check_count(line: Mapping[str, str]) -> None:
+    """UserError for a line with more values than there are columns."""
+    if "" in line:
+        raise UserError("it has more values than there are columns; put a prompt with commas in quotes")
 
 
 def _joined(known: OwnCase, case: OwnCase) -> OwnCase:
@@ -107,7 +121,7 @@ def _joined(known: OwnCase, case: OwnCase) -> OwnCase:
     return replace(known, seeds=known.seeds + case.seeds)
 
 
-def _checksum(folder: Path, *names: str) -> str:
+def checksum(folder: Path, *names: str) -> str:
     """16 hexadecimal digits for the contents of these files. UserError if one cannot be read."""
     digest = hashlib.sha256()
     for name in filter(None, names):

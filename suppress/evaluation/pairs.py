@@ -26,6 +26,7 @@ from dataclasses import dataclass
 STEPS, GUIDANCE = 15, 7.5
 
 CONTROLS = ("nothing", "deleted")  # methods that depend on the case: the prompt to the end, and the control
+VAE, IDEAL = "VAE alone", "ideal edit, through the VAE"  # rows without a method: the best that any row could reach
 NOTHING = "nothing removed"
 STANDARD = "Unread, keep 1"  # the method for the comparison of inversions
 _ITO = "suppress-eot:iterations=10,step_size=5"
@@ -63,6 +64,8 @@ class Pair:
     method: str  # the name of the row in METHODS, or a method as --method takes it
     inversion: str  # as --inversion takes it
     pasted: bool = False  # whether the photo's own pixels are put back outside the mask (--paste)
+    masked: bool = False  # whether the method gets the true region as the user's mask (--mask)
+    label: str = ""  # the name of the row in a protocol's table
 
     @property
     def spec(self) -> str:
@@ -70,6 +73,8 @@ class Pair:
 
     @property
     def row(self) -> str:
+        if self.label:
+            return self.label
         return f"{self.method}{', pasted' if self.pasted else ''} on {self.inversion}"
 
 

@@ -11,18 +11,20 @@ pair is chosen; those with an odd number are the half "report". Each kind has pi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from minisd import UserError
+
 from .. import world
 from ..prompt import find_places
 from .wording import deleted, phrase_of
 
-EACH = 3  # pictures of each kind
+EACH = 3  # pictures of each kind, unless a protocol wants more
 # kind of target -> the attributes that its pictures show in turn. "object": two that are held, one that stands beside
 TARGETS: dict[str, tuple[str, ...]] = {
     "glasses": ("glasses",),
@@ -77,17 +79,17 @@ class PictureCase:
         return world.region(self.spec, self.name)
 
 
-@lru_cache(maxsize=1)
-def picture_cases() -> tuple[PictureCase, ...]:
+@lru_cache(maxsize=4)
+def picture_cases(each: int = EACH) -> tuple[PictureCase, ...]:
     """All pictures: first one of each kind, then the second one of each, so that the first few are of many kinds."""
     kinds = list(TARGETS)
-    wanted = [(k, g) for k in range(EACH) for g in range(len(kinds))]
+    wanted = [(k, g) for k in range(each) for g in range(len(kinds))]
     found: dict[tuple[int, int], PictureCase] = {}
     seed = 0
     while len(found) < len(wanted):
         for k, g in wanted:
             names = TARGETS[kinds[g]]
-            if (k, g) not in found and (case := find_case(EACH * g + k, seed, kinds[g], names[k % len(names)])):
+            if (k, g) not in found and (case := find_case(each * g + k, seed, kinds[g], names[k % len(names)])):
                 found[k, g] = case
                 break
         seed += 1
@@ -110,3 +112,27 @@ def find_case(number: int, seed: int, kind: str, name: str) -> PictureCase | Non
 def _captions(spec: world.Spec, rng: np.random.Generator) -> Iterator[str]:
     while True:
         yield world.caption(spec, rng)
+
+
+def as_instruction(case: PictureCase) -> PictureCase:
+    """The same picture with the prompt that is left of the instruction "remove the red hat": "the red hat".
+
+    So the prompts of SuppressEOT are made from those of GQA-Inpaint (Li et al. 2024, appendix A).
+    """
+    return replace(case, prompt=instruction_prompt(f"remove the {case.target}"), deleted="")
+
+
+def instruction_prompt(instruction: str) -> str:
+    """ "Remove the airplane at the center" -> "the airplane at the center". UserError for other instructions."""
+    verb, _, rest = instruction.strip().partition(" ")
+    if verb.lower() != "remove" or not rest.strip():
+        raise UserError(f"instruction {instruction!r}; expected “remove the …”")
+    return rest.strip()
+
+
+def box_of(region: NDArray[np.bool_]) -> tuple[int, int, int, int] | None:
+    """The smallest box around the region (H,W): left, top, right, bottom. None for an empty region."""
+    rows, columns = (np.flatnonzero(region.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

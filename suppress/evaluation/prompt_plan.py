@@ -9,26 +9,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from minisd import StableDiffusion, UserError, ddim, load
 
 from ..metrics import Judge
-from ..protocols import PROTOCOLS
+from ..protocols import PROTOCOLS, Protocol
 from ..protocols import table as protocol_table
 from . import measure
 from .all_methods import DELETED, OURS, SWR, forecast
 from .cases import Case
 from .cells import Cell, Form, Key
+from .extras import Extras, Shown
 from .fit import Making
 from .forms import OWN, PROMPTS
 from .jobs import Job
 from .own_prompts import OwnCase
 from .page.parts import Report
 from .page.prompt_report import prompt_report
+from .page.protocol_report import protocol_report
 from .page.samples import prompt_sheets
 from .plan import Table
 from .prompt_table import report, report_all
 from .provenance import made_by, make_judge
 from .spreadsheet import PROMPT_COLUMNS, Line, prompt_lines
+from .targets import phrase_of, targets_of
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,6 @@ class PromptPlan:
     folder: str = "."  # to which the names of a user's pictures are relative
 
     columns = PROMPT_COLUMNS
-    sampled = (OURS, DELETED, SWR, "SWR", "Unread", "unread")  # in one table or the other
 
     @property
     def form(self) -> Form:
@@ -60,11 +64,12 @@ class PromptPlan:
         sd = load("tiny", device=device)
         ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
         judge = make_judge(sd, self.judge, self.judge_folder).load()
-        judge.match([case.target for case in self.cases])
+        judge.match([phrase for case in self.cases for phrase in targets_of(case.target)])
         seeds = {} if self.seeds is None else {"seeds": self.seeds}
         settings = {"steps": self.steps, "start": self.start, **seeds, "device": device_name(self.device)}
         making = Making(settings, judge.detector.names, made_by(sd, judge, clip=True), self.judge is not None)
-        jobs = [self._job(sd, judge, row, spec, case) for case in self.cases for row, spec in self.rows]
+        extras = self._extras(judge)
+        jobs = [self._job(sd, judge, extras, row, spec, case) for case in self.cases for row, spec in self.rows]
         return Table(jobs, making, judge.detector, sd)
 
     def _check_files(self) -> None:
@@ -73,28 +78,41 @@ class PromptPlan:
         if missing := [name for name in names if not (Path(self.folder) / name).is_file()]:
             raise UserError(f"{platform.node()} has no file {missing[0]} in {self.folder}")
 
-    def _job(self, sd: StableDiffusion, judge: Judge, row: str, spec: str, case: Case | OwnCase) -> Job:
+    @property
+    def _protocol(self) -> Protocol | None:
+        """The protocol whose table it is, with the rows and prompts of this run."""
+        if self.protocol is None:
+            return None
+        cases = [case for case in self.cases if isinstance(case, Case)]
+        protocol = PROTOCOLS[self.protocol].of(cases, dict(self.rows))
+        return replace(protocol, steps=self.steps, start=self.start, seeds=self.seeds or 0)
+
+    def _extras(self, judge: Judge) -> Extras:
+        """The scores that the protocol's table has beside the usual ones."""
+        protocol = self._protocol
+        if protocol is None:
+            return Extras((), judge.clip, (), {})
+        objects = {
+            case.prompt: name for group, name in protocol.objects.items() for case in protocol.groups.get(group, ())
+        }
+        return Extras(protocol.extras, judge.clip, protocol.classes, objects)
+
+    def _job(self, sd: StableDiffusion, judge: Judge, extras: Extras, row: str, spec: str, case: Case | OwnCase) -> Job:
         try:
             method = measure.method_of(sd, spec, case, self.steps, self.start)
         except UserError as error:
             return Job(row, case, None, partial(_cannot, str(error)))
         if isinstance(case, OwnCase):
             return Job(row, case, method, partial(_measure_own, sd, judge, case, method, Path(self.folder)))
-        return Job(row, case, method, partial(_measure, sd, judge, case, method, range(self.seeds or 0)))
+        measured = partial(_measure, sd, judge, extras, case, method, range(self.seeds or 0))
+        return Job(row, case, method, measured, extras=extras.names)
 
     def forecast(self, done: Mapping[Key, Cell]) -> str:
         """A sentence about the time that the missing cells take. One cell has to be measured."""
         return forecast(dict(self.rows), self.cases, done, self.seeds or 1)
 
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
-        if self.protocol is not None:
-            protocol = replace(
-                PROTOCOLS[self.protocol],
-                rows=dict(self.rows),
-                steps=self.steps,
-                start=self.start,
-                seeds=self.seeds or 0,
-            )
+        if (protocol := self._protocol) is not None:
             return protocol_table.report(protocol, done, detector)
         make = report_all if self.every_method else report
         return make(dict(done), dict(self.rows), self.cases, detector)
@@ -103,23 +121,30 @@ class PromptPlan:
     def names(self) -> list[str]:
         return [row for row, _ in self.rows]
 
+    @property
+    def sampled(self) -> Sequence[str]:
+        """Of a table of methods those with which others are compared, in one table or the other; of a protocol all."""
+        return (OURS, DELETED, SWR, "SWR", "Unread", "unread") if self.protocol is None else self.names
+
     def page(self, done: Mapping[Key, Cell], table: Table, command: str, samples: Sequence[str]) -> Report:
         rows = dict(self.rows)
         settings, detector = table.making.settings, table.detector
         shown = {row: rows[row] for row in samples}
-        sheets = prompt_sheets(table.model, detector, done, shown, self._built_in(), settings)
-        return prompt_report(done, rows, self._built_in(), detector, command, settings, sheets)
-
-    def _built_in(self) -> list[Case]:
-        return [case for case in self.cases if isinstance(case, Case)]
+        sheets = prompt_sheets(table.model, detector, done, shown, self.cases, settings, Path(self.folder))
+        report = prompt_report(done, rows, self.cases, detector, command, settings, sheets)
+        protocol = self._protocol
+        return report if protocol is None else protocol_report(report, protocol, done, detector)
 
     def lines(self, done: Mapping[Key, Cell], detector: Any) -> list[Line]:
         """Of the .csv file."""
         return list(prompt_lines(done, dict(self.rows), self.cases, range(self.seeds or 0), detector))
 
 
-def _measure(sd: StableDiffusion, judge: Judge, case: Case, method: Any, seeds: Sequence[int]) -> Cell:
-    return measure.measure(sd, judge, case, method, list(seeds))
+def _measure(sd: StableDiffusion, judge: Judge, extras: Extras, case: Case, method: Any, seeds: Sequence[int]) -> Cell:
+    def extra(before: Sequence[Image.Image], after: Sequence[Image.Image]) -> Cell:
+        return extras.of(Shown(case.prompt, phrase_of(case.target), before, after))
+
+    return measure.measure(sd, judge, case, method, list(seeds), extra=extra)
 
 
 def _measure_own(sd: StableDiffusion, judge: Judge, case: OwnCase, method: Any, folder: Path) -> Cell:

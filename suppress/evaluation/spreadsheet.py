@@ -11,6 +11,7 @@ from typing import Any
 from minisd.base.outputs import write_text
 
 from .cells import Cell, Key
+from .targets import judged
 
 FIRST = "row"  # the first column, by which a file of this command is recognised
 PROMPT_COLUMNS = (
@@ -47,7 +48,7 @@ def prompt_lines(
             if "reason" in cell:
                 yield about | {"reason": cell["reason"]}
                 continue
-            name = detector.match(case.target).name
+            name, cell = judged(case.target, cell, detector)
             for k, seed in enumerate(["" if about["picture"] else s for s in getattr(case, "seeds", seeds) or [""]]):
                 yield about | {
                     "seed": seed,

@@ -31,7 +31,7 @@ original, which a pinned one does not need; 2 before R, and 2 for the map.
 
 Outside M the latents are z* to the bit, but the decoded picture is not: the VAE normalises over the whole picture, so a
 change in M moves distant pixels by 2 or 3 levels of 255 on the embedded model. `suppress.paste` puts the photo's own
-pixels back.
+pixels back. Text guides nothing here, so that a negative prompt is for the original alone.
 
 On the drawn world, the published s = 9 overshoots into torn colours; 3 works. "noised" works better than "direct",
 whose latents hold the object's shape, more so than an inversion with "" would. Worn things go. Things beside the
@@ -91,6 +91,9 @@ class AttentiveEraser(Method):
             if getattr(self, name) is not None:
                 whole_number(name, getattr(self, name), least)
 
+    def remark(self, prompt: Prompt) -> str:
+        return "the negative prompt is for the original alone" if prompt.negative else ""
+
     def edit(self, run: Run) -> Edit:
         return AttentiveEraserEdit(self, run)
 
@@ -101,7 +104,8 @@ class AttentiveEraserEdit(Edit):
         self.settings, z = settings, run.start.z
         self.first = max(settings.start_step, run.start.begin)  # the step at which ẑ is set to the original
         self.suppressed_until = step_number("similarity_until", settings.similarity_until, settings.steps)
-        self.empty = run.per_prompt(lambda p: p.uncond)  # ∅ (B,77,D), also if an inversion has another one
+        # ∅ (B,77,D) of the empty prompt, also if an inversion has another one, or the user a negative prompt
+        self.empty = run.per_prompt(lambda p: p.empty)
         self.mask = torch.zeros_like(z[:, :1], dtype=torch.bool)  # M (B,1,h,w)
         self.taps: dict[float, Tap] = {}  # by f
         found = run.start.mask is None

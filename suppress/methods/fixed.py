@@ -10,6 +10,7 @@ from torch import Tensor
 from minisd.base.arguments import check_prompt
 
 from ..edits.maps import Maps
+from ..edits.rows import replace_words
 from ..protocol import Edit, Inputs, Method
 
 if TYPE_CHECKING:
@@ -43,3 +44,15 @@ class Rewrite(Method):
 
     def edit(self, run: Run) -> Edit:
         return FixedContext(run, run.sd.encode_text(self.text).expand_as(run.ctx))
+
+
+@dataclass(frozen=True)
+class WordsByPadding(Method):
+    """From step R on, the words' rows are those of [EOT] (Li et al. 2024, Table 5). It removes nothing."""
+
+    @property
+    def needs_words(self) -> bool:
+        return False
+
+    def edit(self, run: Run) -> Edit:
+        return FixedContext(run, run.per_prompt(lambda prompt: replace_words(prompt.ctx, prompt.eot, one=False)))

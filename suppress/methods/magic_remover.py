@@ -76,7 +76,8 @@ class MagicRemover(Method):
     relax: float = 0.8  # λ: less of it erases more; from the paper
     # g: that of the text, or (third party's code) (Ã - min)² at the 20 % of the pixels that see the object best
     energy: Literal["relaxed", "least"] = "relaxed"
-    weight: Literal["map", "top"] = "map"  # what δ is multiplied by: Π Ã (paper), or 1 at its top 20 % (code)
+    # what δ is multiplied by: Π Ã (paper), or 1 at its top 20 % (code), or 1 everywhere (the ablation of Fig. 6)
+    weight: Literal["map", "top", "none"] = "map"
     share: bool = True  # keys and values of self attention from the original; from the paper
     mask_form: Literal["weight", "pull"] = "weight"  # what a user's mask does; the paper has both
     blend: bool = (
@@ -109,7 +110,7 @@ class MagicRemover(Method):
         object.__setattr__(self, "strength", number("strength", self.strength))
         object.__setattr__(self, "relax", fraction("relax", self.relax))
         one_of("energy", self.energy, ("relaxed", "least"))
-        one_of("weight", self.weight, ("map", "top"))
+        one_of("weight", self.weight, ("map", "top", "none"))
         one_of("mask_form", self.mask_form, ("weight", "pull"))
         for name in ("share", "blend", "follow"):
             if not isinstance(getattr(self, name), bool):
@@ -221,6 +222,8 @@ class MagicRemoverEdit(Edit):
         """(B,1,h,w): the user's mask, or the sum over objects of the product over words of their maps (B,K,h,w)."""
         if self.mask is not None and self.settings.mask_form == "weight":
             return self.mask
+        if self.settings.weight == "none":
+            return torch.ones_like(maps[:, :1])
         products = [torch.stack([words.prod(dim=0) for words in objects]) for objects in self._by_object(maps)]
         if self.settings.weight == "top":
             return torch.stack([top(product).amax(dim=0, keepdim=True) for product in products])

@@ -6,6 +6,9 @@ The users of Stable Diffusion found it (2022); there is no paper. Ban et al. (EC
 Negative Prompts") study it: a negative prompt acts only after the positive prompt has drawn the thing, so a late start
 keeps more of the picture. It can be added to any other method; the other contexts, the taps and the weights of that
 method stay as they are.
+
+A negative prompt of the user's own (`suppress.run(negative_prompt=…)`) is for both branches, and n follows it, as in
+"blurry, hat".
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from minisd.base.arguments import check_prompt
 
 from ..edits.added import Added
 from ..edits.maps import Maps
-from ..edits.negative import unwanted
+from ..edits.negative import beside_negative
 from ..edits.wrapped import Wrapped
 from ..protocol import Edit, Inputs
 
@@ -39,7 +42,8 @@ class NegativePrompt(Added):
         check_prompt(self.text)
 
     def edit(self, run: Run) -> Edit:
-        return WithNegative(self.to.edit(run) if self.to else Edit(run), unwanted(run, self.text))
+        negative = beside_negative(run, lambda prompt: self.text or ", ".join(prompt.targets))
+        return WithNegative(self.to.edit(run) if self.to else Edit(run), negative)
 
 
 class WithNegative(Wrapped):

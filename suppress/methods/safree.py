@@ -45,6 +45,7 @@ from minisd.base.arguments import check_prompt, number, one_of, shown
 
 from ..edits.concepts import concepts, pooled
 from ..edits.maps import Maps
+from ..edits.negative import beside_negative
 from ..edits.subspace import basis, project
 from ..prompt import Prompt
 from ..protocol import Edit, Inputs, Method
@@ -67,7 +68,7 @@ class SAFREE(Method):
     gamma: float = 10.0  # γ, in steps; from the paper
     slope: float = 2.5  # k of the code's rule; 3.5 for artists
     centre: float = 5.333  # τ of the code's rule; 5.5 for artists
-    negative: bool = False  # whether the phrases replace the empty prompt of the guidance
+    negative: bool = False  # whether the phrases replace the empty prompt, or follow the user's negative prompt
 
     @classmethod
     def paper(cls, **changes: Any) -> SAFREE:
@@ -113,7 +114,7 @@ class SAFREEEdit(Edit):
         self.last_step = torch.tensor(last, device=run.ctx.device)[:, None, None]  # t' (B,1,1)
         self.negative = None
         if settings.negative:
-            self.negative = run.per_prompt(lambda p: run.sd.encode_text(", ".join(concepts(settings.concept, p))))
+            self.negative = beside_negative(run, lambda prompt: ", ".join(concepts(settings.concept, prompt)))
 
     def inputs(self, i: int, same: Inputs, original: Inputs, maps: Maps | None) -> Inputs:
         empty, ctx = same.contexts

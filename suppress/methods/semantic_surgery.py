@@ -86,11 +86,11 @@ class SemanticSurgery(Method):
             alpha = max(sure.values())
         if not concepts:
             return prompt.ctx
-        return prompt.ctx - alpha * (sd.encode_text(", ".join(concepts)) - prompt.uncond)
+        return prompt.ctx - alpha * (sd.encode_text(", ".join(concepts)) - prompt.empty)
 
     def detect(self, sd: StableDiffusion, prompt: Prompt) -> dict[str, float]:
         """a_k of each target."""
         beta = BETAS[self.domain] if self.beta is None else self.beta
-        shifts = sd.encode_text(prompt.targets) - prompt.uncond  # (n,77,D); 0 in the row of [SOT]
+        shifts = sd.encode_text(prompt.targets) - prompt.empty  # (n,77,D); 0 in the row of [SOT]
         s = F.cosine_similarity(shifts.float(), prompt.ctx.float(), dim=-1).mean(dim=-1)  # (n,)
         return dict(zip(prompt.targets, torch.sigmoid((s + beta) / self.gamma).tolist(), strict=True))

@@ -94,7 +94,7 @@ class InPlace(Edit):
 
     def _rows(self, prompt: Prompt) -> Tensor:
         """(1,2,77,D): the contexts that W_K and W_V get."""
-        a, c, empty = self.settings.scale, prompt.ctx, prompt.uncond
+        a, c, empty = self.settings.scale, prompt.ctx, prompt.empty
         keys = c if self.settings.form == "continuous" else empty + abs(a) * (c - empty)
         # W_V has no bias: V(-r) = -V(r)
         values = empty + a * (c - empty) if self.settings.form == "continuous" else math.copysign(1, a) * keys

@@ -2,90 +2,131 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from ..evaluation.cases import Case
 from ..evaluation.cells import reasons
-from ..evaluation.table import other_attributes
-from .protocol import CLIP, DET, ORIGINAL, OTHERS, SPILL, SSIM, Protocol
+from ..evaluation.page.markdown import table_markdown
+from .protocol import ORIGINAL, Means, Protocol
+from .scores import EXPLAINED, ORIGINALS_HAVE, Found, Pictures, figure
 
 Cells = Mapping[Any, Mapping[str, Any]]  # by (row, prompt)
-EXPLAINED = {
-    DET: "mean score of the embedded model's detector for the target",
-    CLIP: "CLIP score of the target's words",
-    SSIM: "to the original",
-    OTHERS: "mean |change| of the detector's other attributes",
-    SPILL: "mean |change| of the neighbour's score",
-}
 
 
 def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     """done: the cells. detector: `match(words).name` is the class of a target."""
     head = [
         f"**{protocol.name}**: {protocol.source}",
-        f"{protocol.claim} {protocol.differs}".strip(),
+        *sentences(protocol),
         f"`suppress eval --protocol {protocol.name}`. {protocol.steps} steps, R = {protocol.start:g}, {protocol.seeds} "
         "seeds a prompt, on the embedded model, which draws cartoon portraits: its figures are about this model.",
     ]
     if protocol.paper:
-        head[-1] += " In brackets: the paper's own figure, of SD v1.4 with its own prompts and judges."
+        head[-1] += " In brackets: the paper's own figure, of SD v1.x with its own prompts and judges."
     tables = [
         f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}" for metric in protocol.metrics
     ]
-    return "\n\n".join([*head, *tables, *_failures(protocol, done)])
+    ends = [*_more(protocol, done, detector), *_cost(protocol, done), *_failures(protocol, done, detector)]
+    return "\n\n".join([*head, *tables, *ends])
+
+
+def sentences(protocol: Protocol) -> list[str]:
+    """What the table asks, and how it differs from the paper's."""
+    return [text] if (text := f"{protocol.claim} {protocol.differs}".strip()) else []
+
+
+def rows_of(protocol: Protocol, metric: str) -> list[str]:
+    """The rows of a metric's table: ours, and those of the paper that have no method here."""
+    rows = [ORIGINAL, *protocol.rows] if metric in ORIGINALS_HAVE else list(protocol.rows)
+    others = {row for row, group in protocol.paper if group in protocol.groups and metric in protocol.paper[row, group]}
+    return [
+        *rows,
+        *(row for row in dict.fromkeys(row for row, _ in protocol.paper) if row in others - {*rows, ORIGINAL}),
+    ]
+
+
+def found(protocol: Protocol, row: str, group: str, metric: str, done: Cells, detector: Any) -> Found:
+    """Our figure for a row and a group."""
+    measured: Pictures = [
+        (case, cell) for case in protocol.groups[group] if (cell := _cell_of(protocol, row, case.key, done)) is not None
+    ]
+    return figure(measured, "before" if row == ORIGINAL else "after", metric, protocol.watch, detector)
+
+
+def paper_figure(protocol: Protocol, row: str, group: str, metric: str) -> float | None:
+    return protocol.paper.get((row, group), {}).get(metric)
+
+
+def text_of(ours: Found, paper: float | None) -> str:
+    return ours.text if paper is None else f"{ours.text} ({paper:.3f})"
+
+
+def counts(protocol: Protocol) -> dict[str, int]:
+    """The pictures of each group."""
+    return {name: len(cases) * protocol.seeds for name, cases in protocol.groups.items()}
 
 
 def _table(protocol: Protocol, metric: str, done: Cells, detector: Any) -> str:
-    rows = [ORIGINAL, *protocol.rows] if metric in (DET, CLIP) else list(protocol.rows)
     lines = []
-    for row in rows:
-        cells = [_cell(protocol, row, name, metric, done, detector) for name in protocol.groups]
+    for row in rows_of(protocol, metric):
+        cells = []
+        for group in protocol.groups:
+            ours = found(protocol, row, group, metric, done, detector)
+            cells.append(text_of(ours, paper_figure(protocol, row, group, metric)))
         lines.append(f"| {row} | {' | '.join(cells)} |")
-    counts = [f"{name} ({len(cases) * protocol.seeds})" for name, cases in protocol.groups.items()]
-    return "\n".join([f"| pictures | {' | '.join(counts)} |", "|---" * (len(counts) + 1) + "|", *lines])
+    heads = [f"{name} ({count})" for name, count in counts(protocol).items()]
+    return "\n".join([f"| pictures | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|", *lines])
 
 
-def _cell(protocol: Protocol, row: str, group: str, metric: str, done: Cells, detector: Any) -> str:
-    values = [
-        value
-        for case in protocol.groups[group]
-        if (cell := _found(protocol, row, case, done)) is not None
-        for value in values_of(cell, "before" if row == ORIGINAL else "after", metric, case, protocol.watch, detector)
-    ]
-    paper = protocol.paper.get((row, group), {}).get(metric)
-    ours = f"{np.mean(values):.3f}" if values else "–"
-    return ours if paper is None else f"{ours} ({paper:.3f})"
-
-
-def _found(protocol: Protocol, row: str, case: Case, done: Cells) -> Mapping[str, Any] | None:
+def _cell_of(protocol: Protocol, row: str, key: Any, done: Cells) -> Mapping[str, Any] | None:
     """The cell of a row; that of any row for the originals, which all rows share."""
     rows = protocol.rows if row == ORIGINAL else (row,)
-    return next((cell for one in rows if "after" in (cell := done.get((one, case.key), {}))), None)
+    return next((cell for one in rows if "after" in (cell := done.get((one, key), {}))), None)
 
 
-def values_of(
-    cell: Mapping[str, Any], side: str, metric: str, case: Case, watch: Sequence[str], detector: Any
-) -> list[float]:
-    """The values of a metric, one a picture. side: "before" for the original, "after" for the edit."""
-    target = detector.match(case.target).name
-    if metric == DET:
-        return cell[side][target]
-    if metric == CLIP:
-        return cell[f"clip {side}"]
-    if metric == SSIM:
-        return cell["ssim"]
-    if metric == SPILL:
-        # the neighbours that this prompt names, or else all
-        names = [name for name in watch if name.replace("_", " ") in case.prompt] or list(watch)
-    else:
-        names = other_attributes(target, cell["before"])
-    return np.mean([np.abs(np.subtract(cell["after"][k], cell["before"][k])) for k in names], axis=0).tolist()
+def _more(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
+    if protocol.more is None:
+        return []
+    table = protocol.more(means(protocol, done, detector))
+    return [f"**{table.title}**\n\n{table_markdown(table)}", *table.notes]
 
 
-def _failures(protocol: Protocol, done: Cells) -> list[str]:
-    """Why cells have no scores, each reason once."""
-    found = reasons(done, protocol.rows, [case.key for case in protocol.cases])
-    return ["Not measured:\n\n" + "\n".join(f"- {row}: {reason}" for row, reason in sorted(found))] if found else []
+def means(protocol: Protocol, done: Cells, detector: Any) -> Means:
+    """(row, group, metric) -> our figure; nan if it was not measured, or if a shorter run left the group out."""
+
+    def mean(row: str, group: str, metric: str) -> float:
+        return found(protocol, row, group, metric, done, detector).value if group in protocol.groups else math.nan
+
+    return mean
+
+
+def _cost(protocol: Protocol, done: Cells) -> list[str]:
+    """A sentence about what the cells of the table cost."""
+    keys = [case.key for case in protocol.cases]
+    cells = [cell for row in protocol.rows for key in keys if "passes" in (cell := done.get((row, key), {}))]
+    if not cells:
+        return []
+    passes, seconds = (sum(cell[name] * len(cell["ssim"]) for cell in cells) for name in ("passes", "seconds"))
+    return [f"Cost: {passes:.0f} UNet samples, {seconds / 60:.1f} minutes of sampling on the machine that measured it."]
+
+
+def _failures(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
+    """Why cells have no scores, and tables no figures: each reason once."""
+    lines = [
+        f"- {row}: {reason}"
+        for row, reason in sorted(reasons(done, protocol.rows, [case.key for case in protocol.cases]))
+    ]
+    lines += [f"- {reason}" for reason in missing(protocol, done, detector)]
+    return ["Not measured:\n\n" + "\n".join(lines)] if lines else []
+
+
+def missing(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
+    """Why figures are not there, each reason once."""
+    all_found = (
+        found(protocol, row, group, metric, done, detector)
+        for metric in protocol.metrics
+        for row in protocol.rows
+        for group in protocol.groups
+    )
+    return list(dict.fromkeys(each.reason for each in all_found if each.reason))

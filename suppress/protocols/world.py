@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from .protocol import DET, OTHERS, SPILL, SSIM, Protocol, group
+import math
+from typing import TYPE_CHECKING
+
+from .protocol import DET, ORIGINAL, OTHERS, REMOVED, SPILL, SSIM, Means, Protocol, each_prompt, group
+
+if TYPE_CHECKING:
+    from ..evaluation.page.parts import Table
 
 NEIGHBOURS = Protocol(
     name="world-neighbours",
@@ -81,4 +87,121 @@ STRENGTH = Protocol(
     metrics=(DET, SSIM, OTHERS),
 )
 
-WORLD = (NEIGHBOURS, DUAL, STRENGTH)
+SEVERAL = Protocol(
+    name="world-several",
+    source="this project",
+    claim="Several targets in one run: all should go, and what is not named should stay.",
+    differs="",
+    groups={
+        "two of two": group(
+            "list",
+            ("a man with glasses and a hat on the beach", "glasses + hat", "a man on the beach"),
+            ("a girl with a red scarf in the rain", "red scarf + rain", "a girl"),
+        ),
+        "two of three": group(
+            "list",
+            ("a woman with earrings, glasses and a hat", "glasses + hat", "a woman with earrings"),
+            ("a dog with a bow tie, a scarf and a hat", "scarf + hat", "a dog with a bow tie"),
+        ),
+        "three of three": group(
+            "list", ("a boy with headphones and a scarf in the snow", "headphones + scarf + snow", "a boy")
+        ),
+    },
+    rows={
+        "phrase deleted": "deleted",
+        "SWR": "suppress-eot",
+        "Unread": "unread",
+        "Unread, keep 1": "unread:keep=1,start=0.06",
+        "NegPiP": "value-flip",
+        "negative prompt": "negative-prompt",
+    },
+    metrics=(DET, REMOVED, SPILL, SSIM),
+    watch=("earrings", "bow_tie"),
+)
+
+PART_WHOLE = Protocol(
+    name="world-part-whole",
+    source="this project, after NegGenBench (2025): the denied thing is a part of what is named",
+    claim="A part that belongs to the whole is drawn whatever the prompt denies; it should go, and the whole stay.",
+    differs="",
+    groups=each_prompt(
+        "last",
+        ("a cowboy without a hat", "hat", "a cowboy"),
+        ("a bearded man without a moustache", "moustache", "a bearded man"),
+        ("a happy boy who is not smiling", "smiling", "a happy boy"),
+        ("a robot on a snowy day without snow", "snow", "a robot on a snowy day"),
+    ),
+    rows={
+        "phrase deleted": "deleted",
+        "SWR": "suppress-eot",
+        "Unread": "unread",
+        "NegPiP": "value-flip",
+        "GIE": "gie:adapter=own",
+        "negative prompt": "negative-prompt",
+    },
+    metrics=(DET, REMOVED, OTHERS, SSIM),
+)
+
+_DENIED, _WANTED, _SILENT = "S: denied", "P: wanted", "A: not named"
+_SCENES = (
+    ("a man", "glasses", "on the beach"),
+    ("a woman", "a hat", "in the forest"),
+    ("a dog", "a scarf", "at night"),
+    ("a girl", "earrings", "in a room"),
+)
+
+
+def _triple(word: str) -> tuple[tuple[str, str, str], ...]:
+    """The prompts of one kind. word: between the subject and the thing; "" leaves the thing out."""
+    named = [(f"{who} {word} {thing} {where}" if word else f"{who} {where}", thing) for who, thing, where in _SCENES]
+    plain = [f"{who} {where}" for who, _, where in _SCENES]
+    return tuple((text, thing.removeprefix("a "), control) for (text, thing), control in zip(named, plain, strict=True))
+
+
+def obedience(means: Means) -> Table:
+    """P(E|P) - P(E|S), so that a model that never draws E does not win, and the base rate P(E|A)."""
+    from ..evaluation.page.parts import Column, Table, TableRow, Value
+
+    def difference(row: str, of: str) -> Value:
+        found = means(of, _WANTED, DET) - means(row, _DENIED, DET)
+        return Value() if math.isnan(found) else Value(found)
+
+    lines = [TableRow(ORIGINAL, (difference(ORIGINAL, ORIGINAL), Value()))]
+    lines += [TableRow(row, (difference(row, ORIGINAL), difference(row, row))) for row in TRIPLES.rows]
+    base = means(ORIGINAL, _SILENT, DET)
+    return Table(
+        "P(E given P) - P(E given S)",
+        "method",
+        (Column("used on S only", "higher", signed=True), Column("used on S and P", "higher", signed=True)),
+        tuple(lines),
+        (
+            "P(E) is the mean DetScore of the thing E. The first column is for a method that is used where the prompt "
+            "denies E; the second for one that is used on every prompt, as erasers are. The base rate P(E given A) is "
+            f"{'not measured' if math.isnan(base) else f'{base:.3f}'}.",
+        ),
+    )
+
+
+TRIPLES = Protocol(
+    name="world-triples",
+    source="this project: triples of prompts that deny a thing (S), want it (P), and do not name it (A)",
+    claim="A prompt that wants a thing should have it, one that denies it should not, and neither by never drawing it.",
+    differs="",
+    groups={
+        _DENIED: group("list", *_triple("without")),
+        _WANTED: group("list", *_triple("with")),
+        _SILENT: group("implied", *_triple("")),
+    },
+    rows={
+        "SWR": "suppress-eot",
+        "Unread": "unread",
+        "NegPiP": "value-flip",
+        "negative prompt": "negative-prompt",
+        "GIE": "gie:adapter=own",
+        "UCE": "uce",
+    },
+    metrics=(DET,),
+    more=obedience,
+)
+
+WORLD = (NEIGHBOURS, DUAL, STRENGTH, SEVERAL, PART_WHOLE, TRIPLES)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,10 +17,12 @@ from minisd import StableDiffusion, UserError
 from minisd.base.outputs import slug, utf8, write_output
 from minisd.base.picture_files import png_writer
 from minisd.cli import options, parameters
+from minisd.cli.answer import wrote
+from minisd.cli.stopping import Stopping
 from minisd.picture import overlay, sheet
 
 from ..cli.repeat import suppress_fields
-from ..job import default_settings
+from ..defaults import default_settings
 from ..methods import METHODS
 from ..methods.names import value_text
 from ..metrics.judge import STRENGTHENED, SUPPRESSED, Judge, Scores, both
@@ -66,14 +68,21 @@ class Report:
         self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
         self.path: Path | None = None  # None until something is written
         self.judge = Judge(sd)
+        self.stopping = Stopping()  # that of the last batch
         self.labels = row_labels(sd, rows, args.image is not None)
         self.told_seeds: Sequence[int] | None = seeds  # those that a message names; an edited picture has none
 
-    def add(self, row: Row, result: Result) -> None:
-        """Adds more seeds to a row, in order. The pictures are written before they are scored, and again after."""
+    def add(self, row: Row, result: Result, stopping: Stopping) -> None:
+        """Adds more seeds to a row, in order. The pictures are written before they are scored, and again after.
+
+        If the user has stopped the drawing, the pictures are not scored, and KeyboardInterrupt is raised.
+        """
         before, row.result = row.result, result if row.result is None else join([row.result, result])
+        self.stopping = stopping
         self._write()
         self._save_pictures(row, result, start=row.drawn - len(both(result)[1]))
+        if stopping.pressed:
+            raise KeyboardInterrupt
         row.scores = join_scores(row.scores if before else {}, self.judge.scores(result, self.edited_label))
         self._write()
 
@@ -82,7 +91,8 @@ class Report:
         if self.path is None:
             return "nothing was written"
         done = sum(row.drawn for row in self.rows)
-        return f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
+        told = f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
+        return told + self.stopping.remark()
 
     def print_scores(self, row: Row) -> None:
         print(table(row.scores, row.spec if len(self.rows) > 1 else "", self.edited_label))
@@ -115,6 +125,10 @@ class Report:
         overwrite = self.args.overwrite or self.path is not None
         files = {".png": png_writer(self._picture(done), text), ".json": utf8(content)}
         self.path = write_output(files, self.path or self.out, self._stem(), overwrite)
+        wrote(self.args, self.path, self.path.with_suffix(".json"))
+        self.args.answer["results"] = [
+            {"method": row.spec, "scores": row.scores, "seeds": list(self.seeds[: row.drawn])} for row in done
+        ]
 
     def _stem(self) -> str:
         """What the output's name begins with, if the user gave none."""
@@ -132,7 +146,11 @@ class Report:
         methods = [(row.name, row.settings) for row in rows]
         sheet = self.args.sheet is not None
         fields |= suppress_fields(self.args, self.request, methods, self.seeds[:count], sheet)
-        return parameters.to_text(self.request.prompt, "", fields)
+        return self._text(fields)
+
+    def _text(self, fields: Mapping[str, object]) -> str:
+        """The parameters that are written into a picture."""
+        return parameters.to_text(self.request.prompt, self.args.negative, {**fields, **self.stopping.fields()})
 
     def _original_fields(self, row: Row, seed: int, size: tuple[int, int]) -> dict[str, object]:
         """The fields that repeat an original picture, as `minisd generate` writes them."""
@@ -148,10 +166,14 @@ class Report:
             "targets": self.request.targets,
             "remove": self.request.named,  # as --remove takes them; "hat:2" means one of several places
             "strengthen": bool(args.strengthen),
+            "negative_prompt": args.negative,
             "model": self.sd.name,
             "variant": args.variant,
             "revision": args.revision,
             "ema": bool(args.ema),
+            "lora": args.lora or [],
+            "vae": args.vae,
+            "clip_skip": args.clip_skip or 0,
             "precision": args.dtype or "fp32",
             "engine": args.engine or "fast",
             "width": size[0],
@@ -166,6 +188,7 @@ class Report:
         return {
             "method": row.spec,
             "settings": asdict(row.settings),
+            **({} if drawn(row).stopped_at is None else {"stopped_at": drawn(row).stopped_at}),
             "scores": row.scores,
             "seconds": drawn(row).timings,
         }
@@ -185,16 +208,18 @@ class Report:
         for seed, original, picture in zip(self.seeds[start:], *both(result), strict=False):
             fields = self._original_fields(row, seed, picture.size)
             if k == 0:
-                text = parameters.to_text(self.request.prompt, "", fields)
-                write_output({".png": png_writer(original, text)}, None, f"{stem}-s{seed}-original", folder=folder)
+                text = self._text(fields)
+                name = f"{stem}-s{seed}-original"
+                wrote(self.args, write_output({".png": png_writer(original, text)}, None, name, folder=folder))
             text = self._edit_parameters(row, seed)
-            write_output({".png": png_writer(picture, text)}, None, f"{stem}-s{seed}-{ending}", folder=folder)
+            name = f"{stem}-s{seed}-{ending}"
+            wrote(self.args, write_output({".png": png_writer(picture, text)}, None, name, folder=folder))
 
     def _edit_parameters(self, row: Row, seed: int = 0) -> str:
         """The parameters that repeat one row's edited picture."""
         fields = self._original_fields(row, seed, both(drawn(row))[0][0].size)
         fields |= suppress_fields(self.args, self.request, [(row.name, row.settings)], [seed])
-        return parameters.to_text(self.request.prompt, "", fields)
+        return self._text(fields)
 
     def _draw_sheet(self, rows: Sequence[Row]) -> Image.Image:
         """One row per method, one column per seed, the originals on top.

@@ -12,6 +12,7 @@ from PIL import Image
 from minisd import StableDiffusion
 from minisd.base.outputs import slug, write_output
 from minisd.base.picture_files import png_writer
+from minisd.cli.answer import wrote
 from minisd.picture import overlay, sheet
 
 from ..metrics.judge import RECONSTRUCTION, STRENGTHENED, SUPPRESSED
@@ -146,6 +147,7 @@ class PictureReport(Report):
             assert isinstance(picture, Image.Image)
             text = self._edit_parameters(row) if name == ending else ""
             self.alone[name] = self._save(name, picture, text)
+            wrote(self.args, self.alone[name])
 
     def _save(self, name: str, picture: Image.Image, text: str) -> Path:
         assert self.path is not None

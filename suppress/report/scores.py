@@ -22,17 +22,25 @@ def join_scores(before: Scores, after: Scores) -> Scores:
 
 def table(scores: Scores, title: str = "", label: str = SUPPRESSED) -> str:
     """One line per score: the means over the seeds, or a dash and the reason. A picture has its reconstruction, too."""
+    branches, rows = score_rows(scores, label)
+    lines = [f"{title:<27} {'  '.join(branches)}"]
+    for name, cells, remark in rows:
+        widths = [max(8, len(branch)) for branch in branches]
+        line = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
+        lines.append(f"{name:<28}{line}" + (f"  ({remark})" if remark else ""))
+    return "\n".join(lines)
+
+
+def score_rows(scores: Scores, label: str = SUPPRESSED) -> tuple[list[str], list[tuple[str, list[str], str]]]:
+    """The names of the columns; and for each score its name, its means as texts, and the reason or the remark."""
     rebuilt = any(RECONSTRUCTION in values for values in scores.values())
     branches = ["original", *([RECONSTRUCTION] if rebuilt else []), label]
-    lines = [f"{title:<27} {'  '.join(branches)}"]
+    rows = []
     for name, values in scores.items():
         columns = [values.get(branch) for branch in branches]
         cells = [f"{sum(v) / len(v):.3f}" if isinstance(v, list) else DASH for v in columns]
-        widths = [max(8, len(branch)) for branch in branches]
-        line = "  ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        remark = values.get("reason") or values.get("remark")
-        lines.append(f"{name:<28}{line}" + (f"  ({remark})" if remark else ""))
-    return "\n".join(lines)
+        rows.append((name, cells, str(values.get("reason") or values.get("remark") or "")))
+    return branches, rows
 
 
 def failures(scores: Scores, targets: Sequence[str], seeds: Sequence[int] | None, label: str = SUPPRESSED) -> list[str]:

@@ -36,11 +36,12 @@ class Source:
     sd: StableDiffusion
     z: Tensor  # z*_0 (1,4,h,w)
     ctx: Tensor  # c (1,77,D), of the prompt that describes the picture
-    uncond: Tensor  # (1,77,D), of the empty prompt
+    uncond: Tensor  # (1,77,D), of the negative prompt, which may be empty
     schedule: ddim.Schedule
     guidance: float  # w, with which the picture will be drawn again
     progress: Callable[..., Iterable] | None = None
     engine: Engine | None = None  # makes the UNet passes; None: the plain UNet
+    negative: str = ""  # the negative prompt
 
     def each(self, steps: range) -> Iterable[int]:
         """The steps, under the caller's progress bar."""
@@ -67,6 +68,7 @@ class Inversion:
 
     # whether DDIM steps at guidance 1 lead from the start's latents back to the picture; not if there is noise in them
     deterministic: ClassVar[bool] = True
+    takes_negative: ClassVar[bool] = True  # whether ∅ may be a negative prompt
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from minisd import StableDiffusion, UserError, ddim
-from minisd.base.arguments import check_progress, check_prompt, number, shown
+from minisd.base.arguments import check_negative, check_progress, check_prompt, number, shown
 from minisd.picture import Prepared, from_pil, prepare, to_rgb
 from minisd.pipeline import check_model
 
@@ -34,6 +35,7 @@ def invert(
     steps: int = 50,
     *,
     guidance: float = 7.5,
+    negative_prompt: str = "",
     height: int | None = None,
     width: int | None = None,
     crop: Sequence[int] | None = None,
@@ -46,7 +48,8 @@ def invert(
     One start serves many edits of the same number of steps:
     `suppress.run(sd, prompt, "hat", image=image, inversion=start)`.
     how: a name of `INVERSIONS`, "name:field=value,…", or an instance. guidance: that of the edits; null-text depends on
-    it. image, height, width, crop, engine and cache: as in `run`. progress: wraps the steps of the inversion.
+    it. negative_prompt: that of the edits, which then have it from this start. image, height, width, crop, engine and
+    cache: as in `run`. progress: wraps the steps of the inversion.
 
     UserError if `image` is not a picture, if the inversion is unknown, or if a setting is unusable.
     """
@@ -55,10 +58,10 @@ def invert(
     schedule = ddim.Schedule(steps, sd.config.schedule)
     guidance = number("guidance", guidance, -math.inf)
     inversion = how if isinstance(how, Inversion) else parse_inversion(how)
-    ctx, uncond = sd.encode_text(check_prompt(prompt)), sd.encode_text("")
+    ctx, uncond = sd.encode_text(check_prompt(prompt)), sd.encode_text(check_negative(negative_prompt))
     prepared, keeper, runner = fitted(sd, image, height, width, crop), find_cache(cache), find_engine(sd, engine)
     z = sd.encode(from_pil(prepared.picture))
-    source = Source(sd, z, ctx, uncond, schedule, guidance, progress, runner)
+    source = Source(sd, z, ctx, uncond, schedule, guidance, progress, runner, negative_prompt)
     return _start(inversion, source, prepared, keeper)
 
 
@@ -79,12 +82,21 @@ def find_start(
     z = sd.encode(from_pil(image.picture))
     inversion = inversion if isinstance(inversion, Inversion) else parse_inversion(inversion)
     schedule = ddim.Schedule(settings.steps, sd.config.schedule)
-    source = Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress, engine)
+    source = Source(sd, z, prompt.ctx, prompt.uncond, schedule, settings.guidance, progress, engine, prompt.negative)
     return _start(inversion, source, image, cache)
 
 
 def _start(inversion: Inversion, source: Source, image: Prepared, cache: Cache | None) -> Start:
-    return inversion.start(source) if cache is None else inversion.make(source, cache.find(inversion, source, image))
+    if source.negative and not inversion.takes_negative:
+        raise UserError(
+            f"negative prompt {shown(source.negative)}: this inversion has the prompt itself in that place; take "
+            "another one, such as direct or null-text"
+        )
+    if cache is None:
+        start = inversion.start(source)
+    else:
+        start = inversion.make(source, cache.find(inversion, source, image))
+    return replace(start, negative=source.negative)
 
 
 def check_inversion(image: Any, inversion: Any) -> None:

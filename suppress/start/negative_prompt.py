@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -21,6 +22,8 @@ from .inversion import Pivots, Source
 
 @dataclass(frozen=True)
 class NegativePrompt(Pivots):
+    takes_negative: ClassVar[bool] = False  # ∅ is the prompt itself
+
     def make(self, source: Source, found: Mapping[str, Tensor]) -> Start:
         pivots = found["pivots"].unbind()
         return Start(pivots[0], lambda i: source.ctx, pivots)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -34,6 +34,8 @@ class Proximal(Pivots):
     # that is not edited to the picture, and leaves torn edges where the edit moves from step to step
     pull: float = 0.1
     below: float = 400.0  # the timestep below which the pull works; from the code
+
+    takes_negative: ClassVar[bool] = False  # ∅ is the prompt itself
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,6 +14,7 @@ from bench.roofline import job_flops
 from bench.scenario import JOBS, Scenario
 from bench.timing import Runner, quantile
 from suppress import Plan
+from suppress.engine.plan import CPU_TECHNIQUES
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_rung_adds_one_technique_to_the_one_before():
         for a, b in pairwise(rungs[1:]):
             changed = {k for k in vars(a.plan) if getattr(a.plan, k) != getattr(b.plan, k)}
             if b.name == "torch.compile":  # it has its own ways of what is left out beside it
-                assert changed - {"packed", "sliced", "channels_last"} == {"compile"}
+                assert changed - {*CPU_TECHNIQUES, "channels_last"} == {"compile"}
             else:
                 assert len(changed) + (a.dtype != b.dtype) == 1
 
@@ -55,8 +56,9 @@ def test_a_rung_adds_one_technique_to_the_one_before():
 def test_a_ladder_on_the_cpu(short, tmp_path, capsys):
     job = ["--device", "cpu", "--repeats", "2", "--rungs", "early exit", "one batch", "--out", str(tmp_path)]
     profile, plot = tmp_path / "trace.json", tmp_path / "ladder.png"
-    assert main([*job, "--batch", "2", "--profile", str(profile), "--plot", str(plot)]) == 0
+    assert main([*job, "--batch", "2", "--profile", str(profile), "--plot", str(plot), "--top", "3"]) == 0
     out = capsys.readouterr().out
+    assert out.rpartition("one batch, by operators\n\n")[2].count("\n| `") == 3
     assert "measured on the CPU" in out and "not a GPU" in out
     [file] = tmp_path.glob("tiny-bench-b2-*.json")
     data = json.loads(file.read_text())
@@ -97,6 +99,11 @@ def test_flops_are_those_of_the_passes(sd):
     scenario = Scenario("tiny", "swr", 1, "cpu")
     shared, all_ = (job_flops(sd, scenario, plan) for plan in (Plan(), None))
     assert shared / all_ == pytest.approx((2 * 10 + 4 * 40) / (4 * 50))
+
+
+def test_a_job_knows_its_iterations():
+    assert Scenario("tiny", "bench", 1, "cpu").ito == (10, 10) and Scenario("tiny", "200", 1, "cpu").ito == (20, 10)
+    assert Scenario("tiny", "swr", 1, "cpu").ito == Scenario("tiny", "unread", 1, "cpu").ito == (0, 0)
 
 
 def test_quantiles():

@@ -20,11 +20,11 @@ from minisd.base.arguments import check_settings, pair
 from suppress import Fast, Job, Plan, SuppressEOT, Unread
 from suppress.analysis import open_study
 from suppress.engine.plan import find_engine
-from suppress.job import _check_job
 from suppress.methods import Rewrite, Variant, parse_method
 from suppress.methods.variant import VARIANTS
 from suppress.prompt import read_request
 from suppress.protocol import Method
+from suppress.task import check_jobs
 
 PROMPT = "a man without glasses"
 SHORT = Unread(steps=2, start=0)
@@ -134,7 +134,7 @@ def test_backends_of_torch_compile_pass(sd):
 def test_results_and_prompts_compare_and_hash(sd):
     result, other = (suppress.run(sd, PROMPT, settings=SHORT) for _ in range(2))
     assert result == result and result != other and len({result, other, result}) == 2
-    prompts = [suppress.job.encode(sd, PROMPT) for _ in range(2)]
+    prompts = [suppress.prompt.encode(sd, PROMPT) for _ in range(2)]
     assert prompts[0] != prompts[1] and len(set(prompts)) == 2
 
 
@@ -219,7 +219,7 @@ def test_any_argument_is_used_or_refused(sd):
     calls = {
         "seed": lambda value: pair("a man", value),
         "prompts": lambda value: pair(value, 0),
-        "job": lambda value: _check_job(sd, Job(PROMPT, "glasses", value)),
+        "job": lambda value: check_jobs(sd, [Job(PROMPT, "glasses", value)], None, SHORT),
         "size": lambda value: sd.check_size(value, 64),
         "engine": lambda value: find_engine(sd, value),
         "method": lambda value: suppress.default_settings(sd, value),

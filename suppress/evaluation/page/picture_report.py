@@ -6,9 +6,8 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from ..cells import Cell
-from ..measure_pictures import IDEAL, VAE
 from ..paired import holm, paired
-from ..pairs import DEFAULT, NOTHING, STANDARD, Pair
+from ..pairs import DEFAULT, IDEAL, NOTHING, STANDARD, VAE, Pair
 from ..picture_table import Mean, Measured, Rows, best_pairs, det_score, measured_rows, order, psnr_outside, summarise
 from ..pictures import TARGETS, PictureCase
 from .parts import Column, Plot, Point, Report, Sheet, Table, TableRow, Value
@@ -79,7 +78,7 @@ def picture_report(
     inversions = {pair.inversion: rows[pair.row] for pair in pairs if pair.method == NOTHING and pair.row in rows}
     if inversions:
         tables.append(_reconstructions(inversions))
-    reasons = failures(done, names, [case.key for case in cases], 1)
+    reasons = failures(done, names, dict.fromkeys((case.key for case in cases), 1))
     return Report(
         "Methods on pictures",
         (EMBEDDED, f"{len(cases)} drawn pictures, whose ideal edit is known. {INTERVALS}"),

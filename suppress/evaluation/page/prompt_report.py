@@ -9,6 +9,7 @@ from ..all_methods import DELETED, OURS, SWR
 from ..all_table import LEVEL, Comparison, Row, compare, conditions, measured_rows
 from ..cases import KINDS, Case
 from ..implied import KIND as IMPLIED_KIND
+from ..own_prompts import OwnCase
 from ..table import words
 from .parts import Column, Plot, Point, Report, Sheet, Table, TableRow, Value
 from .shared import (
@@ -35,6 +36,7 @@ from .shared import (
     yes_or_no,
 )
 
+_KINDS = (*KINDS, IMPLIED_KIND)
 COLUMNS = (
     PICTURES,
     LOST,
@@ -60,7 +62,7 @@ COLUMNS = (
 def prompt_report(
     done: Done,
     rows: Mapping[str, str],
-    cases: Sequence[Case],
+    cases: Sequence[Case] | Sequence[OwnCase],
     detector: Any,
     command: str,
     settings: Mapping[str, Any],
@@ -68,27 +70,43 @@ def prompt_report(
 ) -> Report:
     """rows: name -> method, in the order of the table. settings: those that all cells share."""
     measured: dict[str, Row] = measured_rows(done, rows, cases, detector)
-    seeds = settings["seeds"]
+    pictures = {case.key: pictures_of(case, settings) for case in cases}
     tables, plot = [], None
     if measured:
         reference = reference_of(measured)
         against = compare(measured[reference], {name: row for name, row in measured.items() if name != reference})
-        lost = {name: seeds * sum("reason" in done.get((name, case.prompt), {}) for case in cases) for name in measured}
+        lost = {
+            name: sum(count for key, count in pictures.items() if "reason" in done.get((name, key), {}))
+            for name in measured
+        }
         remarks = unfair({name: rows[name] for name in measured})
-        tables = [_methods(measured, reference, against, lost, remarks), _kinds(measured, reference, cases)]
+        tables = [_methods(measured, reference, against, lost, remarks)]
+        if any(case.kind in _KINDS for case in cases):
+            tables.append(_kinds(measured, reference, cases))
         if {OURS, DELETED, SWR} <= set(measured):
             tables.append(_bar(measured, against))
         plot = _plot(measured, reference)
-    reasons = failures(done, rows, [case.key for case in cases], seeds)
+    reasons = failures(done, rows, pictures)
     return Report(
         "Methods on prompts",
-        (EMBEDDED, f"{len(cases)} prompts × {seeds} seeds. {INTERVALS}"),
+        (EMBEDDED, f"{_count(cases, settings)}. {INTERVALS}"),
         command,
         settings_of(done, measured, settings),
         (*tables, *([reasons] if reasons.rows else [])),
         plot,
         tuple(sheets),
     )
+
+
+def pictures_of(case: Case | OwnCase, settings: Mapping[str, Any]) -> int:
+    """How many pictures a case has: one per seed, or a picture of the user's."""
+    return len(case.seeds) or 1 if isinstance(case, OwnCase) else settings["seeds"]
+
+
+def _count(cases: Sequence[Case] | Sequence[OwnCase], settings: Mapping[str, Any]) -> str:
+    if "seeds" in settings:
+        return f"{len(cases)} prompts × {settings['seeds']} seeds"
+    return f"{len(cases)} cases of your own, {sum(pictures_of(case, settings) for case in cases)} pictures"
 
 
 def reference_of(measured: Mapping[str, Row]) -> str:
@@ -150,9 +168,9 @@ def _values(row: Row, c: Comparison | None, lost: int) -> tuple[Value, ...]:
     )
 
 
-def _kinds(measured: Mapping[str, Row], reference: str, cases: Sequence[Case]) -> Table:
+def _kinds(measured: Mapping[str, Row], reference: str, cases: Sequence[Any]) -> Table:
     """DetScore and SSIM with one column per kind of prompt."""
-    kinds = [kind for kind in (*KINDS, IMPLIED_KIND) if any(case.kind == kind for case in cases)]
+    kinds = [kind for kind in _KINDS if any(case.kind == kind for case in cases)]
     columns = [PICTURES, *(Column(f"DetScore, {kind}", "lower") for kind in kinds)]
     columns += [Column(f"SSIM, {kind}", "higher") for kind in kinds]
     lines = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -70,11 +71,15 @@ def mean(values: Iterable[float]) -> Value:
     return Value(sum(numbers) / len(numbers), interval(numbers)) if numbers else Value()
 
 
-def failures(done: Done, rows: Iterable[str], keys: Iterable[Any], pictures: int) -> Table:
-    """Why pictures have no result: one line per row and reason. keys: what names the cases. pictures: of each case."""
+def failures(done: Done, rows: Iterable[str], pictures: Mapping[Any, int]) -> Table:
+    """Why pictures have no result: one line per row and reason. pictures: what names a case -> how many it has."""
+    names, counts = list(rows), Counter[tuple[str, str]]()
+    for key, count in pictures.items():
+        for reason in reasons(done, names, [key]):
+            counts[reason] += count
     lines = tuple(
-        TableRow(row, (Value(pictures * count), Value(words=reason)))
-        for (row, reason), count in reasons(done, rows, keys).items()
+        TableRow(row, (Value(count), Value(words=reason)))
+        for (row, reason), count in sorted(counts.items(), key=lambda item: names.index(item[0][0]))
     )
     return Table("Pictures without a result", "method", (LOST, Column("reason")), lines)
 

@@ -13,7 +13,7 @@ from minisd import Average, Controller, Part, Record, Replace, Reweight, Tap, Us
 from minisd.base.arguments import number, plain, shown, whole_number
 from minisd.base.outputs import output_path
 from minisd.cli import commands as cli
-from minisd.loading.checkpoint import _check_dtype
+from minisd.loading.checkpoint import check_dtype
 
 pytestmark = pytest.mark.quick
 
@@ -125,8 +125,8 @@ def test_load_names_what_it_cannot_use(arguments, message):
 def test_apples_gpus_have_no_float64():
     cpu, mps = torch.device("cpu"), torch.device("mps")
     with pytest.raises(UserError, match=r"float64: Apple's GPUs \(mps\) have none; load with torch.float32"):
-        _check_dtype(torch.float64, mps)
-    assert _check_dtype(torch.float64, cpu) == torch.float64 and _check_dtype(torch.float16, mps) == torch.float16
+        check_dtype(torch.float64, mps)
+    assert check_dtype(torch.float64, cpu) == torch.float64 and check_dtype(torch.float16, mps) == torch.float16
 
 
 @pytest.mark.parametrize(

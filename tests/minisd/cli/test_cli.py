@@ -9,7 +9,8 @@ import torch
 from PIL import Image
 
 from minisd.cli import options, parameters, repeat
-from minisd.cli.commands import main, word_columns
+from minisd.cli.commands import main
+from minisd.watch.words import word_columns
 
 SMALL = ["--height", "32", "--width", "32"]  # a CPU without half precision takes half a minute for 128 pixels
 

@@ -174,7 +174,10 @@ def test_seeds_that_are_none(text, told, capsys):
     [
         ("a man with (glasses:1.2)", "'(glasses:1.2)' is read as plain text: there are no weights"),
         ("(a man: 0.8 )", "'(a man: 0.8 )' is read as plain text"),
-        ("a man <lora:add detail:0.8>", "'<lora:add detail:0.8>' is read as plain text: no such file is loaded"),
+        (
+            "a man <lora:add detail:0.8>",
+            "'<lora:add detail:0.8>' is read as plain text: a file is given as --lora FILE:0.8",
+        ),
         ("a man with [glasses]", "'[glasses]' is read as plain text: brackets weaken nothing"),
         ("[a man:a cat:0.5]", "'[a man:a cat:0.5]' is read as plain text"),
     ],

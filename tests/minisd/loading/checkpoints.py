@@ -222,12 +222,17 @@ def outputs(sd: StableDiffusion) -> dict[str, Tensor]:
     return {"ctx": ctx, "eps": sd.unet(z, 321, ctx), "x": x, "z": sd.encode(x)}
 
 
-def same_model(a: StableDiffusion, b: StableDiffusion) -> None:
-    """Asserts that the weights and the outputs are exactly equal."""
+def same_weights(a: StableDiffusion, b: StableDiffusion) -> None:
+    """Asserts that the weights are equal in every bit."""
     for part, module in modules(a).items():
         state, expected = module.state_dict(), modules(b)[part].state_dict()
         assert state.keys() == expected.keys()
         assert [k for k in state if not torch.equal(state[k], expected[k])] == [], part
+
+
+def same_model(a: StableDiffusion, b: StableDiffusion) -> None:
+    """Asserts that the weights and the outputs are exactly equal."""
+    same_weights(a, b)
     expected = outputs(b)
     for name, tensor in outputs(a).items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import minisd
 from minisd import CheckpointError
-from minisd.cli.commands import word_columns
 from minisd.loading.source import data_folder
 from minisd.loading.tokenizer import EOT, SOT, load_tokenizer, piece_labels, pieces_text
+from minisd.watch.words import word_columns
 
 pytestmark = pytest.mark.quick
 

@@ -34,7 +34,7 @@ def results(name):
     [
         [PROMPT, "--remove", "glasses", "hat", "--seed", "5", "2", "--guidance", "3.5"],
         [PROMPT, "--remove", "hat", "--iterations", "1", "--stop", ".5", "--start", "0", "--engine", "reference"],
-        [PROMPT, "--strengthen", "hat", "--method", "strengthen:value=1.5"],
+        [PROMPT, "--strengthen", "hat", "--method", "strengthen:value=1.5", "--negative", "a beard, old"],
         ["a hat, a man\nin a [hat]", "--sheet", "zero", "suppress-eot:gamma=0", "suppress-eot:start=2", "--seed", "3"],
         [PROMPT, "--remove", "glasses", "--sheet", "attn2zero"],
     ],
@@ -46,7 +46,7 @@ def test_a_picture_is_drawn_again_from_its_own_file(argv):
     assert np.array_equal(pixels("first.png"), pixels("again.png"))
     (first, settings), (again, same) = results("first.json"), results("again.json")
     assert settings == same
-    for name in ("prompt", "targets", "remove", "strengthen", "seeds", "engine", "width", "height"):
+    for name in ("prompt", "targets", "remove", "strengthen", "seeds", "engine", "width", "height", "negative_prompt"):
         assert first[name] == again[name], name
     texts = [parameters.read(name)[2] for name in ("first.png", "again.png")]
     for text in texts:
@@ -96,7 +96,6 @@ def test_a_picture_without_suppression_gives_prompt_and_seed():
     ("fields", "negative", "message"),
     [
         ({}, "", "does not say what to remove"),
-        ({"Suppress": "hat"}, "blurry", "was drawn with a negative prompt"),
         ({"Suppress": "hat", "Image": "me.jpg"}, "", "was drawn over another picture (me.jpg)"),
         ({"Suppress": "hat", "Suppress method": "suppress-eot", "Suppress start": 1}, "", "without all settings"),
         ({"Suppress": "hat", "Suppress method": "magic", "Suppress start": 1}, "", "method 'magic'"),

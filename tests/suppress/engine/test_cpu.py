@@ -1,4 +1,6 @@
-"""The UNet for a CPU: packed and sliced layers give the outputs and gradients of the plain layers."""
+"""The UNet for a CPU: its layers give the outputs and gradients of the plain layers."""
+
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +11,9 @@ import suppress
 from minisd import Record
 from minisd.attention import FeedForward
 from suppress.engine import Fast, Plan
-from suppress.engine.cpu import PIXELS, SlicedFeedForward, for_cpu
+from suppress.engine.cpu import LARGE, PIXELS, ProductConv, SlicedFeedForward, SumsGroupNorm, for_cpu
 from suppress.engine.packed import WORTH, Packed, PackedConv, PackedLinear, can_pack
+from suppress.engine.plan import CPU_TECHNIQUES, fast_plan
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
@@ -81,13 +84,49 @@ def test_slices_of_a_feed_forward_layer(batch, pixels):
         assert torch.allclose(want, got, atol=1e-6)
 
 
+@pytest.mark.parametrize(("c_in", "c_out"), [(64, 64), (96, 32)])
+def test_a_convolution_of_one_pixel_as_a_product(c_in, c_out):
+    torch.manual_seed(0)
+    layer = nn.Conv2d(c_in, c_out, 1).requires_grad_(False)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        x = torch.randn(2, c_in, 5, 8).contiguous(memory_format=layout)
+        for want, got in zip(*both(layer, ProductConv(layer), x), strict=True):
+            assert want.shape == got.shape and torch.allclose(want, got, atol=2e-5)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("samples", "channels"), [(4, 64), (3, 96), (1, 64)])
+def test_a_group_norm_by_sums(samples, channels, layout, monkeypatch):
+    """Large batches in the channels-last layout are computed by sums, all others by PyTorch; both are the same."""
+    torch.manual_seed(0)
+    layer = nn.GroupNorm(32, channels, eps=1e-6).requires_grad_(False)
+    layer.weight.copy_(torch.randn(channels)), layer.bias.copy_(torch.randn(channels))
+    x = (3 + 2 * torch.randn(samples, channels, 16, 16)).contiguous(memory_format=layout)
+    for want, got in zip(*both(layer, SumsGroupNorm(layer), x), strict=True):
+        assert torch.allclose(want, got, atol=1e-5)
+    want = layer(x)
+    monkeypatch.setattr(layer, "forward", None)  # PyTorch's form is not called
+    if x.numel() > LARGE and layout == torch.channels_last:
+        out = SumsGroupNorm(layer)(x)
+        assert torch.allclose(out, want, atol=1e-5) and out.is_contiguous(memory_format=layout)
+    else:
+        with pytest.raises(TypeError):
+            SumsGroupNorm(layer)(x)
+
+
+def test_a_group_norm_of_equal_numbers_is_finite():
+    layer = nn.GroupNorm(32, 64, eps=1e-6).requires_grad_(False)
+    x = torch.full((4, 64, 16, 16), 1000.1).contiguous(memory_format=torch.channels_last)
+    assert SumsGroupNorm(layer)(x).isfinite().all()
+
+
 @PACKS
 def test_the_unet_computes_the_same_and_shares_its_parameters(sd):
     kinds = [type(m) for m in sd.unet.modules()]
-    own = for_cpu(sd.unet, packed=True, sliced=True)
+    own = for_cpu(sd.unet, fast_plan(torch.device("cpu")))
     assert {id(p) for p in own.parameters()} == {id(p) for p in sd.unet.parameters()}
     assert [type(m) for m in sd.unet.modules()] == kinds  # the user's UNet did not change
-    assert sum(isinstance(m, Packed) for m in own.modules()) > 200
+    assert sum(isinstance(m, Packed) for m in own.modules()) > 150
     z = torch.randn(3, 4, 16, 12, generator=torch.Generator().manual_seed(0))
     found = []
     for unet in (sd.unet, own):
@@ -101,11 +140,14 @@ def test_the_unet_computes_the_same_and_shares_its_parameters(sd):
 
 def test_weights_that_cannot_be_packed(sd):
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
-    assert not can_pack(half.unet.conv_in.weight) and for_cpu(half.unet, packed=True, sliced=False) is half.unet
-    assert for_cpu(sd.unet, packed=False, sliced=False) is sd.unet
+    everything = replace(fast_plan(torch.device("cpu")), sliced=False)
+    assert not can_pack(half.unet.conv_in.weight) and for_cpu(half.unet, everything) is half.unet
+    assert for_cpu(sd.unet, Plan()) is sd.unet
     prompts = [encode(half, "a man", ["man"])]
     start = from_noise(prompts, half.noise([0], 64, 64))
     steps = Fast(half).two_branches(prompts, start, suppress.SuppressEOT(steps=2, start=1))
     assert all(z.isfinite().all() for branches in steps for z in branches)
-    with pytest.raises(minisd.UserError, match="packed=True, compile=…: expected one of them"):
-        Plan(packed=True, compile="inductor")
+    for name in CPU_TECHNIQUES:
+        if name != "sliced":
+            with pytest.raises(minisd.UserError, match=f"{name}=True, compile=…: expected one of them"):
+                Plan(compile="inductor", **{name: True})

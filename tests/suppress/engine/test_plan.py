@@ -14,7 +14,7 @@ from minisd import UNet
 from suppress.engine import Fast, Plan, Reference, fast, find_engine, passes
 from suppress.engine.cpu import SlicedFeedForward
 from suppress.engine.packed import Packed, can_pack
-from suppress.engine.plan import compiled_plan, fast_plan
+from suppress.engine.plan import CPU_TECHNIQUES, compiled_plan, fast_plan
 from suppress.prompt import encode
 from suppress.start.noise import from_noise
 
@@ -217,7 +217,10 @@ def test_graph(sd):
 def test_plans_by_name(sd):
     cpu = torch.device("cpu")
     assert (
-        find_engine(sd, None).plan == find_engine(sd, "fast").plan == fast_plan(cpu) == Plan(packed=True, sliced=True)
+        find_engine(sd, None).plan
+        == find_engine(sd, "fast").plan
+        == fast_plan(cpu)
+        == Plan(**dict.fromkeys(CPU_TECHNIQUES, True))
     )
     assert isinstance(find_engine(sd, "reference"), Reference)
     assert compiled_plan(cpu) == find_engine(sd, "compiled").plan == Plan(channels_last=True, compile="inductor")

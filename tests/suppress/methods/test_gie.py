@@ -5,9 +5,9 @@ import torch
 
 import suppress
 from minisd import Tap, UserError, compose
+from suppress.defaults import default_settings
 from suppress.edits.fingerprint import fingerprints
 from suppress.edits.scale_adapter import Adapter, write_adapter
-from suppress.job import default_settings
 from suppress.loop import Run
 from suppress.methods import GIE, SLD, Ledits, Rewrite, ValueFlip
 from suppress.methods.negative_prompt import NegativePrompt

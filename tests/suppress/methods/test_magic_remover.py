@@ -106,6 +106,8 @@ def test_words_of_one_object_are_multiplied_and_objects_are_added(sd):
     want = torch.stack([a * hat + glasses, maps[1, edit.rows.index(other)]])[:, None]
     torch.testing.assert_close(edit._weight(maps), want)
     binary = prepared(sd, MagicRemover(weight="top"))[1]._weight(maps)
+    everywhere = prepared(sd, MagicRemover(weight="none"))[1]._weight(maps)
+    assert everywhere.shape == binary.shape and (everywhere == 1).all()
     assert set(binary.unique().tolist()) == {0, 1} and 12 <= binary[1].sum() <= 14  # a fifth of 64
 
 

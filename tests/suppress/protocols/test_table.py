@@ -6,7 +6,8 @@ import pytest
 
 from suppress.cli.evaluate import main
 from suppress.protocols.protocol import CLIP, DET, OTHERS, SPILL, SSIM, Protocol, group
-from suppress.protocols.table import report, values_of
+from suppress.protocols.scores import values_of
+from suppress.protocols.table import report
 
 DETECTOR = SimpleNamespace(match=lambda words: SimpleNamespace(name=words.replace(" ", "_")))
 BEARD = ("a man with a bow tie and a beard", "beard", "a man with a bow tie")
@@ -28,6 +29,8 @@ CELL = {
     "clip before": [0.9, 0.7],
     "clip after": [0.3, 0.2],
     "ssim": [0.5, 0.6],
+    "passes": 10,
+    "seconds": 30.0,
 }
 
 
@@ -40,6 +43,7 @@ def test_the_table_has_our_means_and_the_papers_figures():
     assert "| original | 0.900 (0.250) | – | – |\n| SWR | 0.200 | – | – |\n| delta | – | – | – |" in text
     assert "| original | 0.800 | – | – |\n| SWR | 0.250 | – (0.500) | – |" in text
     assert "| SWR | 0.550 | – | – |" in text and text.count("| original |") == 2  # SSIM to itself says nothing
+    assert "Cost: 20 UNet samples, 1.0 minutes of sampling" in text
     assert text.endswith("Not measured:\n\n- delta: no file")
 
 

@@ -13,8 +13,8 @@ import suppress
 from minisd import UserError
 from suppress.cli import main
 from suppress.cli.train import main as train_main
+from suppress.defaults import measured_defaults
 from suppress.edits.weights import read_about, read_delta
-from suppress.job import measured_defaults
 from suppress.training.catalogue import ERASERS
 from suppress.training.names import parse_eraser
 from suppress.training.run import check_output, state_path

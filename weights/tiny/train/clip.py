@@ -27,12 +27,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from minisd.base.inputs import read_json
+from minisd.loading.config_json import text_json
 from minisd.loading.tokenizer import load_tokenizer
 from minisd.text import MLP, SelfAttention
 from suppress.metrics.clip import Clip
 from suppress.world.palette import BACKS, COLORS, FURS, HAIRS
 
-from .configs import clip_json, text_json
+from .configs import clip_json
 from .drawings import Batch
 from .files import MODEL, write_json, write_weights
 from .randomness import first_weights

@@ -1,81 +1,12 @@
-"""The sizes of the networks as the config.json files of diffusers and transformers, which every loader of SD 1.x reads.
-
-minisd/loading/config_files.py reads them back.
-"""
+"""The sizes of CLIP as its config.json. Those of the other networks are in minisd/loading/config_json.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from minisd.config import ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+from minisd.config import TextConfig
+from minisd.loading.config_json import text_json
 from suppress.metrics.clip import VisionConfig
-
-
-def unet_json(c: UNetConfig) -> dict[str, Any]:
-    return {
-        "_class_name": "UNet2DConditionModel",
-        "in_channels": c.in_channels,
-        "out_channels": c.out_channels,
-        "block_out_channels": list(c.channels),
-        "down_block_types": ["CrossAttnDownBlock2D" if has else "DownBlock2D" for has in c.attention],
-        "up_block_types": ["CrossAttnUpBlock2D" if has else "UpBlock2D" for has in reversed(c.attention)],
-        "layers_per_block": c.layers,
-        "attention_head_dim": c.heads,  # the number of heads, as in all files of SD v1
-        "cross_attention_dim": c.context_dim,
-        "norm_num_groups": c.groups,
-        "sample_size": c.sample_size,
-    }
-
-
-def vae_json(c: VAEConfig, side: int) -> dict[str, Any]:
-    return {
-        "_class_name": "AutoencoderKL",
-        "in_channels": c.in_channels,
-        "out_channels": c.in_channels,
-        "latent_channels": c.latent_channels,
-        "block_out_channels": list(c.channels),
-        "down_block_types": ["DownEncoderBlock2D"] * len(c.channels),
-        "up_block_types": ["UpDecoderBlock2D"] * len(c.channels),
-        "layers_per_block": c.layers,
-        "norm_num_groups": c.groups,
-        "sample_size": side,
-        "scaling_factor": c.scaling,
-    }
-
-
-def schedule_json(c: ScheduleConfig) -> dict[str, Any]:
-    return {
-        "_class_name": "DDIMScheduler",
-        "beta_schedule": "scaled_linear",
-        "beta_start": c.beta_start,
-        "beta_end": c.beta_end,
-        "num_train_timesteps": c.train_steps,
-        "steps_offset": c.offset,
-        "set_alpha_to_one": c.final_alpha_one,
-        "clip_sample": False,
-        "prediction_type": "epsilon",
-    }
-
-
-def text_json(c: TextConfig, projection: int) -> dict[str, Any]:
-    """[SOT] and [EOT] are the last two tokens; [EOT] also fills the prompt up."""
-    end = c.vocab_size - 1
-    return {
-        "architectures": ["CLIPTextModel"],
-        "model_type": "clip_text_model",
-        "vocab_size": c.vocab_size,
-        "hidden_size": c.dim,
-        "intermediate_size": c.hidden,
-        "num_hidden_layers": c.layers,
-        "num_attention_heads": c.heads,
-        "max_position_embeddings": c.positions,
-        "hidden_act": c.activation,
-        "layer_norm_eps": c.eps,
-        "projection_dim": projection,
-        "bos_token_id": end - 1,
-        "eos_token_id": end,
-        "pad_token_id": end,
-    }
 
 
 def clip_json(text: TextConfig, vision: VisionConfig, projection: int) -> dict[str, Any]:
@@ -96,16 +27,4 @@ def clip_json(text: TextConfig, vision: VisionConfig, projection: int) -> dict[s
             "layer_norm_eps": vision.eps,
             "projection_dim": projection,
         },
-    }
-
-
-def pipeline_json() -> dict[str, Any]:
-    """model_index.json: which library has each part."""
-    return {
-        "_class_name": "StableDiffusionPipeline",
-        "scheduler": ["diffusers", "DDIMScheduler"],
-        "text_encoder": ["transformers", "CLIPTextModel"],
-        "tokenizer": ["transformers", "CLIPTokenizer"],
-        "unet": ["diffusers", "UNet2DConditionModel"],
-        "vae": ["diffusers", "AutoencoderKL"],
     }

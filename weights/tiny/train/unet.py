@@ -22,11 +22,11 @@ from torch import Tensor, nn
 
 from minisd import StableDiffusion, UNet
 from minisd.ddim import alpha_bar
+from minisd.loading.config_json import pipeline_json, schedule_json, unet_json
 from minisd.loading.tokenizer import load_tokenizer
 from minisd.picture import sheet
 
 from .clip import one_caption
-from .configs import pipeline_json, schedule_json, unet_json
 from .files import PIPELINE, write_json, write_weights
 from .latents import Latents, encode_all
 from .parts import read_text_encoder, read_vae

@@ -20,9 +20,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from minisd import AutoencoderKL
+from minisd.loading.config_json import vae_json
 from minisd.picture import sheet, to_pil
 
-from .configs import vae_json
 from .drawings import Batch
 from .files import PIPELINE, write_json, write_weights
 from .randomness import first_weights

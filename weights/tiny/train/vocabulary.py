@@ -15,8 +15,8 @@ import tokenizers
 from tokenizers import Regex, models, pre_tokenizers, trainers
 
 from minisd.base.outputs import write_text
-from minisd.config import CONTEXT
 from minisd.loading.tokenizer import END, EOT, SOT, Tokenizer, load_tokenizer
+from minisd.loading.vocabulary import vocabulary_files
 
 # words of which the captions have hardly any, but users do; each counts as often as a frequent word
 _MORE_WORDS = ("no", "not", "without")
@@ -56,17 +56,8 @@ def write_tokenizer(folder: Path, captions: list[str]) -> Tokenizer:
     """Learns the vocabulary of the captions, writes it into the folder, and reads it as `minisd.load` does."""
     vocabulary, merges = learn(captions)
     folder.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "tokenizer_class": "CLIPTokenizer",
-        "model_max_length": CONTEXT,
-        "bos_token": SOT,
-        "eos_token": EOT,
-        "pad_token": EOT,
-        "unk_token": EOT,
-    }
-    write_text(folder / "tokenizer_config.json", json.dumps(settings, indent=1))
-    write_text(folder / "vocab.json", json.dumps(vocabulary, ensure_ascii=False))
-    write_text(folder / "merges.txt", "\n".join(["#version: 0.2", *map(" ".join, merges)]) + "\n")
+    for name, text in vocabulary_files(vocabulary, merges).items():
+        write_text(folder / name, text)
     return load_tokenizer(folder)
 
 

@@ -8,7 +8,7 @@ from safetensors import safe_open
 
 from minisd import AutoencoderKL, TextEncoder, UNet, UNetConfig
 from minisd.base.inputs import read_json
-from minisd.loading import config_files
+from minisd.loading import config_files, config_json
 from minisd.loading.source import data_folder
 from suppress.metrics.clip import Clip, VisionConfig
 from suppress.metrics.detector import Network
@@ -23,9 +23,9 @@ TINY_FOLDER = data_folder() / "tiny"
 def test_every_config_is_read_back(recipe):
     c = recipe.model
     vae = replace(c.vae, scaling=0.5)
-    assert config_files.unet_config(configs.unet_json(c.unet)) == c.unet
-    assert config_files.vae_config(configs.vae_json(vae, recipe.side)) == vae
-    assert config_files.schedule_config(configs.schedule_json(c.schedule)) == c.schedule
+    assert config_files.unet_config(config_json.unet_json(c.unet)) == c.unet
+    assert config_files.vae_config(config_json.vae_json(vae, recipe.side)) == vae
+    assert config_files.schedule_config(config_json.schedule_json(c.schedule)) == c.schedule
     clip = configs.clip_json(c.text, recipe.vision, recipe.projection)
     assert config_files.text_config(clip["text_config"]) == c.text
     assert VisionConfig.from_dict(clip["vision_config"], "") == recipe.vision
@@ -34,11 +34,11 @@ def test_every_config_is_read_back(recipe):
 
 def test_attention_in_some_resolutions_is_mirrored():
     c = UNetConfig(channels=(32, 32, 64), attention=(True, False, False))
-    assert config_files.unet_config(configs.unet_json(c)) == c
+    assert config_files.unet_config(config_json.unet_json(c)) == c
 
 
 def test_sot_and_eot_are_the_last_tokens():
-    text = configs.text_json(replace(TINY.model.text, vocab_size=869), 192)
+    text = config_json.text_json(replace(TINY.model.text, vocab_size=869), 192)
     committed = read_json(TINY_FOLDER / "text_encoder" / "config.json")
     assert {key: committed[key] for key in text if key in committed} == {
         k: v for k, v in text.items() if k in committed
@@ -68,7 +68,7 @@ def test_the_recipe_has_the_sizes_of_the_committed_model(sd):
         prefix = "text_model." if part == "text_encoder" else ""
         mine = {prefix + name: tuple(x.shape) for name, x in module.state_dict().items()}
         assert mine | ({"logit_scale": ()} if part == "clip" else {}) == shapes
-    assert read_json(TINY_FOLDER / "model_index.json") == configs.pipeline_json()
+    assert read_json(TINY_FOLDER / "model_index.json") == config_json.pipeline_json()
 
 
 def test_the_side_is_that_of_the_pictures():

@@ -1,0 +1,60 @@
+"""A drawing as a film: the expected picture at each step.
+
+    film = minisd.Film()
+    sd.generate("a cat wearing a crown", callback=film)       # or suppress.run(…, callback=film)
+    film.save("cat.gif")
+
+A frame shows the picture as a step expects it (minisd/watch/step.py), not the latents at that step: these are noise
+until the last steps, while the expected picture has its layout from the first ones on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from ..base.arguments import whole_number
+from ..base.errors import UserError
+from ..base.outputs import Writer, write_output
+from .step import Callback, Step
+
+FRAME, LAST = 100, 2000  # milliseconds that a frame is shown, and the last one
+
+
+class Film:
+    """A callback that keeps a frame for each step: its pictures side by side, or with `suppress.run` both branches.
+
+    every: keep every n-th step only, and the last one. callback: another one, which is called too.
+    """
+
+    def __init__(self, every: int = 1, callback: Callback | None = None):
+        self.every, self.callback = whole_number("every", every, 1), callback
+        self.frames: list[Image.Image] = []
+
+    def __call__(self, step: Step) -> object:
+        if step.i % self.every == 0 or step.i == step.total - 1:
+            self.frames.append(step.sheet())
+        return None if self.callback is None else self.callback(step)
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+        """Writes a GIF, which plays again and again. UserError if there is no frame, or if the file exists."""
+        out = Path(path)
+        if out.suffix.lower() != ".gif":
+            raise UserError(f"{out}: a film is written as .gif")
+        if out.exists() and not overwrite:
+            raise UserError(f"{out} exists; give another name, or overwrite=True to replace it")
+        return write_output({out.suffix: gif_writer(self.frames)}, out, out.stem, overwrite)
+
+
+def gif_writer(frames: Sequence[Image.Image], comment: str = "") -> Writer:
+    """A function that writes the frames as a GIF into an open file. UserError if there is none."""
+    if not frames:
+        raise UserError("a film without frames; draw something with callback=film first")
+    times = [FRAME] * (len(frames) - 1) + [LAST]
+    about = {"comment": comment.encode("utf-8", "backslashreplace")} if comment else {}
+    return lambda file: frames[0].save(
+        file, format="GIF", save_all=True, append_images=frames[1:], duration=times, loop=0, **about
+    )
