@@ -16,7 +16,7 @@ from pkgutil import walk_packages
 import pdoc
 
 PACKAGES = ("minisd", "suppress")
-LEFT_OUT = {"cli", "__main__"}  # the commands describe themselves with --help
+LEFT_OUT = {"cli", "ui", "__main__"}  # the commands describe themselves with --help, and the page by what is on it
 
 
 def modules(package: str) -> list[str]:

@@ -121,7 +121,7 @@ def find_places(prompt: str, phrase: str) -> list[Place]:
 
     Only whole words count: "man" is not in "spider-man".
     """
-    words, wanted = _words(prompt), [word for word, _, _ in _words(phrase)]
+    words, wanted = split_words(prompt), [word for word, _, _ in split_words(phrase)]
     windows = (words[k : k + len(wanted)] for k in range(len(words) - len(wanted) + 1))
     return [(w[0][1], w[-1][2]) for w in windows if w and [word for word, _, _ in w] == wanted]
 
@@ -222,7 +222,7 @@ def _request(prompt: str, targets: Iterable[Target], how: str) -> Request:
     return Request(prompt, tuple(Target(phrases[key], tuple(sorted(places[key]))) for key in phrases), how)
 
 
-def _words(text: str) -> list[tuple[str, int, int]]:
+def split_words(text: str) -> list[tuple[str, int, int]]:
     """(word in lower case, start, end)"""
     return [(m[0].lower(), m.start(), m.end()) for m in _WORD.finditer(text)]
 
@@ -254,7 +254,7 @@ def _unknown(sd: StableDiffusion, prompt: str, phrase: str) -> str:
     inside = re.search(re.escape(phrase.strip()), prompt, re.IGNORECASE)
     if inside:
         return _part_of(sd, prompt, inside.span())
-    near = get_close_matches(phrase.lower(), [word for word, _, _ in _words(prompt)], n=1)
+    near = get_close_matches(phrase.lower(), [word for word, _, _ in split_words(prompt)], n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     hint += " Some methods, such as gie and sld, also remove what no word of the prompt names."
     return f"the prompt has no {phrase!r}.{hint} Its tokens:\n{token_table(sd, prompt)}"

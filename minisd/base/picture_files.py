@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -27,10 +28,19 @@ def open_picture(path: str | os.PathLike[str]) -> Image.Image:
 
 def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
     """(the picture as it is stored, what the user should know about it). UserError if there is none."""
+    if os.path.exists(path) and not os.path.isfile(path):  # reading from a pipe may wait for ever
+        raise _unreadable(path, OSError("a folder, a device or a pipe"))
+    return _load(path, path)
+
+
+def read_picture(content: bytes, name: str) -> tuple[Image.Image, list[str]]:
+    """The same for the content of a file. name: for the error."""
+    return _load(io.BytesIO(content), name)
+
+
+def _load(file: str | os.PathLike[str] | io.BytesIO, name: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
     try:
-        if os.path.exists(path) and not os.path.isfile(path):
-            raise OSError("a folder, a device or a pipe")  # reading from a pipe may wait for ever
-        with Image.open(path) as image:
+        with Image.open(file) as image:
             if image.format == "EPS":
                 raise OSError("PostScript, a program that would have to be run")
             remarks = []
@@ -41,11 +51,11 @@ def load_picture(path: str | os.PathLike[str]) -> tuple[Image.Image, list[str]]:
             image.load()
             return image, remarks
     except FileNotFoundError:
-        raise UserError(f"no picture {os.fspath(path)!r}: there is no such file") from None
+        raise UserError(f"no picture {os.fspath(name)!r}: there is no such file") from None
     except MemoryError:
         raise
     except Exception as error:  # decoders raise many types of errors for damaged data
-        raise _unreadable(path, error) from error
+        raise _unreadable(name, error) from error
 
 
 def _unreadable(path: str | os.PathLike[str], error: Exception) -> UserError:

@@ -307,7 +307,7 @@ def _run(program: str, command: Callable[[argparse.Namespace], None], args: argp
         _close_output()
         return 2, str(error)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         way_out = "ask for a smaller picture, for fewer seeds at once, or for --dtype bf16"
         told = f"not enough memory; {way_out} ({_first_line(error)})"
@@ -328,7 +328,7 @@ def _close_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether memory ran out. PyTorch has a class for this on CUDA only; elsewhere the message must tell."""
     words = ("can't allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
     return isinstance(error, MemoryError) or any(w in str(error) for w in words)

@@ -1,7 +1,7 @@
 """`suppress PROMPT --remove WORD`: a prompt drawn with its target and without it, and the scores.
 
-`suppress methods | analyse | batch | sheet | eval | train` are separate commands. Nothing here imports PyTorch, so help
-comes at once.
+`suppress methods | analyse | batch | sheet | eval | train | ui` are separate commands. Nothing here imports PyTorch, so
+help comes at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..engine import ENGINES
 from ..methods.catalogue import METHODS
 from ..start.catalogue import INVERSIONS
 
-COMMANDS = ("methods", "analyse", "batch", "sheet", "eval", "train")
+COMMANDS = ("methods", "analyse", "batch", "sheet", "eval", "train", "ui")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,10 +55,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .train import main as train
 
         return train(argv[1:])
-    return options.run("suppress", _suppress, options.parse(_parser(), argv))
+    if command == "ui":
+        from .ui import main as serve_page
+
+        return serve_page(argv[1:])
+    return options.run("suppress", _suppress, options.parse(make_parser(), argv))
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         prog="suppress",
         description="Draw a prompt without something that it names. Writes one picture: left the original, right the "
@@ -68,7 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         "what the prompt has in [brackets] or negates (without, no, not). `suppress methods` lists the methods, "
         "`suppress analyse PROMPT` looks into a prompt, `suppress batch FILE.csv` draws a picture for each "
         "line of a file, `suppress sheet` draws what all methods do on one sheet, "
-        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something.",
+        "`suppress eval` compares methods on the drawn world, `suppress train` makes the model forget something, "
+        "`suppress ui` opens a page to click on.",
     )
     options.add_version_option(p)
     prompt = p.add_argument("prompt", metavar="PROMPT", nargs="?", help='what to draw, e.g. "a man without glasses"')

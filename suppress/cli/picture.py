@@ -25,6 +25,7 @@ from ..engine import find_engine
 from ..job import run
 from ..prompt import Prompt, Request, encode
 from ..protocol import Method
+from ..report.files import Row
 from ..report.picture import Inverted, Photo, PictureReport, PictureRow, endings
 from ..report.reconstruction import at_guidance_1, pictures_psnr
 from ..result import Result
@@ -58,8 +59,8 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
     image, mask = open_picture(args.image), None if args.mask is None else open_picture(args.mask)
     sd = options.load_model(args)
     rows = [PictureRow(spec, *find_settings(sd, args, spec, repeated)) for spec in specs]
-    _check_mask(args, rows)
-    photo = _photo(sd, args, image, mask)
+    check_mask(args, rows)
+    photo = read_photo(sd, args, image, mask)
     prompt = encode(sd, request.prompt, request, any(row.settings.needs_words for row in rows), args.negative)
     for line in photo.lines():
         print(line)
@@ -75,7 +76,7 @@ def edit(args: argparse.Namespace, request: Request, specs: Sequence[str], repea
                 result = _run(sd, args, request, row, engine, photo, stopping)
             assert isinstance(result.reconstruction, Image.Image)
             row.guided = pictures_psnr(result.reconstruction, photo.picture)
-            result = _pasted(sd, args, result, photo)
+            result = pasted(sd, args, result, photo)
             if args.show_mask and result.mask is None:
                 warnings.warn(f"--show-mask: {row.spec} had no mask", stacklevel=2)
             report.add(row, result, stopping)
@@ -95,7 +96,7 @@ def _run(
 ) -> Result:
     assert row.inverted is not None
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "the mask")  # `_photo` has given them
+        warnings.filterwarnings("ignore", "the mask")  # `read_photo` has given them
         return run(
             sd,
             request.prompt,
@@ -113,7 +114,7 @@ def _run(
         )
 
 
-def _check_mask(args: argparse.Namespace, rows: Sequence[PictureRow]) -> None:
+def check_mask(args: argparse.Namespace, rows: Sequence[Row]) -> None:
     """UserError if a mask was given that changes nothing."""
     if args.mask is None or args.paste:
         return
@@ -125,7 +126,7 @@ def _check_mask(args: argparse.Namespace, rows: Sequence[PictureRow]) -> None:
         )
 
 
-def _photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, mask: Image.Image | None) -> Photo:
+def read_photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, mask: Image.Image | None) -> Photo:
     """The picture and its mask in the size of the drawing. UserError for a picture or a mask that cannot be used."""
     height, width = sd.check_size(*(sd.side if given is None else given for given in (args.height, args.width)))
     prepared = prepare(image, height, width, args.crop)
@@ -140,7 +141,7 @@ def _photo(sd: StableDiffusion, args: argparse.Namespace, image: Image.Image, ma
     return Photo(args.image, prepared.picture, prepared.size, prepared.remarks, mask, about)
 
 
-def _pasted(sd: StableDiffusion, args: argparse.Namespace, result: Result, photo: Photo) -> Result:
+def pasted(sd: StableDiffusion, args: argparse.Namespace, result: Result, photo: Photo) -> Result:
     """The result, with the picture's own pixels outside the mask if the user wants that."""
     if not args.paste:
         return result

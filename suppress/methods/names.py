@@ -133,8 +133,9 @@ def _value(field: str, text: str, kind: Any) -> Any:
             text = json.loads(text)
         except ValueError:
             raise UserError(f"{field} = {text}; expected a text in double quotes, as in JSON") from None
-    if str in options or any(typing.get_origin(option) is typing.Literal for option in options):
-        return text
+    choices = [value for o in options if typing.get_origin(o) is typing.Literal for value in typing.get_args(o)]
+    if str in options or choices:  # a choice may be a number; any other text is left to the method to refuse
+        return next((value for value in choices if str(value) == text), text)
     if any(isinstance(option, type) and issubclass(option, Method) for option in options):
         return parse_method(text)
     expected: dict[type, str] = {float: "a number", int: "a whole number", bool: "true or false"}

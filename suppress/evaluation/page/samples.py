@@ -42,7 +42,7 @@ def prompt_sheets(
     detector: Detector,
     done: Done,
     rows: Mapping[str, str],
-    cases: Sequence[Case] | Sequence[OwnCase],
+    cases: Sequence[Case | OwnCase],
     settings: Mapping[str, float],
     folder: Path = Path(),
 ) -> list[Sheet]:

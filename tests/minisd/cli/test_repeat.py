@@ -58,9 +58,9 @@ def test_a_strength_of_another_program_makes_no_picture_to_start_from(tmp_path, 
 
 def test_what_minisd_has_no_setting_for_is_told(tmp_path, jobs, capsys):
     """Also if this program wrote it: a later version may have more settings."""
-    picture(tmp_path, f'{OWN}, Clip skip: 2, Lora hashes: "x: a, y: b", Version: minisd 9.0, Device: cuda, Torch: 9')
+    picture(tmp_path, f'{OWN}, ENSD: 31337, Lora hashes: "x: a, y: b", Version: minisd 9.0, Device: cuda, Torch: 9')
     assert main(["generate", "--params-from", "p.png"]) == 0
-    told = "p.png: ignored, as minisd has no such settings: Clip skip: 2, Lora hashes: x: a, y: b"
+    told = "p.png: ignored, as minisd has no such settings: ENSD: 31337, Lora hashes: x: a, y: b"
     assert capsys.readouterr().err == f"minisd: {told}\n"
     picture(tmp_path, f"{OWN}, Model hash: 6ce0, Version: minisd 0.1.0")
     assert main(["generate", "--params-from", "p.png"]) == 0

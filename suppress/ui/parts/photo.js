@@ -1,0 +1,117 @@
+// The photo and the painted mask are kept in this page, and travel with each order: the server stores neither.
+const LARGEST = 30; // megabytes
+const find = (name) => element.querySelector(name);
+const [file, drop, paint, image, canvas, alertBox] = ["input[type=file]", ".drop", ".paint", "img", "canvas", ".alert"].map(find);
+const pen = canvas.getContext("2d");
+let erasing = false;
+let last = null; // the pointer's place before, in pixels of the photo
+let painted = false;
+
+function say(text) {
+  alertBox.textContent = text;
+  alertBox.hidden = !text;
+}
+
+function load(chosen) {
+  if (!chosen) return;
+  if (chosen.size > LARGEST * 1e6) return say(`The file has ${Math.round(chosen.size / 1e6)} megabytes; at most ${LARGEST} can be loaded.`);
+  say("");
+  const reader = new FileReader();
+  reader.onload = () => {
+    props.value = { name: chosen.name, data: reader.result, mask: null };
+    image.src = reader.result;
+    paint.hidden = false;
+    drop.hidden = true;
+    trigger("loaded");
+  };
+  reader.readAsDataURL(chosen);
+}
+
+image.addEventListener("load", () => {
+  [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+  painted = false;
+});
+image.addEventListener("error", () => {
+  if (!image.getAttribute("src")) return;
+  forget();
+  say("This file is not a picture that the browser can show. JPEG, PNG and WebP work.");
+});
+
+function forget() {
+  props.value = null;
+  image.removeAttribute("src");
+  file.value = "";
+  paint.hidden = true;
+  drop.hidden = false;
+  trigger("loaded");
+}
+
+function clear() {
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  painted = false;
+  keep();
+}
+
+// The mask as a black and white PNG file in the size of the photo; none if nothing is painted.
+function keep() {
+  let mask = null;
+  if (painted) {
+    const copy = document.createElement("canvas");
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    const paper = copy.getContext("2d");
+    paper.drawImage(canvas, 0, 0);
+    paper.globalCompositeOperation = "source-in";
+    paper.fillStyle = "white";
+    paper.fillRect(0, 0, copy.width, copy.height);
+    paper.globalCompositeOperation = "destination-over";
+    paper.fillStyle = "black";
+    paper.fillRect(0, 0, copy.width, copy.height);
+    mask = copy.toDataURL("image/png");
+  }
+  props.value = { ...props.value, mask };
+}
+
+function place(event) {
+  const box = canvas.getBoundingClientRect();
+  return [((event.clientX - box.left) * canvas.width) / box.width, ((event.clientY - box.top) * canvas.height) / box.height];
+}
+
+function stroke(event) {
+  const now = place(event);
+  const [x, y] = last || now;
+  pen.globalCompositeOperation = erasing ? "destination-out" : "source-over";
+  pen.strokeStyle = "#e5484d";
+  pen.lineCap = "round";
+  pen.lineWidth = (Math.min(canvas.width, canvas.height) * Number(find(".brush").value)) / 100;
+  pen.beginPath();
+  pen.moveTo(x, y);
+  pen.lineTo(...now);
+  pen.stroke();
+  last = now;
+  painted = painted || !erasing;
+}
+
+file.addEventListener("change", () => load(file.files[0]));
+drop.addEventListener("dragover", (event) => event.preventDefault());
+drop.addEventListener("drop", (event) => {
+  event.preventDefault();
+  load(event.dataTransfer.files[0]);
+});
+canvas.addEventListener("pointerdown", (event) => {
+  canvas.setPointerCapture(event.pointerId);
+  last = null;
+  stroke(event);
+});
+canvas.addEventListener("pointermove", (event) => last && stroke(event));
+canvas.addEventListener("pointerup", () => {
+  last = null;
+  keep();
+});
+find(".tools").addEventListener("click", (event) => {
+  const what = event.target.dataset.do;
+  if (what === "clear") clear();
+  if (what === "remove") forget();
+  if (what !== "paint" && what !== "erase") return;
+  erasing = what === "erase";
+  for (const name of ["paint", "erase"]) find(`[data-do=${name}]`).setAttribute("aria-pressed", String(name === what));
+});
