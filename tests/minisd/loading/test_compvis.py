@@ -106,7 +106,7 @@ def configs(draw):
     return Config(unet=unet, vae=vae)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(configs())
 def test_table_of_any_depth(config):
     check_table(config, "unet", False)

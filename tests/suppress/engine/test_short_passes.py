@@ -9,7 +9,6 @@ import minisd
 from minisd import Part, Record, Tap, UNet, UserError, select
 from suppress.engine.short_passes import before_text, expand, finish, has_prefix, read_until
 
-pytestmark = pytest.mark.quick
 
 END_SITES = ["down.0.0.cross", "down.1.0.self", "mid.cross", "up.1.2.cross", "up.3.2.cross"]
 LATENTS = torch.tensor([0, 1, 1, 0, 1])
@@ -42,7 +41,7 @@ def test_one_prefix_for_several_contexts(sd, inputs, contexts, t):
     torch.testing.assert_close(got, want, rtol=0, atol=1e-5)
     assert list(tap.maps) == list(plain.maps) == [site.name for site in sd.unet.sites[1:]]
     for name, p in tap.maps.items():
-        torch.testing.assert_close(p, plain.maps[name], rtol=0, atol=3e-6)
+        torch.testing.assert_close(p, plain.maps[name], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (17, 25)])
