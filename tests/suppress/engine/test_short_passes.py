@@ -9,7 +9,6 @@ import minisd
 from minisd import Part, Record, Tap, UNet, UserError, select
 from suppress.engine.short_passes import before_text, expand, finish, has_prefix, read_until
 
-
 END_SITES = ["down.0.0.cross", "down.1.0.self", "mid.cross", "up.1.2.cross", "up.3.2.cross"]
 LATENTS = torch.tensor([0, 1, 1, 0, 1])
 
