@@ -12,6 +12,7 @@ from types import ModuleType
 
 from minisd import UserError
 from minisd.cli import options
+from minisd.cli.answer import add_answer_options
 
 PROGRAM = "suppress ui"
 PORT = 7860  # gradio's own
@@ -30,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--host", default="127.0.0.1", help="the address to listen at (default: this computer only)")
     p.add_argument("--port", type=_port, default=PORT, help=f"default {PORT}; 0: any free one")
     options.add_model_options(p)
+    add_answer_options(p)
     return p
 
 
