@@ -13,10 +13,10 @@ from .protocol import DET, IFID, LPIPS, ORR, OTHERS, PROMPT, REMOVED, SSIM, Prot
 
 _FORMS = {"adapter": "gie:adapter=own"} | {f"w = {w}": f"gie:scale={w}" for w in (-1, -2, -5, -10)}
 
-TABLE_1 = Protocol(
-    name="gie-table-1",
-    source="Chen et al. 2025, Table 1: implicit prompts",
-    claim="GIE also removes what the prompt implies without naming it.",
+FIG_4 = Protocol(
+    name="gie-fig-4",
+    source="Chen et al. 2025, Fig. 4: prompts that seldom name the target",
+    claim="GIE removes more than the other methods, also what the prompt implies without naming it.",
     differs="Attributes of the drawn world for nudity; the prompts of `suppress eval --kinds implied`.",
     groups={f"{case.prompt}: {case.target}": (case,) for case in IMPLYING},
     rows={
@@ -64,8 +64,9 @@ TABLE_2 = Protocol(
 TABLE_3 = Protocol(
     name="gie-table-3",
     source="Chen et al. 2025, Table 3 and Fig. 11: the adapter against a fixed scale",
-    claim="The adapter removes as much as a large scale and keeps as much as a small one.",
-    differs="Attributes of the drawn world for nudity.",
+    claim="A scale of 10 removes more than the adapter and damages many pictures. A scale of 5 keeps about as much of "
+    "the prompt as the adapter and removes much less.",
+    differs="Attributes of the drawn world for nudity. The paper's CLIP score is 100 times the cosine, ours 2.5 times.",
     groups={
         "named": group(
             "list",
@@ -87,7 +88,7 @@ TABLE_3 = Protocol(
 FIG_10 = Protocol(
     name="gie-fig-10",
     source="Chen et al. 2025, Fig. 10: the position of the inhibitor",
-    claim="Before [EOT] it removes most; behind [SOT] least.",
+    claim="The three positions remove the same.",
     differs="Attributes of the drawn world for nudity.",
     groups=TABLE_3.groups,
     rows={where: f"gie:scale=-2,position={where}" for where in ("before-eot", "after-sot", "random")},
@@ -173,4 +174,4 @@ FIG_15 = Protocol(
     start=0,
 )
 
-GIE = (TABLE_1, TABLE_2, TABLE_3, TABLE_4, FIG_10, FIG_15)
+GIE = (FIG_4, TABLE_2, TABLE_3, TABLE_4, FIG_10, FIG_15)

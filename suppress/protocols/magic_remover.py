@@ -73,7 +73,7 @@ FIG_6 = PictureProtocol(
 FIG_7 = PictureProtocol(
     name="magic-remover-fig-7",
     source="Yang et al. 2023, Fig. 7: more steps (N) against classifier optimisation (Co)",
-    claim="With Co, few steps erase what many steps without it leave.",
+    claim="With Co, few steps are enough: it makes the erasure stronger.",
     differs=f"{_HERE} 15, 30 and 60 steps for 50, 100 and 200.",
     rows=(
         *(_ablation(f"N = {steps}, without Co", f"extra=0,steps={steps}") for steps in (15, 30, 60)),

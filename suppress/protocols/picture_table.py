@@ -17,7 +17,6 @@ from .protocol import DET, FID, IDEAL, IFID, INSIDE, OUTSIDE, PictureProtocol
 from .scores import EXPLAINED, Found, extra_values, frechet
 
 Cells = Mapping[Any, dict[str, Any]]  # by (row, number of the picture)
-DIGITS = {OUTSIDE: 1, INSIDE: 1, FID: 1, IFID: 1}  # 3 for the others
 BASELINES = {VAE: "nothing changed but by the VAE", IDEAL_ROW: "the ideal edit, through the VAE"}
 
 
@@ -25,7 +24,7 @@ def report(protocol: PictureProtocol, done: Cells, cases: Sequence[Any]) -> str:
     """done: the cells. cases: the pictures of this run."""
     head = [
         f"**{protocol.name}**: {protocol.source}",
-        f"{protocol.claim} {protocol.differs}".strip(),
+        protocol.asked,
         f"`suppress eval --protocol {protocol.name}`. {len(cases)} drawn pictures, {protocol.steps} steps, on the "
         "embedded model, which draws cartoon portraits: its figures are about this model.",
     ]
@@ -55,12 +54,6 @@ def found(row: str, metric: str, done: Cells, cases: Sequence[Any]) -> Found:
     return Found(float(np.mean(values))) if values else Found()
 
 
-def text_of(metric: str, ours: Found, paper: float | None) -> str:
-    digits = DIGITS.get(metric, 3)
-    text = ours.text if np.isnan(ours.value) else f"{ours.value:.{digits}f}"
-    return text if paper is None else f"{text} ({paper:g})"
-
-
 def _values(measured: Measured, metric: str) -> list[float]:
     if metric == DET:
         return [det_score(*one) for one in measured]
@@ -77,7 +70,7 @@ def _table(protocol: PictureProtocol, done: Cells, cases: Sequence[Any]) -> str:
     lines = [f"| | {' | '.join(protocol.metrics)} | UNet samples |", "|---" * (len(protocol.metrics) + 2) + "|"]
     for row in rows_of(protocol):
         paper = protocol.paper.get(row, {})
-        cells = [text_of(metric, found(row, metric, done, cases), paper.get(metric)) for metric in protocol.metrics]
+        cells = [found(row, metric, done, cases).text(metric, paper.get(metric)) for metric in protocol.metrics]
         lines.append(f"| {BASELINES.get(row, row)} | {' | '.join(cells)} | {cost(row, done, cases)} |")
     return "\n".join(lines)
 

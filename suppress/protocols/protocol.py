@@ -55,13 +55,18 @@ class Protocol:
     seeds: int = 8
 
     @property
+    def asked(self) -> str:
+        """What the table asks, and how it differs from the paper's."""
+        return f"{self.claim} {self.differs}".strip()
+
+    @property
     def cases(self) -> list[Case]:
         return [case for group in self.groups.values() for case in group]
 
     @property
     def extras(self) -> tuple[str, ...]:
         """The scores that its cells have beside the usual ones."""
-        return _extras(self.metrics)
+        return _extras(self.metrics, _NEEDS)
 
     @property
     def first_of_each(self) -> list[Case]:
@@ -96,8 +101,13 @@ class PictureProtocol:
     start: float | None = None  # R of all rows; None: each method's own
 
     @property
+    def asked(self) -> str:
+        """What the table asks, and how it differs from the paper's."""
+        return f"{self.claim} {self.differs}".strip()
+
+    @property
     def extras(self) -> tuple[str, ...]:
-        return _extras(self.metrics, CLIP)
+        return _extras(self.metrics, _NEEDS | {CLIP: TARGET_FIT})  # the usual cells of pictures have no CLIP score
 
     def of(self, rows: tuple[Pair, ...]) -> PictureProtocol:
         """The same table with these rows alone, and the rows of the paper that have no method here."""
@@ -105,10 +115,9 @@ class PictureProtocol:
         return replace(self, rows=rows, paper={row: each for row, each in self.paper.items() if row not in left_out})
 
 
-def _extras(metrics: Collection[str], *clip: str) -> tuple[str, ...]:
-    """clip: the name of the target's CLIP score, where the usual cells do not have it."""
-    needed = [_NEEDS[metric] for metric in metrics if metric in _NEEDS]
-    return tuple(dict.fromkeys([*needed, *(TARGET_FIT for name in clip if name in metrics)]))
+def _extras(metrics: Collection[str], needs: Mapping[str, str]) -> tuple[str, ...]:
+    """The scores that these metrics are made of, each once. needs: metric -> score."""
+    return tuple(dict.fromkeys(needs[metric] for metric in metrics if metric in needs))
 
 
 def each_prompt(kind: str, *cases: tuple[str, str, str]) -> dict[str, tuple[Case, ...]]:

@@ -15,7 +15,7 @@ import numpy as np
 from minisd import UserError
 
 from ..evaluation.cases import Case
-from ..evaluation.table import other_attributes
+from ..evaluation.table import mean_text, other_attributes
 from ..evaluation.targets import judged
 from .protocol import (
     ACCURACY,
@@ -47,8 +47,8 @@ EXPLAINED = {
     SSIM: "to the original",
     OTHERS: "mean |change| of the detector's other attributes",
     SPILL: "mean |change| of the neighbour's score",
-    REMOVED: f"of the pictures with a DetScore above {THERE:g}, the share that lost the target; what the papers do "
-    "with their own detectors",
+    REMOVED: f"by how much fewer pictures have a DetScore above {THERE:g} than before; 1: none is left, 0: as many as "
+    "before. The paper counts with its own detector",
     PROMPT: "of the whole prompt; higher is better",
     LPIPS: "to the original",
     ORR: "the share of pictures in which CLIP names another object",
@@ -62,6 +62,7 @@ EXPLAINED = {
 }
 HIGHER = (SSIM, REMOVED, PROMPT, ORR, TOP_1, TOP_5, OUTSIDE, IDEAL)  # better; of the others lower is better
 ORIGINALS_HAVE = (DET, CLIP, PROMPT, ORR)  # metrics of a single picture; the others compare it with the original
+_DIGITS = {OUTSIDE: 1, INSIDE: 1, FID: 1, IFID: 1}  # 3 for the others
 _TOPS = {TOP_1: "top 1", TOP_5: "top 5"}
 Pictures = Sequence[tuple[Case, Mapping[str, Any]]]  # measured cells with their cases
 
@@ -73,9 +74,15 @@ class Found:
     value: float = math.nan
     reason: str = ""
 
-    @property
-    def text(self) -> str:
-        return "–" if math.isnan(self.value) else f"{self.value:.3f}"
+    def text(self, metric: str, paper: float | None = None) -> str:
+        """With the digits of the metric. paper: the paper's figure, which stands behind it as the paper gives it."""
+        ours = mean_text(self.value, digits(metric))
+        return ours if paper is None else f"{ours} ({paper:g})"
+
+
+def digits(metric: str) -> int:
+    """How many decimals the tables show."""
+    return _DIGITS.get(metric, 3)
 
 
 def figure(measured: Pictures, side: str, metric: str, watch: Sequence[str], detector: Any) -> Found:

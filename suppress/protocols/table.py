@@ -18,9 +18,9 @@ def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     """done: the cells. detector: `match(words).name` is the class of a target."""
     head = [
         f"**{protocol.name}**: {protocol.source}",
-        *sentences(protocol),
+        protocol.asked,
         f"`suppress eval --protocol {protocol.name}`. {protocol.steps} steps, R = {protocol.start:g}, {protocol.seeds} "
-        "seeds a prompt, on the embedded model, which draws cartoon portraits: its figures are about this model.",
+        "seeds per prompt, on the embedded model, which draws cartoon portraits: its figures are about this model.",
     ]
     if protocol.paper:
         head[-1] += " In brackets: the paper's own figure, of SD v1.x with its own prompts and judges."
@@ -29,11 +29,6 @@ def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     ]
     ends = [*_more(protocol, done, detector), *_cost(protocol, done), *_failures(protocol, done, detector)]
     return "\n\n".join([*head, *tables, *ends])
-
-
-def sentences(protocol: Protocol) -> list[str]:
-    """What the table asks, and how it differs from the paper's."""
-    return [text] if (text := f"{protocol.claim} {protocol.differs}".strip()) else []
 
 
 def rows_of(protocol: Protocol, metric: str) -> list[str]:
@@ -58,10 +53,6 @@ def paper_figure(protocol: Protocol, row: str, group: str, metric: str) -> float
     return protocol.paper.get((row, group), {}).get(metric)
 
 
-def text_of(ours: Found, paper: float | None) -> str:
-    return ours.text if paper is None else f"{ours.text} ({paper:.3f})"
-
-
 def counts(protocol: Protocol) -> dict[str, int]:
     """The pictures of each group."""
     return {name: len(cases) * protocol.seeds for name, cases in protocol.groups.items()}
@@ -73,7 +64,7 @@ def _table(protocol: Protocol, metric: str, done: Cells, detector: Any) -> str:
         cells = []
         for group in protocol.groups:
             ours = found(protocol, row, group, metric, done, detector)
-            cells.append(text_of(ours, paper_figure(protocol, row, group, metric)))
+            cells.append(ours.text(metric, paper_figure(protocol, row, group, metric)))
         lines.append(f"| {row} | {' | '.join(cells)} |")
     heads = [f"{name} ({count})" for name, count in counts(protocol).items()]
     return "\n".join([f"| pictures | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|", *lines])

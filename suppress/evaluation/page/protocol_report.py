@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ...protocols import PictureProtocol, Protocol
 from ...protocols import picture_table as of_pictures
 from ...protocols import table as of_prompts
-from ...protocols.scores import EXPLAINED, HIGHER, Found
+from ...protocols.scores import EXPLAINED, HIGHER, Found, digits
 from .parts import Column, Report, Table, TableRow, Value
 from .shared import Done
 
@@ -29,15 +29,12 @@ def protocol_report(base: Report, protocol: Protocol, done: Done, detector: Any)
 
 def picture_protocol_report(base: Report, protocol: PictureProtocol, done: Done, cases: Sequence[Any]) -> Report:
     """base: the report of the same cells as a table of methods on pictures."""
-    columns = tuple(
-        Column(metric, "higher" if metric in HIGHER else "lower", of_pictures.DIGITS.get(metric, 3))
-        for metric in protocol.metrics
-    )
+    columns = tuple(Column(metric, _better(metric), digits(metric)) for metric in protocol.metrics)
     lines = tuple(
         TableRow(
             of_pictures.BASELINES.get(row, row),
             tuple(
-                _value(found, paper, of_pictures.text_of(metric, found, paper))
+                _value(found, metric, paper)
                 for metric in protocol.metrics
                 for found, paper in [
                     (of_pictures.found(row, metric, done, cases), protocol.paper.get(row, {}).get(metric))
@@ -54,8 +51,7 @@ def picture_protocol_report(base: Report, protocol: PictureProtocol, done: Done,
 def _joined(
     base: Report, protocol: Protocol | PictureProtocol, tables: Sequence[Table], missing: Sequence[str]
 ) -> Report:
-    asked = f"{protocol.claim} {protocol.differs}".strip()
-    sentences = [*base.sentences, asked, *([IN_BRACKETS] if protocol.paper else [])]
+    sentences = [protocol.asked, *base.sentences, *([IN_BRACKETS] if protocol.paper else [])]
     kept = [table for table in base.tables if table.title not in _LEFT_OUT]
     reasons = [f"Not measured: {reason}." for reason in missing]
     return replace(
@@ -68,9 +64,9 @@ def _joined(
 
 def _metric(protocol: Protocol, metric: str, done: Done, detector: Any) -> Table:
     """One metric, with one column for each group of prompts."""
-    better: Literal["higher", "lower"] = "higher" if metric in HIGHER else "lower"
     columns = tuple(
-        Column(name, better, unit=f"{count} pictures") for name, count in of_prompts.counts(protocol).items()
+        Column(name, _better(metric), digits(metric), unit=f"{count} pictures")
+        for name, count in of_prompts.counts(protocol).items()
     )
     lines = []
     for row in of_prompts.rows_of(protocol, metric):
@@ -78,12 +74,16 @@ def _metric(protocol: Protocol, metric: str, done: Done, detector: Any) -> Table
         for group in protocol.groups:
             ours = of_prompts.found(protocol, row, group, metric, done, detector)
             paper = of_prompts.paper_figure(protocol, row, group, metric)
-            values.append(_value(ours, paper, of_prompts.text_of(ours, paper)))
+            values.append(_value(ours, metric, paper))
         lines.append(TableRow(row, tuple(values)))
     return Table(metric, "method", columns, tuple(lines), (f"{metric}: {EXPLAINED[metric]}.",))
 
 
-def _value(ours: Found, paper: float | None, text: str) -> Value:
+def _better(metric: str) -> Literal["higher", "lower"]:
+    return "higher" if metric in HIGHER else "lower"
+
+
+def _value(ours: Found, metric: str, paper: float | None) -> Value:
     """The text stands for the number where the paper's figure is beside it."""
     number = None if math.isnan(ours.value) else ours.value
-    return Value(number) if paper is None else Value(number, words=text)
+    return Value(number) if paper is None else Value(number, words=ours.text(metric, paper))

@@ -51,7 +51,7 @@ def test_the_table_has_our_means_and_the_papers_figures():
 def test_the_page_has_the_same_figures():
     base = Report("old", ("first",), "suppress eval", {}, ())
     page = picture_protocol_report(base, PROTOCOL, DONE, [FIRST, SECOND])
-    assert page.title == "mine: a paper, Table 9" and page.sentences[:2] == ("first", "It removes. Fewer pictures.")
+    assert page.title == "mine: a paper, Table 9" and page.sentences[:2] == ("It removes. Fewer pictures.", "first")
     assert "Not measured: FID: no CLIP." in page.sentences
     [table] = page.tables
     rows = {row.name: [value.text(c) for c, value in zip(table.columns, row.values, strict=True)] for row in table.rows}

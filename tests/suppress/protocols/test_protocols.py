@@ -21,6 +21,16 @@ from suppress.protocols.suppress_eot_pictures import TABLE_2
 from suppress.start.invert import parse_inversion
 
 
+@pytest.fixture(scope="module")
+def clip(sd):
+    return ClipScore.of(sd)
+
+
+@pytest.fixture(scope="module")
+def detector(sd):
+    return Detector.of(sd)
+
+
 @pytest.fixture(params=PROTOCOLS, scope="module")
 def protocol(request):
     return PROTOCOLS[request.param]
@@ -39,8 +49,7 @@ def test_prompts_name_their_targets_unless_they_are_meant_not_to(protocol):
         assert not all(find_places(case.deleted, phrase) for phrase in targets_of(case.target))
 
 
-def test_rows_are_methods_and_targets_are_classes(sd, protocol):
-    detector = Detector.of(sd)
+def test_rows_are_methods_and_targets_are_classes(sd, detector, protocol):
     for case in protocol.cases:
         for phrase in targets_of(case.target):
             detector.match(phrase)
@@ -76,9 +85,9 @@ def test_every_figure_of_the_paper_has_a_place_in_the_table(protocol):
     assert set(protocol.metrics) <= set(EXPLAINED) and protocol.source and protocol.claim
 
 
-def test_the_scores_that_a_table_needs_can_be_made(sd, protocol):
+def test_the_scores_that_a_table_needs_can_be_made(clip, protocol):
     objects = {case.prompt: name for group, name in protocol.objects.items() for case in protocol.groups[group]}
-    extras = Extras(protocol.extras, ClipScore.of(sd), protocol.classes, objects)
+    extras = Extras(protocol.extras, clip, protocol.classes, objects)
     assert set(protocol.extras) <= set(extras.makers)
     if protocol.objects:
         assert set(objects) == {case.prompt for case in protocol.cases} and set(objects.values()) <= set(

@@ -40,8 +40,8 @@ def test_the_table_has_our_means_and_the_papers_figures():
         "**mine**: a paper, Table 9\n\nIt removes. Fewer prompts.\n\n`suppress eval --protocol mine`"
     )
     assert "| pictures | beards (2) | hats (2) | both (0) |" in text
-    assert "| original | 0.900 (0.250) | – | – |\n| SWR | 0.200 | – | – |\n| delta | – | – | – |" in text
-    assert "| original | 0.800 | – | – |\n| SWR | 0.250 | – (0.500) | – |" in text
+    assert "| original | 0.900 (0.25) | – | – |\n| SWR | 0.200 | – | – |\n| delta | – | – | – |" in text
+    assert "| original | 0.800 | – | – |\n| SWR | 0.250 | – (0.5) | – |" in text
     assert "| SWR | 0.550 | – | – |" in text and text.count("| original |") == 2  # SSIM to itself says nothing
     assert "Cost: 20 UNet samples, 1.0 minutes of sampling" in text
     assert text.endswith("Not measured:\n\n- delta: no file")
@@ -62,7 +62,7 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["--protocol", "suppress-eot-table-6", "--seeds", "1", "--steps", "2", "--only", "MPE"]) == 0
     printed = capsys.readouterr().out
-    assert "2 steps, R = 0.06, 1 seeds a prompt" in printed and "(0.627) |" in printed and "SWR" not in printed
+    assert "2 steps, R = 0.06, 1 seeds per prompt" in printed and "(0.6266) |" in printed and "SWR" not in printed
     assert (tmp_path / "suppress-eot-table-6.jsonl").is_file()
     assert printed.strip() in (tmp_path / "suppress-eot-table-6.md").read_text()
 
