@@ -51,7 +51,8 @@ def fill_in(args: argparse.Namespace) -> None:
     if args.target is not None and args.prompts is None:
         raise UserError("--target is for --prompts; the built-in prompts have their own targets")
     if args.limit is not None and not args.pictures and args.prompts is None:
-        raise UserError("--limit is for --pictures and --prompts; the built-in prompts are chosen with --kinds")
+        way = "--quick draws fewer" if args.protocol else "the built-in prompts are chosen with --kinds"
+        raise UserError(f"--limit is for --pictures and --prompts; {way}")
     if args.out is None and (args.quick or args.prompts is not None):
         args.out = out_of_shard(QUICK_OUT if args.quick else OWN_OUT, args.shard)
     own = _OF_PICTURES if args.pictures else _OF_PROMPTS
@@ -67,6 +68,8 @@ def _check_foreign(args: argparse.Namespace) -> None:
         foreign.append("--protocol")
     if foreign and args.protocol in PICTURE_PROTOCOLS:
         raise UserError(f"{', '.join(foreign)} is for prompts, and --protocol {args.protocol} is about pictures")
+    if foreign and args.protocol in PROTOCOLS and not args.pictures:
+        raise UserError(f"{', '.join(foreign)} is for pictures, and --protocol {args.protocol} is about prompts")
     if foreign:
         advice = "leave --pictures out" if args.pictures else "add --pictures"
         raise UserError(f"{', '.join(foreign)} is for {'prompts' if args.pictures else 'pictures'}; {advice}")

@@ -11,7 +11,7 @@ from minisd import UserError
 from minisd.base.arguments import whole_number
 
 from ..evaluation.cells import check_out
-from ..evaluation.pairs import CONTROLS, DEFAULT, METHODS, NOTHING, STANDARD, Pair, choose
+from ..evaluation.pairs import CONTROLS, DEFAULT, METHODS, NOTHING, STANDARD, Pair, choose, product
 from ..protocols import PICTURE_PROTOCOLS
 from .evaluate_table import evaluate_table, model_device
 
@@ -63,9 +63,9 @@ def _check(args: argparse.Namespace) -> Sequence[Pair]:
 def _pairs(args: argparse.Namespace) -> Sequence[Pair]:
     """The pairs of a run: those of the protocol, or of the table. With a protocol, --only names its rows."""
     if args.protocol is None:
-        only = args.only or (QUICK_METHODS if args.quick and not args.inversions else ())
-        chosen = choose(only, args.inversions, args.all_pairs)
-        return [pair for pair in chosen if pair.inversion == DEFAULT] if args.quick and not args.inversions else chosen
+        if args.quick and not (args.only or args.inversions or args.all_pairs):
+            return product(QUICK_METHODS, [DEFAULT])
+        return choose(args.only or (), args.inversions, args.all_pairs)
     rows = PICTURE_PROTOCOLS[args.protocol].rows
     known = {pair.row: pair for pair in rows}
     if unknown := [name for name in args.only or () if name not in known]:

@@ -44,6 +44,10 @@ def test_a_quick_run_of_pictures_and_of_protocols(plans):
     assert main(["--pictures", "--quick"]) == 0 and main(["--protocol", "gie-table-2", "--quick"]) == 0
     assert main(["--protocol", "suppress-eot-table-2", "--quick"]) == 0
     pictures, table, instructions = plans
+    # what the user gives stands, also if it is not on the usual inversion
+    assert main(["--pictures", "--quick", "--only", "LEDITS++"]) == 0
+    assert main(["--pictures", "--quick", "--all-pairs"]) == 0
+    assert [pair.row for pair in plans[3].pairs] == ["LEDITS++ on edit-friendly"] and len(plans[4].pairs) > 100
     assert [pair.row for pair in pictures.pairs] == ["nothing removed on direct", "Unread, keep 1 on direct"]
     assert len(pictures.cases) == len(instructions.cases) == 2
     assert len(table.cases) == 6 and (table.steps, table.seeds, table.start) == (QUICK_STEPS, 2, 0)
@@ -53,9 +57,9 @@ def test_a_quick_run_of_pictures_and_of_protocols(plans):
 @pytest.mark.quick
 def test_a_protocol_of_pictures_takes_as_many_as_it_is_told_to(plans):
     assert main(["--protocol", "suppress-eot-table-2"]) == 0
-    assert main(["--protocol", "suppress-eot-table-2", "--limit", "20"]) == 0
+    assert main(["--protocol", "suppress-eot-table-2", "--limit", "13"]) == 0
     few, many = (plan.cases for plan in plans)
-    assert len(few) == 12 and len(many) == 20 and len({case.seed for case in many}) == 20
+    assert len(few) == 12 and len(many) == 13 and len({case.seed for case in many}) == 13
     assert {case.kind for case in many} == {"glasses", "hat", "scarf", "object"}
 
 
@@ -68,6 +72,8 @@ def test_a_protocol_of_pictures_takes_as_many_as_it_is_told_to(plans):
         (["--protocol", "magic-remover-fig-9", "--half", "develop"], "--half with --protocol magic-remover-fig-9"),
         (["--protocol", "magic-remover-fig-9", "--only", "unread"], "no row unread in --protocol magic-remover-fig-9"),
         (["--protocol", "gie-table-2", "--pictures"], "--protocol is for prompts; leave --pictures out"),
+        (["--protocol", "gie-table-2", "--half", "all"], "--half is for pictures, and --protocol gie-table-2 is about"),
+        (["--protocol", "gie-table-2", "--limit", "2"], "--limit is for --pictures and --prompts; --quick draws fewer"),
     ],
 )
 def test_mistakes(monkeypatch, capsys, options, message):
@@ -76,11 +82,11 @@ def test_mistakes(monkeypatch, capsys, options, message):
 
 
 def test_a_quick_run_end_to_end_with_its_report(capsys):
-    job = ["--quick", "--steps", "1", "--seeds", "1", "--only", "SWR", "--report", "--samples"]
+    job = ["--quick", "--steps", "1", "--seeds", "1", "--kinds", "first", "--only", "SWR", "--report", "--samples"]
     assert main(job) == 0
     printed = capsys.readouterr().out
     assert printed.startswith("**Quick profile**: it shows that everything runs.") and "| SWR |" in printed
-    assert len(lines_of("suppress-quick.jsonl")) == 4
+    assert len(lines_of("suppress-quick.jsonl")) == 1
     assert "Quick profile: it shows that everything runs." in Path("suppress-quick-report.html").read_text("utf-8")
 
 
@@ -110,9 +116,8 @@ def test_a_protocol_of_pictures_end_to_end(capsys):
 
 
 def test_a_page_of_a_users_own_prompts(capsys):
-    Path("mine.csv").write_text(
-        "prompt,target,seed\na man with glasses and a hat,glasses + hat,3\na cat in snow,snow,1\n"
-    )
+    line = "a man with glasses and a hat,glasses + hat"
+    Path("mine.csv").write_text(f"prompt,target,seed\n{line},3\n{line},1\n")
     assert main(["--prompts", "mine.csv", "--steps", "1", "--only", "SWR", "--report"]) == 0
     page = Path("suppress-own-report.html").read_text(encoding="utf-8")
-    assert "2 cases of your own, 2 pictures." in page and "seed 3" in page and page.count('class="sample"') == 2
+    assert "1 case of your own, 2 pictures." in page and "seed 3" in page and page.count('class="sample"') == 2
