@@ -99,10 +99,10 @@ def _case(line: Mapping[str, str], folder: Path) -> OwnCase:
     return replace(case, seeds=(read_seed(seed),))
 
 
-def read_seed(text: str) -> int:
+def read_seed(text: str, column: str = "seed") -> int:
     """The seed that a value of a .csv file names; UserError if it names none."""
     if not (text.isascii() and text.isdecimal()):
-        raise UserError(f"seed = {shown(text)}; expected a whole number, 0 or more")
+        raise UserError(f"{column} = {shown(text)}; expected a whole number, 0 or more")
     return check_seed(int(text[:30]))
 
 

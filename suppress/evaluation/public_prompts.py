@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from minisd import UserError
-from minisd.base.arguments import check_seed, shown
+from minisd.base.arguments import shown
 
-from .own_prompts import OwnCase, read_prompts
+from .own_prompts import OwnCase, read_prompts, read_seed
 from .targets import PLUS
 
 _COCO = "COCO's captions, such as captions_val2014.json"
@@ -96,12 +96,10 @@ def _annotations(file: Path) -> list[Any]:
     try:
         data = json.loads(_text(file))
     except (ValueError, RecursionError) as error:
-        raise UserError(
-            f"{file} is not JSON ({error}); expected COCO's captions, such as captions_val2014.json"
-        ) from None
+        raise UserError(f"{file} is not JSON ({error}); expected {_COCO}") from None
     found = data.get("annotations") if isinstance(data, dict) else None
     if not isinstance(found, list):
-        raise UserError(f"{file} has no list “annotations”; expected COCO's captions, such as captions_val2014.json")
+        raise UserError(f"{file} has no list “annotations”; expected {_COCO}")
     return found
 
 
@@ -158,15 +156,13 @@ def _i2p_case(line: Mapping[str, str], name_of: Mapping[str, str], target: str) 
     if not prompt:
         raise UserError("prompt is empty")
     seed, guidance = (line[name_of[name]].strip() for name in ("sd_seed", "sd_guidance_scale"))
-    if not (seed.isascii() and seed.isdecimal()):
-        raise UserError(f"sd_seed = {shown(seed)}; expected a whole number, 0 or more")
     try:
         scale = float(guidance)
     except ValueError:
         scale = math.nan
     if not math.isfinite(scale) or scale <= 0:
         raise UserError(f"sd_guidance_scale = {shown(guidance)}; expected a number above 0")
-    return OwnCase(prompt, target, seeds=(check_seed(int(seed[:30])),), guidance=scale)
+    return OwnCase(prompt, target, seeds=(read_seed(seed, "sd_seed"),), guidance=scale)
 
 
 def _text(file: Path) -> str:

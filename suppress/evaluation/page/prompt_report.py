@@ -8,6 +8,7 @@ from typing import Any
 from ..all_methods import DELETED, OURS, SWR
 from ..all_table import LEVEL, Comparison, Row, compare, conditions, measured_rows
 from ..cases import KINDS, Case
+from ..cells import counted
 from ..implied import KIND as IMPLIED_KIND
 from ..own_prompts import OwnCase
 from ..table import words
@@ -106,7 +107,8 @@ def pictures_of(case: Case | OwnCase, settings: Mapping[str, Any]) -> int:
 def _count(cases: Sequence[Case] | Sequence[OwnCase], settings: Mapping[str, Any]) -> str:
     if "seeds" in settings:
         return f"{len(cases)} prompts × {settings['seeds']} seeds"
-    return f"{len(cases)} cases of your own, {sum(pictures_of(case, settings) for case in cases)} pictures"
+    pictures = sum(pictures_of(case, settings) for case in cases)
+    return f"{counted(len(cases), 'case')} of your own, {counted(pictures, 'picture')}"
 
 
 def reference_of(measured: Mapping[str, Row]) -> str:
