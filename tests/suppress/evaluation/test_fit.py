@@ -6,7 +6,7 @@ import pytest
 
 from suppress.evaluation.cases import CASES
 from suppress.evaluation.fit import Making, fitting, misfit, plain
-from suppress.evaluation.forms import PROMPTS
+from suppress.evaluation.forms import PROMPTS, _check_extra
 from suppress.evaluation.jobs import Job
 from suppress.methods import parse_method
 
@@ -77,3 +77,17 @@ def test_the_newest_cell_that_fits_counts_and_reasons_are_counted(tmp_path, caps
         f"suppress eval: {out}: 2 cells to be measured again, because of lines that do not fit "
         "(2: steps was 9 and is 25). The lines are kept\n"
     )
+
+
+def test_a_cell_without_the_scores_of_this_table_does_not_fit():
+    wants = replace(job(), extras=("ORR", "LPIPS"))
+    assert misfit(cell(wants, extra={"ORR": {"after": [1]}}), wants, MAKING) == "no LPIPS"
+    assert misfit(cell(wants, extra={"ORR": {"after": [1]}, "LPIPS": {"reason": "no package"}}), wants, MAKING) == ""
+    assert misfit(cell(wants, reason="it cannot"), wants, MAKING) == ""  # there is no picture to judge
+
+
+@pytest.mark.parametrize("extra", [[], {"ORR": {}}, {"ORR": {"after": [1]}}, {"ORR": {"after": [1, None]}}])
+def test_scores_that_are_neither_one_per_picture_nor_a_reason_are_told(extra):
+    with pytest.raises(ValueError, match="ORR|extra"):
+        _check_extra({"extra": extra}, 2)
+    _check_extra({"extra": {"ORR": {"after": [1, 0]}, "LPIPS": {"reason": "no package"}}}, 2)

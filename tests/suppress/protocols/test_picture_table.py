@@ -6,8 +6,8 @@ from suppress.evaluation.page.parts import Report
 from suppress.evaluation.page.protocol_report import picture_protocol_report
 from suppress.evaluation.pairs import VAE, Pair
 from suppress.evaluation.pictures import as_instruction, instruction_prompt, picture_cases
-from suppress.protocols.picture_table import report
-from suppress.protocols.protocol import CLIP, DET, FID, OUTSIDE, PictureProtocol
+from suppress.protocols.picture_table import found, report
+from suppress.protocols.protocol import CLIP, DET, FID, IDEAL, IFID, INSIDE, OUTSIDE, TOP_1, TOP_5, PictureProtocol
 
 pytestmark = pytest.mark.quick
 
@@ -67,3 +67,16 @@ def test_an_instruction_leaves_a_prompt_without_the_verb():
     case = as_instruction(SECOND)
     assert case.prompt == f"the {SECOND.target}" and case.target == SECOND.target and case.deleted == ""
     assert case.seed == SECOND.seed and case.photo.tobytes() == SECOND.photo.tobytes()
+
+
+def test_each_metric_reads_its_own_score(monkeypatch):
+    sides = {"before": ["b"], "after": ["a"], "ideal": ["i"]}
+    scores = {"error inside": 3.5, "ssim ideal": 0.75, "psnr outside": 20.0}
+    extra = {"features": sides, "CLIP accuracy": {"top 1": [1], "top 5": [0]}}
+    done = {("ours", FIRST.number): cell(FIRST, 0.1, 20.0) | scores | {"extra": extra}}
+    monkeypatch.setattr("suppress.evaluation.extras.features_in", list)
+    monkeypatch.setattr(
+        "suppress.metrics.frechet.frechet_distance", lambda a, b: {("b", "a"): 5, ("i", "a"): 7}[a[0], b[0]]
+    )
+    wanted = {INSIDE: 3.5, IDEAL: 0.75, OUTSIDE: 20, TOP_1: 1, TOP_5: 0, IFID: 5, FID: 7}
+    assert {metric: found("ours", metric, done, [FIRST]).value for metric in wanted} == wanted
