@@ -213,6 +213,7 @@ def _result(
         negative_prompt=prompt.negative,
         seeds=task.seeds,
         model=sd.name,
+        model_changes=sd.changes,
         job=k,
         stopped_at=sample.stopped_at,
     )

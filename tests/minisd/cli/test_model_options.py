@@ -1,15 +1,19 @@
 """--lora, --vae, --clip-skip on the commands, in the pictures' parameters and back; `minisd export`."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import minisd
+from minisd.base.picture_files import save_png
 from minisd.cli import parameters
 from minisd.cli.commands import main
 from minisd.loading.source import data_folder
+from suppress import Unread, run
 from suppress.cli.commands import main as suppress
 
 KEY = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
@@ -35,8 +39,12 @@ def test_a_picture_is_drawn_with_them_and_repeated(given, capsys):
     assert json.loads(fields["LoRA"]) == ["l.safetensors:0.5", "l.safetensors:-0.25"]
     assert (fields["VAE"], fields["Clip skip"]) == (given[5], "2")  # as other programs count
     assert "ignored" not in capsys.readouterr().err
-    sd = minisd.load("tiny", device="cpu", lora=["l.safetensors:0.5", "l.safetensors:-0.25"], vae=given[5], clip_skip=1)
+    model = {"lora": ["l.safetensors:0.5", "l.safetensors:-0.25"], "vae": given[5], "clip_skip": 1}
+    sd = minisd.load("tiny", device="cpu", **model)
     assert sd.generate("a cat", steps=1, height=64, width=64)[0].tobytes() == a.tobytes()
+    result = run(sd, "a man", "man", settings=Unread(steps=1, start=0), height=64, width=64)
+    content = json.loads(result.save("saved")[-1].read_text())
+    assert {name: content[name] for name in model} == model
 
 
 def test_suppress_takes_them_too(given, capsys):
@@ -47,9 +55,7 @@ def test_suppress_takes_them_too(given, capsys):
 
 def test_names_of_other_programs_are_told_and_not_used(given, capsys):
     text = 'a cat\nSteps: 1, Size: 64x64, Clip skip: 2, VAE: some.ckpt, LoRA: "[3]"'
-    picture = parameters.Image.new("RGB", (64, 64))
-    from minisd.base.picture_files import Path, save_png
-
+    picture = Image.new("RGB", (64, 64))
     save_png(picture, Path("foreign.png"), text)
     assert main(["generate", "--params-from", "foreign.png", "--out", "a.png"]) == 0
     assert "ignored, as minisd has no such settings: VAE: some.ckpt, LoRA: [3]" in capsys.readouterr().err
