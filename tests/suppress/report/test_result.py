@@ -102,9 +102,10 @@ def test_a_table_has_the_means(small):
     ]
 
 
-def test_scores_are_those_of_the_judge(sd):
-    result, judge = draw(sd, height=128, width=128), Judge(sd)
-    assert result.scores(judge) == judge.scores(result) == result.scored
+def test_scores_are_those_of_the_judge(small, pair):
+    judge = Judge(small)
+    assert pair.scores(judge) == judge.scores(pair) == pair.scored
+    assert len(pair.scored["DetScore glasses"]["suppressed"]) == 2
 
 
 class Page(HTMLParser):
