@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ class StableDiffusion:
     vae: AutoencoderKL
     text_encoder: TextEncoder
     tokenizer: Tokenizer
+    changes: Mapping[str, Any] = field(default_factory=dict)  # what was put into it: lora, vae, clip_skip, as in `load`
 
     def __repr__(self) -> str:
         return f"StableDiffusion({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"

@@ -62,36 +62,48 @@ def run(
 ) -> Result:
     """Draws `prompt` with and without what is to be removed; or edits a picture, which the prompt describes.
 
+    What to do:
+
     remove: a phrase; a list of phrases (one picture without all of them); or None, which means the phrases in
-    [brackets], or else what the prompt negates. Methods that need no word of the prompt (`Method.needs_words`) take any
-    phrase.
+        [brackets], or else what the prompt negates. Methods that need no word of the prompt (`Method.needs_words`)
+        take any phrase.
     method: a name of `METHODS`, "name:field=value,…", or None for the default. Its settings are those measured on the
-    checkpoint, or the published ones (`default_settings`). settings: an instance, e.g. SuppressEOT.official(), in
-    place of a method's name.
-    engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
-    "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it compiled
-    for later runs.
-    image: a picture to edit, which the prompt describes. It is turned by its EXIF orientation, converted to sRGB,
-    cropped around its centre and resized to height × width, and then inverted. `minisd.picture.prepare` does the same
-    and tells what was done; its result can be given as `image`. crop: the part of the picture to take, (left, top,
-    right, bottom) in pixels of the upright picture; it is cropped further if its aspect is not that of height × width.
-    inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture. `original` of
-    the result is then the picture itself. The seed has no meaning; leave it out. Without `settings`, the method has
-    those for pictures (`default_settings`).
-    mask: a picture that is white where the result may differ, black elsewhere, and as large as `image`. It is cropped
-    and resized with it; a mask of height × width is taken as it is.
-    Methods that need a mask take it in place of one that they find, and so does `keep`.
-    cache: a folder in which inversions are kept for later runs, True for `~/.cache/minisd/inversions`, or a
-    `suppress.start.cache.Cache`. None: none is kept.
-    maps: whether to record the cross-attention maps. batch_size: how many seeds are drawn at once; this bounds the
-    memory. progress: wraps the steps of every batch, called as progress(iterator, total=…). height, width: pixels,
-    multiples of 8 (default: the size on which the model was trained).
+        checkpoint, or the published ones (`default_settings`).
+    settings: an instance in place of a method's name, e.g. SuppressEOT.official().
     steps, guidance: in place of those of the method's settings.
     negative_prompt: what the guidance of both branches leads away from, in place of the empty prompt.
-    latents: (B,4,h,w), the noise to start from in place of that of the seeds; leave these out. One gives single
-    pictures, several give lists.
+
+    A drawing:
+
+    seed: of the noise. An int gives single pictures; a list gives lists of pictures.
+    height, width: pixels, multiples of 8. Default: the size on which the model was trained.
+    latents: (B,4,height/8,width/8), the noise in place of that of the seeds; leave these out. B = 1 gives single
+        pictures.
+
+    Or the edit of a picture, which the prompt describes:
+
+    image: the picture. It is turned by its EXIF orientation, converted to sRGB, cropped around its centre, resized to
+        height × width, and then inverted. It is `original` of the result. `minisd.picture.prepare` does the same and
+        tells what was done; its result can be given as `image`. The seed has no meaning; leave it out. A method's name
+        then stands for its settings for pictures.
+    crop: the part of it to take, (left, top, right, bottom) in pixels of the upright picture. It is cropped further if
+        its aspect is not that of height × width.
+    inversion: a name of `INVERSIONS` (default: "direct"), or a start that `invert` made of this picture.
+    mask: a picture that is white where the result may differ, black elsewhere, in place of a mask that the method or
+        `keep` finds. It is as large as `image` and treated like it; or height × width, and taken as it is.
+    cache: a folder in which inversions are kept for later runs, True for `~/.cache/minisd/inversions`, or a
+        `suppress.start.cache.Cache`. None: none is kept.
+
+    How it is computed, and what is seen of it:
+
+    engine: "reference" runs the loop as the papers have it. "fast" (None) draws the same picture faster. "compiled" is
+        "fast" with torch.compile, which takes a minute or more at the first run. A `suppress.Fast` keeps what it
+        compiled for later runs.
+    batch_size: how many seeds are drawn at once; this bounds the memory.
+    maps: whether to record the cross-attention maps.
+    progress: wraps the steps of every batch, called as progress(iterator, total=…).
     callback: a function of a `suppress.Step`, called after every step of every batch. If it returns False, the drawing
-    stops: the result has the pictures drawn so far, the last batch as this step expects it (`Result.stopped_at`).
+        stops: the result has the pictures drawn so far, the last batch as this step expects it (`Result.stopped_at`).
 
     UserError for a target that is not in the prompt (with the token table), and for unusable settings and sizes.
     """
@@ -213,6 +225,7 @@ def _result(
         negative_prompt=prompt.negative,
         seeds=task.seeds,
         model=sd.name,
+        model_changes=sd.changes,
         job=k,
         stopped_at=sample.stopped_at,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,9 +34,7 @@ class Result:
     targets: tuple[str, ...]
     rows: tuple[int, ...]  # of the targets' tokens
     reconstruction: Image.Image | None = None  # of a given picture: what the model draws with nothing removed
-    mask: Image.Image | list[Image.Image] | None = (
-        None  # white where the edit could change the picture, if it had a mask
-    )
+    mask: Image.Image | list[Image.Image] | None = None  # white where the edit could change it, if it had a mask
     # The three below are set with maps=True: (B,77,h,w), the mean over steps, sites and heads
     maps: Tensor | None = field(default=None, repr=False)  # cross maps of `image`
     original_maps: Tensor | None = field(default=None, repr=False)  # cross maps of `original`
@@ -46,6 +44,7 @@ class Result:
     negative_prompt: str = ""
     seeds: tuple[int, ...] = ()  # of the pictures; none for an edited picture, and for given latents
     model: str = ""  # the checkpoint's name
+    model_changes: Mapping[str, Any] = field(default_factory=dict)  # what was put into it: lora, vae, clip_skip
     job: int = 0  # the number of its job in `run_batch`
     # the step after which a callback stopped the drawing. The last pictures are then shown as that step expects them
     stopped_at: int | None = None

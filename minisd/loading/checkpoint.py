@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -81,7 +82,11 @@ def load(
     for each in loras:
         each.merge(modules)
     folder = found.path if found.is_folder else None
-    return skip_layers(StableDiffusion(found.name, folder, config, tokenizer=tokenizer, **modules), clip_skip)
+    changes: dict[str, Any] = {"lora": [f"{name}:{scale}" for name, scale in specs]} if specs else {}
+    if vae is not None:
+        changes["vae"] = os.fspath(vae)
+    sd = StableDiffusion(found.name, folder, config, tokenizer=tokenizer, changes=changes, **modules)
+    return skip_layers(sd, clip_skip)
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> torch.dtype:

@@ -36,4 +36,9 @@ def skip_layers(sd: StableDiffusion, clip_skip: int | None) -> StableDiffusion:
         encoder = TextEncoder(config)
     state = sd.text_encoder.state_dict()
     encoder.load_state_dict({key: state[key] for key in encoder.state_dict()}, assign=True)
-    return replace(sd, config=replace(sd.config, text=config), text_encoder=encoder.eval().requires_grad_(False))
+    return replace(
+        sd,
+        config=replace(sd.config, text=config),
+        text_encoder=encoder.eval().requires_grad_(False),
+        changes={**sd.changes, "clip_skip": skipped + sd.changes.get("clip_skip", 0)},
+    )

@@ -19,7 +19,7 @@ from PIL import Image
 from ..base.arguments import whole_number
 from ..base.errors import UserError
 from ..base.outputs import Writer, write_output
-from .step import Callback, Step
+from .step import Callback, Step, wants_to_stop
 
 FRAME, LAST = 100, 2000  # milliseconds that a frame is shown, and the last one
 
@@ -27,7 +27,7 @@ FRAME, LAST = 100, 2000  # milliseconds that a frame is shown, and the last one
 class Film:
     """A callback that keeps a frame for each step: its pictures side by side, or with `suppress.run` both branches.
 
-    every: keep every n-th step only, and the last one. callback: another one, which is called too.
+    every: keep every n-th step only, and the last one. callback: another one, which is called too and may stop.
     """
 
     def __init__(self, every: int = 1, callback: Callback | None = None):
@@ -35,9 +35,10 @@ class Film:
         self.frames: list[Image.Image] = []
 
     def __call__(self, step: Step) -> object:
-        if step.i % self.every == 0 or step.i == step.total - 1:
+        answer = None if self.callback is None else self.callback(step)
+        if step.i % self.every == 0 or step.i == step.total - 1 or wants_to_stop(answer):
             self.frames.append(step.sheet())
-        return None if self.callback is None else self.callback(step)
+        return answer
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Writes a GIF, which plays again and again. UserError if there is no frame, or if the file exists."""

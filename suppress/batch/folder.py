@@ -63,7 +63,8 @@ class Folder:
         return [write_text(self.jsonl, text), write_sheet(self.path / CSV, COLUMNS, lines)]
 
     def _read(self) -> None:
-        for n, text in enumerate(self.jsonl.read_text(encoding="utf-8").splitlines(), 1):
+        # lines of bytes: a text's splitlines() also splits at U+2028, which a prompt may have
+        for n, text in enumerate(self.jsonl.read_bytes().splitlines(), 1):
             try:
                 entry = json.loads(text)
                 key, run = entry["key"], entry["run"]

@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,7 +45,7 @@ class Line:
     values: Mapping[str, str]  # by column; empty: not given
     folder: Path  # of the file
 
-    @property
+    @cached_property  # because it reads the files
     def key(self) -> str:
         """16 hexadecimal digits that tell whether a line asks for the same picture as one that was drawn."""
         files = checksum(self.folder, self.values["picture"], self.values["mask"])
@@ -57,7 +58,7 @@ class Line:
         return f"{self.number:04}-{slug(self.values['prompt'])}{seed}"
 
     def make(self) -> Job:
-        """UserError for a value that cannot be used, and for a file that is missing."""
+        """The job, with the picture read. UserError for a value that cannot be used, and for a file that is missing."""
         v = self.values
         remove = [phrase.strip() for phrase in v["target"].split(";") if phrase.strip()] or None
         width, height = _read("size", v["size"], picture_size, "width × height, such as 192x128") or (None, None)
@@ -99,21 +100,20 @@ def read_lines(file: Path, usual: Mapping[str, str]) -> list[Line]:
     return lines
 
 
-def check_lines(sd: StableDiffusion, lines: list[Line], method: str | None) -> list[Job]:
-    """The jobs of all lines. One UserError names every line that cannot be drawn, and why."""
-    jobs, faults = [], []
+def check_lines(sd: StableDiffusion, lines: list[Line], method: str | None) -> None:
+    """One UserError names every line that cannot be drawn, and why. No picture stays in memory."""
+    faults = []
     for line in lines:
         try:
-            jobs.append(_checked(sd, line, method))
+            _check(sd, line, method)
         except UserError as error:
             faults.append(f"line {line.number}: {str(error).splitlines()[0]}")
     if faults:
         more = [f"and {len(faults) - LISTED} more"] if len(faults) > LISTED else []
         raise UserError("nothing was drawn:\n" + "\n".join(f"  {fault}" for fault in [*faults[:LISTED], *more]))
-    return jobs
 
 
-def _checked(sd: StableDiffusion, line: Line, method: str | None) -> Job:
+def _check(sd: StableDiffusion, line: Line, method: str | None) -> None:
     check_count(line.values)
     if not line.values["prompt"]:
         raise UserError("prompt is empty")
@@ -121,7 +121,6 @@ def _checked(sd: StableDiffusion, line: Line, method: str | None) -> Job:
     [task] = check_jobs(sd, [job], method, None)
     if task.settings.needs_words:
         find_rows(sd, job.prompt, job.remove)
-    return job
 
 
 def _read(name: str, text: str, kind: Callable[[str], T], expected: str) -> T | None:

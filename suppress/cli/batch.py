@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from minisd import UserError
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 from minisd.cli.completion import completing
@@ -65,17 +66,18 @@ def _batch(args: argparse.Namespace) -> None:
     file = Path(args.file)
     method = args.method or DEFAULT
     parse_method(method)  # a UserError now, not after the model is loaded
+    if METHODS[method.partition(":")[0]].strengthens:
+        raise UserError(f"--method {method} draws more of what it is given; a batch removes the targets of its lines")
     lines = read_lines(file, _usual(args))
     sd = options.load_model(args)
-    jobs = check_lines(sd, lines, method)
-    run = {"model": sd.name, "method": method, "precision": args.dtype or "fp32", "engine": args.engine or "fast"}
-    folder = open_folder(args.out or file.stem, run)
+    check_lines(sd, lines, method)
+    folder = open_folder(args.out or file.stem, _run(sd, args, method))
     with owned(folder.jsonl):
-        todo = [(line, job) for line, job in zip(lines, jobs, strict=True) if not folder.has(line)]
+        todo = [line for line in lines if not folder.has(line)]
         print(f"{len(lines)} lines, {len(todo)} to draw, into {folder.path}", flush=True)
         drawing = _Drawing(sd, args, method, folder, lines)
         for pictures in (False, True):  # a method may have other settings for pictures
-            drawing.draw([(line, job) for line, job in todo if (job.image is not None) is pictures])
+            drawing.draw([line for line in todo if bool(line.values["picture"]) is pictures])
         wrote(args, *folder.write(lines))
     args.answer["scores"] = [folder.done[line.key] for line in lines]
     print(folder.path)
@@ -83,9 +85,18 @@ def _batch(args: argparse.Namespace) -> None:
 
 def _usual(args: argparse.Namespace) -> dict[str, str]:
     """The values of lines that leave them empty, from the options."""
-    size = "" if args.size is None else "x".join(map(str, args.size))
+    if (args.width is None) != (args.height is None):
+        raise UserError("--width or --height alone; a batch takes both, or --size WxH")
+    size = "" if args.width is None else f"{args.width}x{args.height}"
     given = {"steps": args.steps, "guidance": args.guidance}
     return {"negative": args.negative, "size": size} | {k: str(v) for k, v in given.items() if v is not None}
+
+
+def _run(sd: StableDiffusion, args: argparse.Namespace, method: str) -> dict[str, Any]:
+    """What all pictures of the folder have in common, because no line names it."""
+    run = {"model": sd.name, "method": method, "precision": args.dtype or "fp32", "engine": args.engine or "fast"}
+    parts = ("variant", "revision", "ema", "lora", "vae", "clip_skip")
+    return run | {name: value for name in parts if (value := getattr(args, name))}
 
 
 class _Drawing:
@@ -100,25 +111,26 @@ class _Drawing:
         self.sd, self.args, self.method, self.folder, self.lines = sd, args, method, folder, lines
         self.engine, self.judge = find_engine(sd, args.engine), Judge(sd)
 
-    def draw(self, todo: Sequence[tuple[Line, Job]]) -> None:
+    def draw(self, todo: Sequence[Line]) -> None:
         """A KeyboardInterrupt says how many lines are drawn."""
         try:
             for k in range(0, len(todo), AT_ONCE):
                 some = todo[k : k + AT_ONCE]
-                self._draw_some(some, f"lines {some[0][0].number} to {some[-1][0].number}")
+                self._draw_some(some, f"lines {some[0].number} to {some[-1].number}")
         except KeyboardInterrupt:
             done = sum(self.folder.has(line) for line in self.lines)
             told = f"{done} of {len(self.lines)} lines are drawn, in {self.folder.path}; the same command goes on"
             raise KeyboardInterrupt(told) from None
 
-    def _draw_some(self, some: Sequence[tuple[Line, Job]], label: str) -> None:
+    def _draw_some(self, some: Sequence[Line], label: str) -> None:
         from ..batch.lines import about
         from ..job import run_batch
 
+        jobs = [line.make() for line in some]
         with Stopping() as stopping:
             results = run_batch(
                 self.sd,
-                [job for _, job in some],
+                jobs,
                 self.method,
                 engine=self.engine,
                 batch_size=AT_ONCE,
@@ -128,7 +140,7 @@ class _Drawing:
         for result in results:
             if result.stopped_at is not None:
                 continue  # the next run draws it
-            line, job = some[result.job]
+            line, job = some[result.job], jobs[result.job]
             scores = result.scores(self.judge)
             path = self.folder.keep(line, about(line, job), result, scores, self._parameters(line, job, result))
             wrote(self.args, path)

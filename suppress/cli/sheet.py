@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisd import UserError
-from minisd.base.arguments import check_seed
+from minisd.base.arguments import check_negative, check_seed
 from minisd.base.outputs import check_out, write_output
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
@@ -55,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--methods", metavar="NAME", nargs="+", help=rows)
     p.add_argument("--targets", nargs="+", choices=PROMPTS, default=list(PROMPTS), help="only these columns")
     p.add_argument("--seed", type=int, default=0, help="of all pictures (default 0)")
+    p.add_argument("--negative", metavar="PROMPT", default="", help="what guidance leads away from in all pictures")
     p.add_argument("--steps", type=int, default=STEPS, help=f"DDIM steps (default {STEPS})")
     p.add_argument("--start", type=float, help="R of all methods (default: each has its own)")
     options.add_model_options(p)
@@ -68,6 +69,7 @@ def _sheet(args: argparse.Namespace) -> None:
     for spec in specs.values():
         parse_method(spec)  # a UserError now, not after minutes
     check_seed(args.seed)
+    check_negative(args.negative)
     out = check_out(args.out, args.overwrite)
     sd = options.load_model(args)
     from ..engine import Fast
@@ -101,8 +103,9 @@ class _Sheet:
         from ..job import Job, run_batch
         from ..report.methods_sheet import SheetRow
 
-        jobs = [Job(PROMPTS[target], target, self.args.seed) for target in self.args.targets]
-        given = {"steps": self.args.steps} | ({} if self.args.start is None else {"start": self.args.start})
+        args = self.args
+        jobs = [Job(PROMPTS[word], word, args.seed, negative_prompt=args.negative) for word in args.targets]
+        given = {"steps": args.steps} | ({} if args.start is None else {"start": args.start})
         begin = time.perf_counter()
         try:
             settings, _ = default_settings(self.sd, spec, **given)
@@ -114,7 +117,7 @@ class _Sheet:
         print(f"{name}: {seconds:.1f} s", flush=True)
         if self.originals is None:
             self.originals = SheetRow("original", *self._scored([r.original for r in results]))
-        self.args.answer.setdefault("seconds", {})[name] = seconds
+        args.answer.setdefault("seconds", {})[name] = seconds
         self.rows.append(SheetRow(name, *self._scored([r.image for r in results]), f"{seconds:.1f} s"))
         self._write()
         return seconds
@@ -136,9 +139,12 @@ class _Sheet:
         from ..report.methods_sheet import draw_sheet
 
         assert self.originals is not None
-        text = f"suppress sheet, seed {self.args.seed}, {self.args.steps} steps"
+        args = self.args
+        about = {"Seed": args.seed, "Steps": args.steps, "Negative prompt": args.negative or None}
+        fields = (about | options.model_fields(self.sd, args)).items()
+        text = "suppress sheet, " + ", ".join(f"{name}: {value}" for name, value in fields if value is not None)
         files = {".png": png_writer(draw_sheet(self.args.targets, self.originals, self.rows), text)}
         # from the second time on, the file is this command's own
-        overwrite = self.args.overwrite or self.path is not None
+        overwrite = args.overwrite or self.path is not None
         self.path = write_output(files, self.path or self.out, "methods-sheet", overwrite)
-        wrote(self.args, self.path)
+        wrote(args, self.path)

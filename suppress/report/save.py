@@ -31,7 +31,10 @@ def save_result(result: Result, folder: str | os.PathLike[str], overwrite: bool)
     there = [path for path in (*files, about) if os.path.lexists(path)]
     if there and not overwrite:
         raise UserError(f"{there[0]} exists; give another folder, or overwrite=True to replace it")
-    place.mkdir(parents=True, exist_ok=True)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{place} cannot be made: {error.strerror}; give another folder") from None
     written = [write_output({".png": write}, path, path.stem, overwrite) for path, write in files.items()]
     content = json.dumps(_content(result, written), indent=2, ensure_ascii=False, default=str) + "\n"
     return [*written, write_output({".json": utf8(content)}, about, about.stem, overwrite)]
@@ -65,6 +68,7 @@ def _content(result: Result, written: list[Path]) -> dict[str, object]:
         "negative_prompt": result.negative_prompt,
         "targets": result.targets,
         "model": result.model,
+        **{"lora": [], "vae": None, "clip_skip": 0, **result.model_changes},
         "seeds": result.seeds,
         "width": width,
         "height": height,

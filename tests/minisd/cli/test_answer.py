@@ -44,8 +44,9 @@ def run(command, *argv):
 @pytest.mark.parametrize(
     "command",
     [
-        *(("minisd", name) for name in ("generate", "maps", "film", "info", "fetch")),
-        *(("suppress", *name) for name in ((), ("methods",), ("analyse",), ("sheet",), ("eval",), ("train",))),
+        *(("minisd", name) for name in ("generate", "maps", "film", "info", "fetch", "export")),
+        ("suppress",),
+        *(("suppress", name) for name in ("methods", "analyse", "batch", "sheet", "eval", "train", "ui")),
         ("suppress", "eval", "merge"),
     ],
     ids=" ".join,

@@ -1,15 +1,19 @@
 """--lora, --vae, --clip-skip on the commands, in the pictures' parameters and back; `minisd export`."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import minisd
+from minisd.base.picture_files import save_png
 from minisd.cli import parameters
 from minisd.cli.commands import main
 from minisd.loading.source import data_folder
+from suppress import Unread, run
 from suppress.cli.commands import main as suppress
 
 KEY = "unet.mid_block.attentions.0.transformer_blocks.0.attn2.to_k"
@@ -25,18 +29,22 @@ def given(tmp_path, monkeypatch):
     return ["--lora", "l.safetensors:0.5", "--lora", "l.safetensors:-0.25", "--vae", vae, "--clip-skip", "1"]
 
 
-def test_a_picture_is_drawn_with_them_and_repeated(given, capsys):
+def test_a_picture_is_drawn_with_them_and_repeated(given, sd, capsys):
     assert main(["generate", "a cat", *SMALL, *given, "--out", "a.png"]) == 0
     assert main(["generate", "--params-from", "a.png", "--out", "b.png"]) == 0
-    assert main(["generate", "a cat", *SMALL, "--out", "plain.png"]) == 0
-    a, b, plain = (parameters.load_picture(f"{name}.png")[0] for name in ("a", "b", "plain"))
+    a, b = (parameters.load_picture(f"{name}.png")[0] for name in "ab")
+    [plain] = sd.generate("a cat", steps=1, height=64, width=64)
     assert a.tobytes() == b.tobytes() != plain.tobytes()
     fields = parameters.read("b.png")[2]
     assert json.loads(fields["LoRA"]) == ["l.safetensors:0.5", "l.safetensors:-0.25"]
     assert (fields["VAE"], fields["Clip skip"]) == (given[5], "2")  # as other programs count
     assert "ignored" not in capsys.readouterr().err
-    sd = minisd.load("tiny", device="cpu", lora=["l.safetensors:0.5", "l.safetensors:-0.25"], vae=given[5], clip_skip=1)
-    assert sd.generate("a cat", steps=1, height=64, width=64)[0].tobytes() == a.tobytes()
+    model = {"lora": ["l.safetensors:0.5", "l.safetensors:-0.25"], "vae": given[5], "clip_skip": 1}
+    changed = minisd.load("tiny", device="cpu", **model)
+    assert changed.generate("a cat", steps=1, height=64, width=64)[0].tobytes() == a.tobytes()
+    result = run(changed, "a man", "man", settings=Unread(steps=1, start=0), height=64, width=64)
+    content = json.loads(result.save("saved")[-1].read_text())
+    assert {name: content[name] for name in model} == model
 
 
 def test_suppress_takes_them_too(given, capsys):
@@ -47,9 +55,7 @@ def test_suppress_takes_them_too(given, capsys):
 
 def test_names_of_other_programs_are_told_and_not_used(given, capsys):
     text = 'a cat\nSteps: 1, Size: 64x64, Clip skip: 2, VAE: some.ckpt, LoRA: "[3]"'
-    picture = parameters.Image.new("RGB", (64, 64))
-    from minisd.base.picture_files import Path, save_png
-
+    picture = Image.new("RGB", (64, 64))
     save_png(picture, Path("foreign.png"), text)
     assert main(["generate", "--params-from", "foreign.png", "--out", "a.png"]) == 0
     assert "ignored, as minisd has no such settings: VAE: some.ckpt, LoRA: [3]" in capsys.readouterr().err

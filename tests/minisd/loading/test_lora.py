@@ -10,7 +10,6 @@ from safetensors.torch import save_file
 
 import minisd
 from minisd import CheckpointError, UserError
-from minisd.base.errors import UserError as Error
 from minisd.loading.lora import open_lora, read_specs
 from minisd.loading.lora_names import Layer, layers
 from suppress.edits.fingerprint import fingerprint
@@ -302,7 +301,7 @@ def test_specs(tmp_path):
 
 @pytest.mark.parametrize("lora", [3, [3], [None], b"x", "a.safetensors:much", "a:nan", "a:", ["a", ["b"]]], ids=repr)
 def test_specs_that_are_none(lora):
-    with pytest.raises(Error, match="lora = "):
+    with pytest.raises(UserError, match="lora = "):
         minisd.load("tiny", device="cpu", lora=lora)
 
 

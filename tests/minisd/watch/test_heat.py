@@ -129,9 +129,10 @@ def test_a_film_has_a_frame_for_each_step(small, tmp_path):
     with pytest.raises(UserError, match=r"hat\.gif exists; give another name, or overwrite=True"):
         film.save(path)
     assert film.save(path, overwrite=True) == path
-    short = minisd.Film(every=2)
-    small.generate("a hat", **SMALL, callback=short)
-    assert len(short.frames) == 2
+    short, stopped = minisd.Film(every=2), minisd.Film(every=2, callback=lambda step: step.i < 1)
+    for each in (short, stopped):  # steps 0 and 2; and steps 0 and 1, after which it was stopped
+        small.generate("a hat", **SMALL, callback=each)
+        assert len(each.frames) == 2
 
 
 def test_a_film_that_cannot_be_written_is_told(tmp_path):

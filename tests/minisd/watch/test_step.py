@@ -9,7 +9,7 @@ from closeness import levels_apart
 
 import minisd
 from minisd import UserError, ddim
-from minisd.watch.step import Viewer, make_step, wants_to_stop
+from minisd.watch.step import Viewer, wants_to_stop
 
 MAN = "a man"
 SMALL = {"height": 64, "width": 64, "steps": 3}
@@ -32,6 +32,7 @@ def steps(small):
 
 def test_a_step_tells_where_the_drawing_is(small, steps):
     schedule = ddim.Schedule(3, small.config.schedule)
+    assert all(type(step) is minisd.Step for step in steps)
     assert [(s.i, s.total, s.t, s.jobs) for s in steps] == [(i, 3, schedule.t[i], (0, 1)) for i in range(3)]
     assert torch.equal(steps[0].before, small.noise([3, 4], 64, 64))
     for one, after in pairwise(steps):
@@ -157,7 +158,3 @@ def test_latents_take_the_place_of_the_seeds_noise(small):
 def test_what_cannot_be_used_is_named(small, given, message):
     with pytest.raises(UserError, match=message):
         small.generate(**{"prompt": MAN} | given)
-
-
-def test_a_step_is_public():
-    assert minisd.Step is make_step.__globals__["Step"]

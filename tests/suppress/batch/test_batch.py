@@ -4,13 +4,15 @@ import csv
 import json
 import os
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from minisd.cli import options, parameters
-from suppress.batch.folder import figures
+from suppress.batch.folder import Folder, figures
+from suppress.batch.lines import read_lines
 from suppress.cli import batch as command
 from suppress.cli.commands import main
 
@@ -127,6 +129,7 @@ def test_all_faults_are_told_before_anything_is_drawn(small, tmp_path, monkeypat
         ("prompt,target,remove\na,b,c\n", [], "the columns target and remove, which mean the same"),
         ("prompt\n", [], "has no line after the names of its columns"),
         (LINES, ["--method", "magic"], "method 'magic' is unknown"),
+        (LINES, ["--method", "strengthen"], "--method strengthen draws more of what it is given"),
         (LINES, ["--out", "."], "--out . holds other files; give the name of a new folder"),
         (LINES, ["--out", "photo.png"], "--out photo.png is a file"),
     ],
@@ -146,6 +149,36 @@ def test_a_folder_of_another_run_is_refused(tmp_path, capsys):
     (tmp_path / "list" / "scores.jsonl").write_text("[]\n")
     assert main(JOB) == 2
     assert "line 1: no line of this command; name another --out" in capsys.readouterr().err
+    (tmp_path / "list" / "scores.jsonl").write_bytes(b"\xff\n")
+    assert main(JOB) == 2
+    assert "line 1: no line of this command; name another --out" in capsys.readouterr().err
+
+
+def read(*argv):
+    return options.parse(command._parser(), ["list.csv", *argv])
+
+
+def test_a_folder_knows_what_its_pictures_were_drawn_with(small, tmp_path):
+    given = command._run(small, read("--lora", "a:0.5", "--clip-skip", "1", "--vae", "v"), "unread")
+    assert given == command._run(small, read(), "unread") | {"lora": ["a:0.5"], "clip_skip": 1, "vae": "v"}
+    entry = {"key": "x", "file": "y.png", "scores": {}, "run": given, "prompt": "a\u2028hat\x85"}
+    (tmp_path / "scores.jsonl").write_text(json.dumps(entry, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert Folder(tmp_path, given).done == {"x": entry}
+
+
+def test_a_size_is_that_of_all_lines_without_one(capsys):
+    for argv in (["--size", "72x64"], ["--width", "72", "--height", "64"]):
+        lines = read_lines(Path("list.csv"), command._usual(read(*argv)))
+        assert [line.values["size"] for line in lines] == ["72x64"] * 4
+    assert main(["batch", "list.csv", "--height", "64"]) == 2
+    assert "a batch takes both, or --size WxH" in capsys.readouterr().err
+
+
+def test_the_file_of_a_picture_is_read_once_for_its_key():
+    line = read_lines(Path("list.csv"), {})[3]
+    key = line.key
+    os.remove("photo.png")
+    assert line.key == key
 
 
 def test_the_target_that_is_seen_best_counts():

@@ -1,8 +1,10 @@
 """`suppress sheet`: many methods on one sheet."""
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from minisd.cli import options
 from suppress.cli.sheet import PROMPTS, main
 from suppress.prompt import find_places
 from suppress.report.methods_sheet import SheetRow, draw_sheet, name_picture
@@ -10,24 +12,40 @@ from suppress.report.methods_sheet import SheetRow, draw_sheet, name_picture
 JOB = ["--targets", "crown", "--steps", "2", "--out", "sheet.png"]
 
 
+@pytest.fixture
+def model(small, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "load_model", lambda args: small)
+
+
 def test_each_prompt_has_its_target_once():
     assert list(PROMPTS) == ["glasses", "beard", "hat", "rain", "van gogh", "crown"]
     assert all(len(find_places(prompt, target)) == 1 for target, prompt in PROMPTS.items())
 
 
-def test_a_sheet_is_drawn_and_what_cannot_be_drawn_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def test_a_sheet_is_drawn_and_what_cannot_be_drawn_is_said(model, capsys):
     assert main([*JOB, "--methods", "zero", "delta", "unread:keep=1"]) == 0
     text = capsys.readouterr().out
     assert "delta: left out, because path = ''" in text and "3 rows; the others take about" in text
     assert "2 methods in " in text and text.strip().endswith("sheet.png")
     picture = Image.open("sheet.png")
+    assert picture.info["parameters"].startswith("suppress sheet, Seed: 0, Steps: 2, Model: tiny, Version: minisd ")
     one = Image.open("sheet.png").height // 3
-    assert picture.width > 2 * 128 and picture.height > 3 * 128 and one > 128  # a name and a picture; three rows
+    assert picture.width > 2 * 64 and picture.height > 3 * 64 and one > 64  # a name and a picture; three rows
     assert main([*JOB, "--methods", "zero"]) == 2 and "sheet.png" in capsys.readouterr().err  # it is kept
     assert main([*JOB, "--overwrite", "--methods", "delta"]) == 2
     assert "none of the methods could draw" in capsys.readouterr().err
     assert main(["--methods", "nope"]) == 2 and "'nope' is unknown" in capsys.readouterr().err
+
+
+def test_the_negative_prompt_is_that_of_all_pictures(small, model):
+    job = ["--targets", "crown", "--methods", "zero", "--steps", "1", "--out", "sheet.png"]
+    assert main([*job, "--negative", "rain"]) == 0
+    sheet = Image.open("sheet.png")
+    assert ", Negative prompt: rain, " in sheet.info["parameters"]
+    [want] = small.generate(PROMPTS["crown"], steps=1, negative_prompt="rain")
+    drawn = np.asarray(sheet.crop((72, 4, 136, 68)), int)
+    assert np.abs(drawn - np.asarray(want, int)).max() <= 1  # the original, beside the empty first cell
 
 
 def test_rows_and_columns_are_where_they_belong():

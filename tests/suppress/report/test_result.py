@@ -54,6 +54,7 @@ def test_a_result_saves_all_that_it_has(pair, tmp_path):
     content = json.loads(paths[-1].read_text())
     assert content["prompt"] == PROMPT and content["targets"] == ["glasses"] and content["seeds"] == [3, 5]
     assert content["method"] == "Unread" and content["settings"]["steps"] == 1 and content["model"] == "tiny"
+    assert (content["lora"], content["vae"], content["clip_skip"]) == ([], None, 0)
     assert content["scores"]["DetScore glasses"]["suppressed"] == [0.0, 0.25]
     assert content["files"] == [path.name for path in paths[:-1]]
 
@@ -67,8 +68,12 @@ def test_nothing_is_overwritten_unasked(small, pair, tmp_path):
     with Image.open(tmp_path / f"{STEM}-s5-suppressed.png") as picture:
         assert picture.size == (64, 64)
     assert len(names(tmp_path)) == 6
-    with pytest.raises(UserError, match="is a file; give the name of a folder"):
-        pair.save(tmp_path / f"{STEM}.json")
+    for folder, message in (
+        (f"{STEM}.json", "is a file; give the name"),
+        (f"{STEM}.json/x", "x cannot be made: Not a"),
+    ):
+        with pytest.raises(UserError, match=message):
+            pair.save(tmp_path / folder)
 
 
 def test_an_edited_picture_saves_its_reconstruction_and_mask(small, tmp_path):
@@ -97,9 +102,10 @@ def test_a_table_has_the_means(small):
     ]
 
 
-def test_scores_are_those_of_the_judge(sd):
-    result, judge = draw(sd, height=128, width=128), Judge(sd)
-    assert result.scores(judge) == judge.scores(result) == result.scored
+def test_scores_are_those_of_the_judge(small, pair):
+    judge = Judge(small)
+    assert pair.scores(judge) == judge.scores(pair) == pair.scored
+    assert len(pair.scored["DetScore glasses"]["suppressed"]) == 2
 
 
 class Page(HTMLParser):
