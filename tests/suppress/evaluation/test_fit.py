@@ -88,6 +88,6 @@ def test_a_cell_without_the_scores_of_this_table_does_not_fit():
 
 @pytest.mark.parametrize("extra", [[], {"ORR": {}}, {"ORR": {"after": [1]}}, {"ORR": {"after": [1, None]}}])
 def test_scores_that_are_neither_one_per_picture_nor_a_reason_are_told(extra):
-    with pytest.raises(ValueError, match="ORR|extra"):
+    with pytest.raises(ValueError, match=r"ORR|extra"):
         _check_extra({"extra": extra}, 2)
     _check_extra({"extra": {"ORR": {"after": [1, 0]}, "LPIPS": {"reason": "no package"}}}, 2)
