@@ -116,11 +116,12 @@ def test_params_from_keeps_the_models_files(tmp_path, loads):
     again = ["generate", "--params-from", "a.png", "--overwrite", "--out", "b.png"]
     assert main(again) == main([*again, "--model", "org/model"]) == 0
     assert repeating("b.png") == repeating("a.png")
-    assert loads == [("org/model", files)] * 3
+    unchanged = {"lora": None, "vae": None, "clip_skip": None}
+    assert loads == [("org/model", files | unchanged)] * 3
     assert main([*again, "--no-ema", "--variant", "fp16"]) == 0  # a given option overrides the parameters
-    assert loads[-1] == ("org/model", {"variant": "fp16", "revision": "v2", "ema": False})
+    assert loads[-1] == ("org/model", {"variant": "fp16", "revision": "v2", "ema": False} | unchanged)
     assert main([*again, "--model", "other.ckpt"]) == 0  # the variant belongs to the picture's model
-    assert loads[-1] == ("other.ckpt", {"variant": None, "revision": None, "ema": False})
+    assert loads[-1] == ("other.ckpt", {"variant": None, "revision": None, "ema": False} | unchanged)
 
 
 def test_image_to_image(tmp_path, capsys):

@@ -255,7 +255,7 @@ def test_steps_that_the_model_cannot_serve_are_no_cells(tmp_path, capsys):
 
 
 def test_a_stopped_run_says_what_is_there(tmp_path, capsys, monkeypatch):
-    def stopped(*_args):
+    def stopped(*_args, **_named):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("suppress.evaluation.measure.measure", stopped)

@@ -163,6 +163,7 @@ def test_what_invert_cannot_use(sd, photos, given, message):
         suppress.invert(**{"sd": sd, "image": photos[0], "prompt": PROMPT, "steps": 2} | given)
 
 
+@pytest.mark.slow
 def test_half_precision(photos):
     half = minisd.load("tiny", device="cpu", dtype=torch.bfloat16)
     settings = replace(SWR, steps=2, start=0)
