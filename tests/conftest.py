@@ -26,6 +26,22 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 settings.register_profile("minisd", deadline=None)
 settings.load_profile("minisd")
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+PATIENCE = 120_000  # milliseconds until Chromium must have started, on a busy machine
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """Headless Chromium, for tests with the marker `browser`. They skip without it."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium found")
+    playwright = pytest.importorskip("playwright.sync_api", reason='no playwright found: pip install "minisd[browser]"')
+    with playwright.sync_playwright() as driver:
+        # a container's root has no sandbox of Chromium's
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
+        yield browser
+        browser.close()
+
 
 @pytest.fixture(scope="session")
 def sd():

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .cells import Cell, Form, check, is_score
 
 _BY_CLASS = ("before", "after")  # for each class of the detector one score per seed
-_LISTS = (
-    "ssim",
-    "clip before",
-    "clip after",
-    "structure",
-)  # one score per seed; the last one is missing in older files
-_NUMBERS = ("passes", "seconds", "gradient passes")  # the last one is missing in older files
+_LISTS = ("ssim", "clip before", "clip after", "structure")  # one score per seed
+_NUMBERS = ("passes", "seconds", "gradient passes")
+_NEWER = ("structure", "gradient passes")  # older files do not have them
 
 
 def _check_prompt(cell: Cell) -> None:
     """ValueError if a score is missing, or if a list has more or fewer scores than seeds."""
     seeds = len(cell["ssim"]) if isinstance(cell.get("ssim"), list) else 0
     expected = f"a list of {seeds} numbers"
-    for name in _LISTS if _LISTS[-1] in cell else _LISTS[:-1]:
+    for name in _expected(_LISTS, cell):
         check(name, cell, bool(seeds) and _are_scores(cell.get(name), seeds), "a list of numbers, one a seed")
     for name in _BY_CLASS:
         scores = cell.get(name)
@@ -28,10 +25,14 @@ def _check_prompt(cell: Cell) -> None:
         check(name, cell, fits, f"{expected} for each class")
     if set(cell["before"]) != set(cell["after"]):
         raise ValueError("before and after are of other classes")
-    for name in _NUMBERS:
-        if name in cell or name != _NUMBERS[-1]:
-            check(name, cell, is_score(cell.get(name)), "a number")
+    for name in _expected(_NUMBERS, cell):
+        check(name, cell, is_score(cell.get(name)), "a number")
     _check_extra(cell, seeds)
+
+
+def _expected(names: Sequence[str], cell: Cell) -> list[str]:
+    """Those that the cell must have right: all but newer ones that it lacks."""
+    return [name for name in names if name in cell or name not in _NEWER]
 
 
 def _check_extra(cell: Cell, pictures: int) -> None:

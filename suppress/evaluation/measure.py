@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from minisd import StableDiffusion, UserError
 from minisd.base.picture_files import open_picture
@@ -26,6 +25,7 @@ from ..metrics.structure import structure_distance
 from ..prompt import eot_rows, find_rows
 from ..protocol import Method
 from .cases import Case
+from .extras import rounded
 from .own_prompts import OwnCase
 from .targets import phrase_of, targets_of
 
@@ -87,17 +87,13 @@ def measure(
     count = len(pictures)
     pairs = [(from_pil(a), from_pil(b)) for a, b in zip(originals, pictures, strict=True)]
     return {
-        "before": {k: _rounded(v) for k, v in judge.detector.scores(originals).items()},
-        "after": {k: _rounded(v) for k, v in judge.detector.scores(pictures).items()},
-        "clip before": _rounded(judge.clip(originals, phrase)),
-        "clip after": _rounded(judge.clip(pictures, phrase)),
-        "ssim": _rounded(torch.cat([ssim(a, b) for a, b in pairs])),
-        "structure": _rounded(torch.cat([structure_distance(a, b, judge.clip.keys) for a, b in pairs])),
+        "before": {k: rounded(v) for k, v in judge.detector.scores(originals).items()},
+        "after": {k: rounded(v) for k, v in judge.detector.scores(pictures).items()},
+        "clip before": rounded(judge.clip(originals, phrase)),
+        "clip after": rounded(judge.clip(pictures, phrase)),
+        "ssim": rounded(torch.cat([ssim(a, b) for a, b in pairs])),
+        "structure": rounded(torch.cat([structure_distance(a, b, judge.clip.keys) for a, b in pairs])),
         "passes": engine.passes / count,
         "gradient passes": engine.gradient_passes / count,
         "seconds": result.timings["sample"] / count,
     } | ({} if extra is None else extra(originals, pictures))
-
-
-def _rounded(values: Tensor) -> list[float]:
-    return [round(v, 5) for v in values.tolist()]

@@ -22,14 +22,8 @@ BASELINES = {VAE: "nothing changed but by the VAE", IDEAL_ROW: "the ideal edit, 
 
 def report(protocol: PictureProtocol, done: Cells, cases: Sequence[Any]) -> str:
     """done: the cells. cases: the pictures of this run."""
-    head = [
-        f"**{protocol.name}**: {protocol.source}",
-        protocol.asked,
-        f"`suppress eval --protocol {protocol.name}`. {len(cases)} drawn pictures, {protocol.steps} steps, on the "
-        "embedded model, which draws cartoon portraits: its figures are about this model.",
-    ]
-    if protocol.paper:
-        head[-1] += " In brackets: the paper's own figure, of SD v1.x with its own photos and judges."
+    how = f"{len(cases)} drawn pictures, {protocol.steps} steps"
+    head = protocol.heading(how, "photos" if protocol.paper else "")
     explained = "; ".join(f"{metric}: {EXPLAINED[metric]}" for metric in protocol.metrics)
     return "\n\n".join([*head, _table(protocol, done, cases), f"{explained}.", *_failures(protocol, done, cases)])
 

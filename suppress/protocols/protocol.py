@@ -32,13 +32,35 @@ Means = Callable[[str, str, str], float]  # (row, group, metric) -> our figure; 
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """A table. Each of its cells is the mean over the pictures of a group."""
+class Question:
+    """What a table asks."""
 
     name: str  # as --protocol takes it
     source: str  # the paper, and which of its tables
     claim: str  # what the paper reads from it, or what the table asks
-    differs: str  # how the prompts here differ from the paper's, in a sentence
+    differs: str  # how the prompts or pictures here differ from the paper's, in a sentence
+
+    @property
+    def asked(self) -> str:
+        """What the table asks, and how it differs from the paper's."""
+        return f"{self.claim} {self.differs}".strip()
+
+    def heading(self, how: str, theirs: str) -> list[str]:
+        """The paragraphs above the tables. how: how much was drawn, and with what settings.
+
+        theirs: what the paper drew its figures with; empty if it has none.
+        """
+        told = f"`suppress eval --protocol {self.name}`. {how}, on the embedded model, which draws cartoon portraits: "
+        told += "its figures are about this model."
+        if theirs:
+            told += f" In brackets: the paper's own figure, of SD v1.x with its own {theirs} and judges."
+        return [f"**{self.name}**: {self.source}", self.asked, told]
+
+
+@dataclass(frozen=True)
+class Protocol(Question):
+    """A table. Each of its cells is the mean over the pictures of a group."""
+
     groups: Mapping[str, tuple[Case, ...]]  # name -> its prompts. A prompt is in one group only
     rows: Mapping[str, str]  # name -> method (`suppress.evaluation.measure.method_of`)
     metrics: tuple[str, ...] = (DET, CLIP, SSIM)
@@ -53,11 +75,6 @@ class Protocol:
     steps: int = 25
     start: int | float = 0.1
     seeds: int = 8
-
-    @property
-    def asked(self) -> str:
-        """What the table asks, and how it differs from the paper's."""
-        return f"{self.claim} {self.differs}".strip()
 
     @property
     def cases(self) -> list[Case]:
@@ -83,13 +100,9 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class PictureProtocol:
+class PictureProtocol(Question):
     """A table of edited pictures (suppress/evaluation/pictures.py) with a known ideal edit. One column per metric."""
 
-    name: str
-    source: str
-    claim: str
-    differs: str
     rows: tuple[Pair, ...]  # each with a label, which is the name of the row
     metrics: tuple[str, ...] = (DET, OUTSIDE, INSIDE, IDEAL)
     # row -> metric -> the paper's figure; also rows that are not among ours
@@ -99,11 +112,6 @@ class PictureProtocol:
     classes: tuple[str, ...] = ()  # as above
     steps: int = PICTURE_STEPS
     start: float | None = None  # R of all rows; None: each method's own
-
-    @property
-    def asked(self) -> str:
-        """What the table asks, and how it differs from the paper's."""
-        return f"{self.claim} {self.differs}".strip()
 
     @property
     def extras(self) -> tuple[str, ...]:

@@ -16,14 +16,8 @@ Cells = Mapping[Any, Mapping[str, Any]]  # by (row, prompt)
 
 def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     """done: the cells. detector: `match(words).name` is the class of a target."""
-    head = [
-        f"**{protocol.name}**: {protocol.source}",
-        protocol.asked,
-        f"`suppress eval --protocol {protocol.name}`. {protocol.steps} steps, R = {protocol.start:g}, {protocol.seeds} "
-        "seeds per prompt, on the embedded model, which draws cartoon portraits: its figures are about this model.",
-    ]
-    if protocol.paper:
-        head[-1] += " In brackets: the paper's own figure, of SD v1.x with its own prompts and judges."
+    how = f"{protocol.steps} steps, R = {protocol.start:g}, {protocol.seeds} seeds per prompt"
+    head = protocol.heading(how, "prompts" if protocol.paper else "")
     tables = [
         f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}" for metric in protocol.metrics
     ]

@@ -10,6 +10,15 @@ from .protocol import DET, ORIGINAL, OTHERS, REMOVED, SPILL, SSIM, Means, Protoc
 if TYPE_CHECKING:
     from ..evaluation.page.parts import Table
 
+_REMOVERS = {  # row -> method
+    "phrase deleted": "deleted",
+    "SWR": "suppress-eot",
+    "Unread": "unread",
+    "Unread, keep 1": "unread:keep=1,start=0.06",
+    "NegPiP": "value-flip",
+    "negative prompt": "negative-prompt",
+}
+
 NEIGHBOURS = Protocol(
     name="world-neighbours",
     source="this project",
@@ -26,14 +35,7 @@ NEIGHBOURS = Protocol(
         ),
         "rain, not umbrella": group("list", ("a girl with an umbrella in the rain", "rain", "a girl with an umbrella")),
     },
-    rows={
-        "phrase deleted": "deleted",
-        "SWR": "suppress-eot",
-        "Unread": "unread",
-        "Unread, keep 1": "unread:keep=1,start=0.06",
-        "NegPiP": "value-flip",
-        "negative prompt": "negative-prompt",
-    },
+    rows=_REMOVERS,
     metrics=(DET, SPILL, SSIM),
     watch=("moustache", "sunglasses", "bow_tie", "earrings", "umbrella"),
 )
@@ -107,14 +109,7 @@ SEVERAL = Protocol(
             "list", ("a boy with headphones and a scarf in the snow", "headphones + scarf + snow", "a boy")
         ),
     },
-    rows={
-        "phrase deleted": "deleted",
-        "SWR": "suppress-eot",
-        "Unread": "unread",
-        "Unread, keep 1": "unread:keep=1,start=0.06",
-        "NegPiP": "value-flip",
-        "negative prompt": "negative-prompt",
-    },
+    rows=_REMOVERS,
     metrics=(DET, REMOVED, SPILL, SSIM),
     watch=("earrings", "bow_tie"),
 )

@@ -18,6 +18,7 @@ from torch import Tensor
 from minisd.base.outputs import slug
 from minisd.base.picture_files import png_writer
 from minisd.picture import overlay
+from minisd.watch.over_time import spread
 
 from ..metrics.judge import RECONSTRUCTION, SUPPRESSED
 from .draw import Drawn, Progress
@@ -141,7 +142,7 @@ def _film(drawn: Drawn) -> list[dict[str, Any]]:
     count = len(drawn.maps)
     if not count:
         return []
-    chosen = sorted({round(k * (count - 1) / (FRAMES - 1)) for k in range(FRAMES)})
+    chosen = spread(count, FRAMES)
     low = min(float(heat.min()) for pair in drawn.maps for heat in pair)
     high = max(float(heat.max()) for pair in drawn.maps for heat in pair)
     under = [drawn.pictures.get(RECONSTRUCTION, drawn.pictures["original"]), drawn.pictures["without"]]

@@ -2,7 +2,6 @@
 
 import io
 import re
-import shutil
 import subprocess
 import sys
 from urllib.parse import urlsplit
@@ -15,20 +14,7 @@ from suppress import world
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 180_000  # milliseconds: a busy machine took ten times as long as an idle one
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium found")
-    playwright = pytest.importorskip("playwright.sync_api", reason='no playwright found: pip install "minisd[browser]"')
-    with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox of Chromium's
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

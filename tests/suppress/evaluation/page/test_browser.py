@@ -1,7 +1,5 @@
 """The page in headless Chromium: what a reader does with it works, without an error and without the network."""
 
-import shutil
-
 import pytest
 
 from suppress.evaluation.all_methods import OURS
@@ -9,20 +7,7 @@ from suppress.evaluation.page.html import report_html
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 120_000  # milliseconds: a busy machine took ten seconds for what an idle one does in one
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium found")
-    playwright = pytest.importorskip("playwright.sync_api", reason='no playwright found: pip install "minisd[browser]"')
-    with playwright.sync_playwright() as driver:
-        # a container's root has no sandbox of Chromium's
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
