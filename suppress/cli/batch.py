@@ -16,7 +16,7 @@ from minisd.cli.completion import completing
 from minisd.cli.stopping import Stopping
 
 from ..engine import ENGINES
-from ..methods import DEFAULT, parse_method
+from ..methods import DEFAULT, check_removes, parse_method
 from ..methods.catalogue import METHODS
 
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def _batch(args: argparse.Namespace) -> None:
     file = Path(args.file)
     method = args.method or DEFAULT
     parse_method(method)  # a UserError now, not after the model is loaded
-    if METHODS[method.partition(":")[0]].strengthens:
-        raise UserError(f"--method {method} draws more of what it is given; a batch removes the targets of its lines")
+    check_removes(method, "--method", "a batch removes the targets of its lines")
     lines = read_lines(file, _usual(args))
     sd = options.load_model(args)
     check_lines(sd, lines, method)

@@ -48,8 +48,10 @@ def _check_direction(args: argparse.Namespace) -> None:
             f"{removing[0]} draws less of its words; --strengthen takes the methods {', '.join(STRENGTHENING)} "
             "(a larger factor: --method strengthen:value=2)"
         )
-    if not args.strengthen and args.method and not removing:
-        raise UserError(f"--method {chosen[0]} draws more of what it is given; name that with --strengthen WORD")
+    strengthening = [name for name in chosen if name in STRENGTHENING]
+    if not args.strengthen and strengthening:
+        option = "--method" if args.method else "--sheet"
+        raise UserError(f"{option} {strengthening[0]} draws more of what it is given; name that with --strengthen WORD")
 
 
 def find_settings(sd: StableDiffusion, args: argparse.Namespace, spec: str, repeated: bool) -> tuple[Method, str]:

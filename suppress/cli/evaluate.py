@@ -25,11 +25,11 @@ from ..evaluation.cells import check_out
 from ..evaluation.implied import IMPLYING
 from ..evaluation.implied import KIND as IMPLIED_KIND
 from ..evaluation.own_prompts import OwnCase
-from ..methods import METHODS, parse_method
+from ..methods import METHODS, check_removes, parse_method
 from ..protocols import PICTURE_PROTOCOLS, PROTOCOLS
 from .evaluate_defaults import QUICK_SEEDS, fill_in
 from .evaluate_report import add_report_options
-from .evaluate_table import add_scale_options, check_scale, evaluate_table, model_device
+from .evaluate_table import MEASURED, add_scale_options, check_scale, evaluate_table, model_device
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,6 +177,7 @@ def _rows(args: argparse.Namespace) -> dict[str, str]:
         raise UserError(f"no row {', '.join(unknown)}; there is {', '.join(rows)}, and every method by its name")
     for name in others:
         parse_method(name)  # a UserError now, not in every cell
+        check_removes(name, "--only", MEASURED)
     return {name: spec for name, spec in rows.items() if name in args.only} | {name: name for name in others}
 
 

@@ -13,7 +13,7 @@ from minisd.base.arguments import whole_number
 from ..evaluation.cells import check_out
 from ..evaluation.pairs import CONTROLS, DEFAULT, METHODS, NOTHING, STANDARD, Pair, choose, product
 from ..protocols import PICTURE_PROTOCOLS
-from .evaluate_table import evaluate_table, model_device
+from .evaluate_table import MEASURED, evaluate_table, model_device
 
 if TYPE_CHECKING:
     from ..evaluation.pictures import PictureCase
@@ -42,7 +42,7 @@ def evaluate_pictures(args: argparse.Namespace) -> None:
 
 def _check(args: argparse.Namespace) -> Sequence[Pair]:
     """The pairs to measure. UserError for names and settings that no cell could be measured with."""
-    from ..methods import parse_method
+    from ..methods import check_removes, parse_method
     from ..protocol import Method
     from ..start.invert import parse_inversion
 
@@ -57,6 +57,7 @@ def _check(args: argparse.Namespace) -> Sequence[Pair]:
                 parse_method(pair.spec)
             except UserError as error:
                 raise UserError(f"{error}; the table has the rows {', '.join(METHODS)}") from None
+            check_removes(pair.spec, "--only", MEASURED)
     return pairs
 
 

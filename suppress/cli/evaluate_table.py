@@ -29,6 +29,8 @@ QUICK = (
     "figures are not those of the table."
 )
 
+MEASURED = "the table measures how well a target is removed"
+
 Forecast = Callable[[Mapping[cells.Key, cells.Cell]], str]
 
 

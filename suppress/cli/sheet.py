@@ -15,7 +15,7 @@ from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 
 from ..evaluation.all_methods import OURS, OURS_SPEC, removing
-from ..methods import METHODS, parse_method
+from ..methods import METHODS, check_removes, parse_method
 
 if TYPE_CHECKING:
     from minisd import StableDiffusion
@@ -68,6 +68,7 @@ def _sheet(args: argparse.Namespace) -> None:
     specs = {spec: spec for spec in args.methods} if args.methods else {OURS: OURS_SPEC, **removing()}
     for spec in specs.values():
         parse_method(spec)  # a UserError now, not after minutes
+        check_removes(spec, "--methods", "the sheet shows how methods remove a target")
     check_seed(args.seed)
     check_negative(args.negative)
     out = check_out(args.out, args.overwrite)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from minisd.base.lazy import attributes
 
 from .catalogue import DEFAULT, METHODS, describe_method, describe_methods, register
-from .names import method_spec, parse_method
+from .names import check_removes, method_spec, parse_method
 
 if TYPE_CHECKING:
     from .adavd import AdaVD
@@ -107,6 +107,7 @@ __all__ = [
     "Unread",
     "ValueFlip",
     "Variant",
+    "check_removes",
     "describe_method",
     "describe_methods",
     "method_spec",

@@ -40,6 +40,15 @@ def parse_method(spec: str, defaults: Mapping[str, Any] | None = None, **given: 
     return make_named(name, entry, _defaults(defaults or {}, name) | given | read_settings(spec, entry))
 
 
+def check_removes(spec: str, option: str, why: str) -> None:
+    """UserError if the method draws more of its words instead of removing them. why: what `option` takes instead."""
+    if find_entry(spec.partition(":")[0]).strengthens:
+        raise UserError(
+            f"{option} {spec} draws more of what it is given; {why}; use it as `suppress PROMPT --strengthen WORD "
+            f"--method {spec}`"
+        )
+
+
 def make_named(name: str, entry: Named, values: Mapping[str, Any]) -> Any:
     """The settings of a name with these values. UserError for a setting that it does not have."""
     unknown = sorted(set(values) - set(entry.settings))

@@ -38,6 +38,13 @@ def test_a_sheet_is_drawn_and_what_cannot_be_drawn_is_said(model, capsys):
     assert main(["--methods", "nope"]) == 2 and "'nope' is unknown" in capsys.readouterr().err
 
 
+def test_a_method_that_draws_more_has_no_row(model, tmp_path, capsys):
+    assert main(["--methods", "zero", "attend-and-excite:scale=5"]) == 2
+    told = capsys.readouterr().err
+    assert "--methods attend-and-excite:scale=5 draws more of what it is given; the sheet shows how" in told
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_negative_prompt_is_that_of_all_pictures(small, model):
     job = ["--targets", "crown", "--methods", "zero", "--steps", "1", "--out", "sheet.png"]
     assert main([*job, "--negative", "rain"]) == 0

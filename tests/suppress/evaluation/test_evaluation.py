@@ -220,6 +220,7 @@ def test_a_last_line_without_its_end(tmp_path, torn):
         (["--start", "26"], "start = 26"),
         (["--start", "1.5"], "start = 1.5"),
         (["--only", "magic"], "no row magic"),
+        (["--only", "SWR", "strengthen"], "--only strengthen draws more of what it is given; the table measures"),
         (["--seeds", str(2**70)], "seeds = 1180591620717411303424; expected a whole number from 1 to 10000"),
         (["--steps", str(2**70)], "steps = 1180591620717411303424; expected"),
         (["--steps", "9" * 4000], "steps = 9999"),

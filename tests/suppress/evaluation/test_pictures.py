@@ -325,6 +325,7 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
         (["--half", "report"], "--half is for pictures; add --pictures"),
         (["--pictures", "--seeds", "2", "--kinds", "last"], "--kinds, --seeds is for prompts; leave --pictures out"),
         (["--pictures", "--only", "magic"], "method 'magic' is unknown"),
+        (["--pictures", "--only", "strengthen"], "--only strengthen draws more of what it is given; the table"),
         (["--pictures", "--only", "zero", "--inversions", "mirror"], "inversion = 'mirror'; expected one of ddim"),
         (["--pictures", "--only", "zero", "--limit", "0"], "limit = 0"),
         (["--pictures", "--only", "zero", "--steps", "0"], "steps = 0"),

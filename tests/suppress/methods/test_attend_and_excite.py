@@ -161,6 +161,7 @@ def test_a_sheet_of_what_strengthens(tmp_path, monkeypatch, capsys):
         (["--strengthen", "hat", "--sheet", "strengthen", "zero"], "zero draws less of its words; --strengthen takes"),
         (["--strengthen", "hat", "--preset", "paper"], "paper draws less of its words"),
         (["--remove", "hat", "--method", "attend-and-excite"], "draws more of what it is given; name that with"),
+        (["--remove", "hat", "--sheet", "zero", "strengthen"], "--sheet strengthen draws more of what it is given"),
     ],
 )
 def test_a_method_for_the_other_direction(tmp_path, monkeypatch, capsys, argv, message):
