@@ -13,7 +13,7 @@ from ..base.outputs import check_out, slug, write_output
 from ..base.picture_files import png_writer
 from ..picture import overlay, sheet
 from ..pipeline import StableDiffusion
-from ..watch.film import Film, gif_writer
+from ..watch.film import Film, gif_writer, is_kept
 from ..watch.heat import Heat, heat
 from ..watch.over_time import over_time_sheet
 from ..watch.words import find_columns
@@ -76,7 +76,7 @@ def _frames_with_maps(found: Heat, words: Sequence[str], every: int) -> list[Ima
     spans = [(float(one.over_time.min()), float(one.over_time.max())) for one in heats]
     frames = []
     for k, step in enumerate(found.steps):
-        if k % every and k != len(found.steps) - 1:
+        if not is_kept(k, len(found.steps), every):
             continue
         [picture] = step.pictures()
         cells = [overlay(picture, one.over_time[k], span) for one, span in zip(heats, spans, strict=True)]

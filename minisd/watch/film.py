@@ -36,7 +36,7 @@ class Film:
 
     def __call__(self, step: Step) -> object:
         answer = None if self.callback is None else self.callback(step)
-        if step.i % self.every == 0 or step.i == step.total - 1 or wants_to_stop(answer):
+        if is_kept(step.i, step.total, self.every) or wants_to_stop(answer):
             self.frames.append(step.sheet())
         return answer
 
@@ -48,6 +48,11 @@ class Film:
         if out.exists() and not overwrite:
             raise UserError(f"{out} exists; give another name, or overwrite=True to replace it")
         return write_output({out.suffix: gif_writer(self.frames)}, out, out.stem, overwrite)
+
+
+def is_kept(i: int, total: int, every: int) -> bool:
+    """Whether a film with every n-th step, and the last one, has step i."""
+    return i % every == 0 or i == total - 1
 
 
 def gif_writer(frames: Sequence[Image.Image], comment: str = "") -> Writer:

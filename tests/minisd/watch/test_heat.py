@@ -10,6 +10,7 @@ import minisd
 from minisd import UserError
 from minisd.cli import options
 from minisd.cli.commands import main
+from minisd.watch.film import is_kept
 from minisd.watch.over_time import over_time_sheet, spread
 from minisd.watch.words import find_columns
 
@@ -142,6 +143,11 @@ def test_a_film_that_cannot_be_written_is_told(tmp_path):
         minisd.Film().save("a.mp4")
     with pytest.raises(UserError, match="every = 0"):
         minisd.Film(every=0)
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, [0, 1, 2, 3, 4, 5]), (2, [0, 2, 4, 5]), (5, [0, 5]), (9, [0, 5])])
+def test_every_nth_step_and_the_last(every, kept):
+    assert [i for i in range(6) if is_kept(i, 6, every)] == kept
 
 
 # ---------------------------------------------------------------------- the commands
