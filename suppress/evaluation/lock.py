@@ -2,6 +2,10 @@
 
 The lock is the operating system's (`filelock`), which frees it when its owner ends, however it ends. A second file
 names the owner: process, host and since when. Both are removed at the end; what a killed owner has left is replaced.
+
+The lock's file is removed before the lock is freed. So a process that has opened it just before gets the lock of a file
+without a name, which keeps nobody out. `filelock` sees this (from 3.30 on, which leaves the removing to us, too) and
+tries again with the file that has the name then.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from pathlib import Path
 from minisd import UserError
 from minisd.base.outputs import write_text
 
+PATIENCE = 0.2  # seconds in which it is tried again: an owner may just now end
 LOCK, OWNER = ".lock", ".owner"  # endings that follow the name of the file
 
 
@@ -26,7 +31,7 @@ def owned(out: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout
 
     lock, owner = (out.with_name(out.name + ending) for ending in (LOCK, OWNER))
-    held = FileLock(lock, timeout=0)
+    held = FileLock(lock, timeout=PATIENCE)
     try:
         held.acquire()
     except Timeout:

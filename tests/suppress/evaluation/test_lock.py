@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
@@ -50,6 +51,27 @@ def test_a_killed_owner_blocks_nobody(tmp_path, owner):
     assert len(list(tmp_path.iterdir())) == 2  # what it has left
     with owned(tmp_path / "cells.jsonl"):
         assert re.search(rf'"pid": {os.getpid()},', (tmp_path / "cells.jsonl.owner").read_text())
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_owner_that_ends_leaves_no_lock_for_two(tmp_path, monkeypatch):
+    """The first owner removes the file and frees its lock after the second has opened the file, but not locked it."""
+    fcntl = pytest.importorskip("fcntl")  # Windows removes no open file
+    cells, flock, first = tmp_path / "cells.jsonl", fcntl.flock, ExitStack()
+    first.enter_context(owned(cells))
+    opened = []
+
+    def late(fd, operation):
+        if not opened:
+            opened.append(fd)
+            first.close()
+        return flock(fd, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with owned(cells):
+        assert opened and (tmp_path / "cells.jsonl.lock").exists()  # the file that is locked has its name
+        with pytest.raises(UserError, match=f"is being written by process {os.getpid()} on"), owned(cells):
+            pass
     assert not list(tmp_path.iterdir())
 
 
