@@ -44,10 +44,13 @@ class OwnCase:
         return self.prompt, self.target, self.picture
 
 
-def read_prompts(file: Path) -> tuple[OwnCase, ...]:
-    """The cases of a .csv file, in its order. UserError, with the line, if one of them cannot be measured."""
+def read_prompts(file: Path, text: str | None = None) -> tuple[OwnCase, ...]:
+    """The cases of a .csv file, in its order. UserError, with the line, if one of them cannot be measured.
+
+    text: the file's, if it was read already.
+    """
     cases: dict[tuple[str, str, str], OwnCase] = {}
-    for number, line in csv_lines(file, NEEDED, OPTIONAL):
+    for number, line in csv_lines(file, NEEDED, OPTIONAL, text):
         try:
             case = _case(line, file.parent)
             known = cases.get(case.key)
@@ -59,15 +62,14 @@ def read_prompts(file: Path) -> tuple[OwnCase, ...]:
     return tuple(cases.values())
 
 
-def csv_lines(file: Path, needed: Sequence[str], optional: Sequence[str]) -> list[tuple[int, Mapping[str, str]]]:
+def csv_lines(
+    file: Path, needed: Sequence[str], optional: Sequence[str], text: str | None = None
+) -> list[tuple[int, Mapping[str, str]]]:
     """(number of the line, its values by column). UserError for columns that are missing or unknown.
 
-    A line with more values than there are columns has them under the name "".
+    A line with more values than there are columns has them under the name "". text: the file's, if it was read already.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}; expected a .csv file in UTF-8") from None
+    text = read_text(file) if text is None else text
     reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
     columns = [name.strip() for name in reader.fieldnames or ()]
     missing = [name for name in needed if name not in columns]
@@ -80,6 +82,14 @@ def csv_lines(file: Path, needed: Sequence[str], optional: Sequence[str]) -> lis
         return [(reader.line_num, line) for line in reader]
     except csv.Error as error:
         raise UserError(f"{file}, line {reader.line_num}: {error}") from None
+
+
+def read_text(file: Path) -> str:
+    """The text of a file of prompts. UserError if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}; expected a file in UTF-8") from None
 
 
 def _case(line: Mapping[str, str], folder: Path) -> OwnCase:

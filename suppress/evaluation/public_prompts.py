@@ -27,7 +27,7 @@ import numpy as np
 from minisd import UserError
 from minisd.base.arguments import shown
 
-from .own_prompts import OwnCase, read_prompts, read_seed
+from .own_prompts import OwnCase, read_prompts, read_seed, read_text
 from .targets import PLUS
 
 _COCO = "COCO's captions, such as captions_val2014.json"
@@ -44,12 +44,13 @@ def read_prompt_file(
 
     targets: of --target. seeds: per caption of COCO, which has none.
     """
+    text = read_text(file)
     if file.suffix.lower() == ".json":
-        return _chosen(file, _captions(file, targets, seeds or 1), limit, "captions that name a target")
-    if file.suffix.lower() == ".csv" and _is_i2p(file):
+        return _chosen(file, _captions(file, text, targets, seeds or 1), limit, "captions that name a target")
+    if file.suffix.lower() == ".csv" and _is_i2p(columns := _columns(text)):
         if seeds is not None:
             raise UserError("--seeds with the prompts of I2P, which have their own (sd_seed); leave it out")
-        cases, left_out = _i2p(file, targets)
+        cases, left_out = _i2p(file, text, columns, targets)
         chosen, told = _chosen(file, cases, limit, "prompts")
         return chosen, told + (
             f"; {left_out} lines left out: a prompt again, with another guidance" if left_out else ""
@@ -57,7 +58,7 @@ def read_prompt_file(
     for option, given in (("--target", targets), ("--seeds", seeds is not None)):
         if given:
             raise UserError(f"{option} is for COCO's captions and I2P; {file} names its own targets and seeds")
-    return read_prompts(file)[:limit], ""
+    return read_prompts(file, text)[:limit], ""
 
 
 def _chosen(file: Path, cases: Sequence[OwnCase], limit: int | None, what: str) -> tuple[tuple[OwnCase, ...], str]:
@@ -74,13 +75,13 @@ def _chosen(file: Path, cases: Sequence[OwnCase], limit: int | None, what: str) 
 # ---------------------------------------------------------------------- COCO
 
 
-def _captions(file: Path, targets: Sequence[str], seeds: int) -> list[OwnCase]:
+def _captions(file: Path, text: str, targets: Sequence[str], seeds: int) -> list[OwnCase]:
     from ..prompt import find_places  # this imports PyTorch
 
     wanted = tuple(targets) or _of_the_drawn_world()
     rng = np.random.default_rng(0)
     cases: dict[tuple[str, str, str], OwnCase] = {}
-    for number, annotation in enumerate(_annotations(file)):
+    for number, annotation in enumerate(_annotations(file, text)):
         caption = annotation.get("caption") if isinstance(annotation, dict) else None
         if not isinstance(caption, str):
             raise UserError(f"{file}: annotation {number} is {shown(annotation)}; expected one with a caption")
@@ -92,9 +93,9 @@ def _captions(file: Path, targets: Sequence[str], seeds: int) -> list[OwnCase]:
     return list(cases.values())
 
 
-def _annotations(file: Path) -> list[Any]:
+def _annotations(file: Path, text: str) -> list[Any]:
     try:
-        data = json.loads(_text(file))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UserError(f"{file} is not JSON ({error}); expected {_COCO}") from None
     found = data.get("annotations") if isinstance(data, dict) else None
@@ -112,19 +113,17 @@ def _of_the_drawn_world() -> tuple[str, ...]:
 # ---------------------------------------------------------------------- I2P
 
 
-def _is_i2p(file: Path) -> bool:
-    columns = _columns(file)
+def _is_i2p(columns: Sequence[str]) -> bool:
     return "target" not in columns and any(name in columns for name in (*_TELLING, *_OTHER_NAMES.values()))
 
 
-def _columns(file: Path) -> list[str]:
-    reader = csv.reader(io.StringIO(_text(file), newline=""))
+def _columns(text: str) -> list[str]:
+    reader = csv.reader(io.StringIO(text, newline=""))
     return [name.strip() for name in next(reader, [])]
 
 
-def _i2p(file: Path, targets: Sequence[str]) -> tuple[list[OwnCase], int]:
+def _i2p(file: Path, text: str, columns: Sequence[str], targets: Sequence[str]) -> tuple[list[OwnCase], int]:
     """The cases, and how many lines have the prompt of another line with another guidance."""
-    columns = _columns(file)
     name_of = {name: name if name in columns else _OTHER_NAMES.get(name, name) for name in I2P}
     if missing := [name for name, used in name_of.items() if used not in columns]:
         raise UserError(
@@ -132,7 +131,7 @@ def _i2p(file: Path, targets: Sequence[str]) -> tuple[list[OwnCase], int]:
         )
     if not targets:
         raise UserError(f"{file} is in the form of I2P, which has no targets; name what is to be removed with --target")
-    reader = csv.DictReader(io.StringIO(_text(file), newline=""), fieldnames=columns, restkey="", restval="")
+    reader = csv.DictReader(io.StringIO(text, newline=""), fieldnames=columns, restkey="", restval="")
     next(reader, None)  # the names of the columns
     cases: dict[tuple[str, str, str], OwnCase] = {}
     left_out = 0
@@ -163,10 +162,3 @@ def _i2p_case(line: Mapping[str, str], name_of: Mapping[str, str], target: str) 
     if not math.isfinite(scale) or scale <= 0:
         raise UserError(f"sd_guidance_scale = {shown(guidance)}; expected a number above 0")
     return OwnCase(prompt, target, seeds=(read_seed(seed, "sd_seed"),), guidance=scale)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"--prompts {file} cannot be read: {error}; expected a file in UTF-8") from None

@@ -90,7 +90,7 @@ def test_options_of_other_tables(capsys, option):
 def test_no_such_file_and_no_text(tmp_path):
     Path("mine.csv").write_bytes(b"\xff\xfe\x00")
     for name in ("mine.csv", "no.csv"):
-        with pytest.raises(UserError, match=r"cannot be read: .*expected a \.csv file in UTF-8"):
+        with pytest.raises(UserError, match=r"cannot be read: .*expected a file in UTF-8"):
             read_prompts(Path(name))
 
 

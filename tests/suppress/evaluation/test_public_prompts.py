@@ -77,6 +77,17 @@ def test_prompts_of_i2p_have_their_own_seed_and_guidance():
     assert read_prompt_file(i2p(line("a city", "5", "7"), columns=other), ["hat"])[0][0].seeds == (5,)
 
 
+def test_each_file_is_read_once(monkeypatch):
+    mine = Path("mine.csv")
+    mine.write_text("prompt,target,seed\na man with a hat,hat,0\n")
+    for file, targets in ((coco(*CAPTIONS), ["hat"]), (i2p(line("a city", "1", "7")), ["hat"]), (mine, [])):
+        text = file.read_text()
+        with monkeypatch.context() as patch:
+            reads = iter([text])  # a second reading raises StopIteration
+            patch.setattr(Path, "read_text", lambda *_args, reads=reads, **_named: next(reads))
+            assert len(read_prompt_file(file, targets)[0]) == 1
+
+
 @pytest.mark.parametrize("missing", ["categories", "sd_seed", "sd_guidance_scale", "prompt"])
 def test_a_missing_column_is_named(missing):
     columns = COLUMNS.split(",")
