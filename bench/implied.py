@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 import minisd
+from minisd.base.counted import counted
 from suppress.evaluation.implied import IMPLYING
 from suppress.evaluation.table import other_attributes
 from suppress.metrics import Detector
@@ -92,7 +93,8 @@ def methods(cells: list[dict[str, Any]]) -> list[str]:
         f"{settings['seeds']} --steps {settings['steps']} --start {settings['start']:g}` -->",
         "",
         "Mean DetScore of the target that the prompt implies / sum over the other attributes of the mean |change| / "
-        f"SSIM to the original. {settings['seeds']} seeds, {settings['steps']} steps. –: not measured.",
+        f"SSIM to the original. {counted(settings['seeds'], 'seed')}, {counted(settings['steps'], 'step')}. –: not "
+        "measured.",
         "",
         f"| | {' | '.join(f'{case.prompt}: {case.target}' for case in IMPLYING)} |",
         "|---" * (len(IMPLYING) + 1) + "|",

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import Place, Site, SpatialTransformer
+from .base.counted import counted
 from .base.errors import UserError
 from .config import UNetConfig
 from .tap import Tap
@@ -231,6 +232,8 @@ class UNet(nn.Module):
                 f"expected ({len(z)},77,{c.context_dim})"
             )
         if isinstance(t, Tensor) and (t.dim() > 1 or t.numel() not in (1, len(z))):
-            raise UserError(f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {len(z)} samples")
+            raise UserError(
+                f"timesteps of shape {tuple(t.shape)}; expected one, or one for each of {counted(len(z), 'sample')}"
+            )
         if tap is not None:
             check_reached(tap, self.sites)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
+from minisd.base.counted import counted
 from minisd.config import CONTEXT
 from minisd.watch.words import token_table
 
@@ -184,7 +185,7 @@ def _by_name(prompt: str, name: str) -> Target:
         return Target(phrase, ())
     if not 1 <= n <= len(places):
         raise UserError(
-            f"{name!r}: {phrase!r} stands at {len(places)} place(s) of the prompt; expected {phrase}:1 to "
+            f"{name!r}: {phrase!r} stands at {counted(len(places), 'place')} of the prompt; expected {phrase}:1 to "
             f"{phrase}:{len(places)}, or {phrase!r} for all of them"
         )
     return Target(phrase, (places[n - 1],))

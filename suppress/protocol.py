@@ -31,6 +31,7 @@ from torch import Tensor
 
 from minisd import Tap, UNet, UserError
 from minisd.base.arguments import fraction, number, plain, shown, step_number, whole_number
+from minisd.base.counted import counted
 from minisd.config import CONTEXT
 
 from .edits.maps import Maps, MapSpec
@@ -103,7 +104,7 @@ class Inputs:
 
     def __post_init__(self) -> None:
         if len(self.contexts) < 2:
-            raise UserError(f"Inputs with {len(self.contexts)} context(s); expected (∅, c), or more")
+            raise UserError(f"Inputs with {counted(len(self.contexts), 'context')}; expected (∅, c), or more")
         for ctx in self.contexts:  # all contexts of a step may be one batch
             if not isinstance(ctx, Tensor) or ctx.dim() != 3 or ctx.shape[:2] != (len(self.z), CONTEXT):
                 found = tuple(ctx.shape) if isinstance(ctx, Tensor) else shown(ctx)

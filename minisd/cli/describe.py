@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 
+from ..base.counted import counted
 from ..base.errors import CheckpointError
 from ..base.inputs import read_json
 from ..config import SD14, UNetConfig
@@ -78,5 +79,5 @@ def _sites(config: UNetConfig) -> list[str]:
     for site in sites[::2]:
         name = site.name.removesuffix(".self")
         grid = -(-side // site.scale)
-        lines.append(f"            {name:<8} {site.place:<5} {grid}×{grid}, {site.heads} heads")
+        lines.append(f"            {name:<8} {site.place:<5} {grid}×{grid}, {counted(site.heads, 'head')}")
     return lines

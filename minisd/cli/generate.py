@@ -11,6 +11,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..base.arguments import check_settings, pair
+from ..base.counted import counted
 from ..base.errors import UserError
 from ..base.outputs import check_out, slug, write_output
 from ..base.picture_files import open_picture, png_writer
@@ -108,12 +109,13 @@ def _start(
 
 
 def _label(drawn: int, batch: int, count: int) -> str:
-    return "drawing" if batch == count else f"drawing {drawn + 1} to {drawn + batch} of {count}"
+    numbers = str(drawn + 1) if batch == 1 else f"{drawn + 1} to {drawn + batch}"
+    return "drawing" if batch == count else f"drawing {numbers} of {count}"
 
 
 def _progress(written: Sequence[Path], count: int, stopping: Stopping | None = None) -> str:
     if not written:
         return "nothing was written"
     names = str(written[0]) if len(written) == 1 else f"{written[0]} to {written[-1]}"
-    told = f"{len(written)} of {count} pictures {'was' if len(written) == 1 else 'were'} written: {names}"
+    told = f"written: {len(written)} of {counted(count, 'picture')}, {names}"
     return told if stopping is None else told + stopping.remark()

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..base.arguments import shown
+from ..base.counted import counted
 from ..base.errors import CheckpointError
 from ..base.inputs import check_regular, read_json
 from . import pickled
@@ -121,7 +122,7 @@ class Shards:
         self._files = {name: open_weights(index.parent / name) for name in names}
         lost = [key for key, file in file_of.items() if key not in self._files[file].shapes]
         if lost:
-            raise CheckpointError(f"{index}: {len(lost)} tensors are not in the files it names, first {lost[0]!r}")
+            raise CheckpointError(f"{index}: the files it names lack {counted(len(lost), 'tensor')}, first {lost[0]!r}")
         self._file_of: dict[str, str] = file_of
         self.shapes: Mapping[str, Header] = {key: self._files[file].shapes[key] for key, file in file_of.items()}
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..base.arguments import shown
+from ..base.counted import counted
 from ..base.errors import UserError
 from ..config import CONTEXT
 from ..loading.tokenizer import split_words, word_text
@@ -45,7 +46,7 @@ def find_columns(sd: StableDiffusion, prompt: str, word: str) -> tuple[int, ...]
     if not places and numbered:
         all_places, n = _places(sd, words, numbered[1]), int(numbered[2])
         if all_places and not 1 <= n <= len(all_places):
-            raise UserError(f"{word!r}: {numbered[1]!r} stands at {len(all_places)} place(s) of the prompt")
+            raise UserError(f"{word!r}: {numbered[1]!r} stands at {counted(len(all_places), 'place')} of the prompt")
         places = all_places[n - 1 : n]
     if not places:
         raise UserError(f"the prompt has no {word!r}. Its tokens:\n{token_table(sd, prompt)}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from minisd.base.counted import counted
+
 from ..edits.spectrum import soft_weight, zero_bottom, zero_top
 from ..job import run
 from ..methods import SuppressEOT
@@ -38,7 +40,7 @@ def spectrum(study: Study, top: Sequence[int] = TOP, kept: Sequence[int] = KEPT)
         score(study, f"{end} {k} zeroed" if k else "original", {"zeroed": end, "k": k, "of": count}, pictures)
         for (end, k), pictures in zip(settings, study.draw(ctxs, study.settings.start_step), strict=True)
     ]
-    return gather(study, panels, [_from(study), f"χ has {count} singular values"])
+    return gather(study, panels, [_from(study), f"χ has {counted(count, 'singular value')}"])
 
 
 def start(study: Study, starts: Sequence[float] = STARTS) -> Findings:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from minisd import UserError
+from minisd.base.counted import counted
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 from minisd.cli.completion import completing
@@ -73,7 +74,7 @@ def _batch(args: argparse.Namespace) -> None:
     folder = open_folder(args.out or file.stem, _run(sd, args, method))
     with owned(folder.jsonl):
         todo = [line for line in lines if not folder.has(line)]
-        print(f"{len(lines)} lines, {len(todo)} to draw, into {folder.path}", flush=True)
+        print(f"{counted(len(lines), 'line')}, {len(todo)} to draw, into {folder.path}", flush=True)
         drawing = _Drawing(sd, args, method, folder, lines)
         for pictures in (False, True):  # a method may have other settings for pictures
             drawing.draw([line for line in todo if bool(line.values["picture"]) is pictures])
@@ -115,10 +116,13 @@ class _Drawing:
         try:
             for k in range(0, len(todo), AT_ONCE):
                 some = todo[k : k + AT_ONCE]
-                self._draw_some(some, f"lines {some[0].number} to {some[-1].number}")
+                first, last = some[0].number, some[-1].number
+                self._draw_some(some, f"line {first}" if first == last else f"lines {first} to {last}")
         except KeyboardInterrupt:
             done = sum(self.folder.has(line) for line in self.lines)
-            told = f"{done} of {len(self.lines)} lines are drawn, in {self.folder.path}; the same command goes on"
+            told = (
+                f"drawn: {done} of {counted(len(self.lines), 'line')}, in {self.folder.path}; the same command goes on"
+            )
             raise KeyboardInterrupt(told) from None
 
     def _draw_some(self, some: Sequence[Line], label: str) -> None:

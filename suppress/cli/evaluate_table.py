@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.arguments import number
+from minisd.base.counted import counted
 from minisd.base.outputs import write_text
 from minisd.cli.answer import wrote
 
@@ -148,6 +149,6 @@ def _print_table(out: Path, text: str) -> None:
 def _tell_part(shard: Shard, out: Path, jobs: Sequence[Job], all_jobs: Sequence[Job]) -> None:
     """Says what to do with a part: a table of it would compare rows on different cases."""
     print(
-        f"{out}: part {shard}, {len(jobs)} of {cells.counted(len(all_jobs))}; join the files of all parts with "
+        f"{out}: part {shard}, {len(jobs)} of {counted(len(all_jobs), 'cell')}; join the files of all parts with "
         "`suppress eval merge`"
     )

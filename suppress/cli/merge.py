@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisd import UserError
+from minisd.base.counted import counted
 from minisd.base.outputs import output_path, write_output
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
@@ -36,7 +37,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _merge(args: argparse.Namespace) -> None:
-    from ..evaluation.cells import counted
     from ..evaluation.lock import owned
     from ..evaluation.merge import merge
 
@@ -50,9 +50,9 @@ def _merge(args: argparse.Namespace) -> None:
         path = _write(merged, out, args.overwrite)
     wrote(args, path)
     args.answer |= {"cells": len(merged.cells), "twice": merged.twice, "replaced": merged.replaced}
-    print(f"{path}: {counted(len(merged.cells))} of {counted(len(files), 'file')}")
+    print(f"{path}: {counted(len(merged.cells), 'cell')} of {counted(len(files), 'file')}")
     if merged.twice:
-        print(f"{counted(merged.twice)} found in several files with the same scores, and taken once")
+        print(f"{counted(merged.twice, 'cell')} found in several files with the same scores, and taken once")
     if merged.replaced:
         print(f"{counted(merged.replaced, 'line')} left out: the file has a later line of the same row and case")
 

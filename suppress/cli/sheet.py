@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.arguments import check_negative, check_seed
+from minisd.base.counted import counted
 from minisd.base.outputs import check_out, write_output
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
@@ -80,13 +81,13 @@ def _sheet(args: argparse.Namespace) -> None:
     begin = time.perf_counter()
     for n, (name, spec) in enumerate(specs.items()):
         seconds = sheet.add(name, spec)
-        if n == 0 and seconds:
+        if n == 0 and seconds and len(specs) > 1:
             each = seconds / (METHODS[spec.partition(":")[0]].passes or 200)
             rest = sum(METHODS[other.partition(":")[0]].passes or 200 for other in list(specs.values())[1:])
             print(f"{len(specs)} rows; the others take about {each * rest / 60:.1f} minutes", flush=True)
     if sheet.path is None:
         raise UserError("none of the methods could draw these prompts")
-    print(f"{len(sheet.rows)} methods in {time.perf_counter() - begin:.0f} s: {sheet.path}")
+    print(f"{counted(len(sheet.rows), 'method')} in {time.perf_counter() - begin:.0f} s: {sheet.path}")
 
 
 class _Sheet:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisd import StableDiffusion, UserError
+from minisd.base.counted import counted
 from minisd.cli import options
 from minisd.cli.answer import wrote
 
@@ -75,4 +76,4 @@ def _vectors(sd: StableDiffusion, settings: CASteer, concept: str, out: Path) ->
 
     pairs = prompt_pairs(concept, settings.pairs, settings.subjects)
     write_vectors(out, find_vectors(sd, concept, pairs, settings.steps, settings.guidance))
-    return f"{concept!r}, {len(pairs)} pair{'s' * (len(pairs) > 1)} of pictures"
+    return f"{concept!r}, {counted(len(pairs), 'pair')} of pictures"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
 from minisd.base.arguments import shown
+from minisd.base.counted import counted
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 
@@ -149,10 +150,13 @@ def read_prompts(name: str) -> list[str]:
 def describe(eraser: Eraser) -> str:
     """The most important settings, in one line."""
     parts = [f"forgetting {eraser.concept!r}"]
-    parts += [f"from {len(eraser.prompts)} prompts"] if eraser.prompts else []
-    for field, words in (("weights", "weights: {}"), ("iterations", "{} iterations"), ("lr", "learning rate {:g}")):
-        if hasattr(eraser, field):
-            parts.append(words.format(getattr(eraser, field)))
+    parts += [f"from {counted(len(eraser.prompts), 'prompt')}"] if eraser.prompts else []
+    wordings = {
+        "weights": "weights: {}".format,
+        "iterations": lambda number: counted(number, "iteration"),
+        "lr": "learning rate {:g}".format,
+    }
+    parts += [words(getattr(eraser, field)) for field, words in wordings.items() if hasattr(eraser, field)]
     return ", ".join(parts)
 
 

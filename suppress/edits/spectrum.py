@@ -19,6 +19,7 @@ from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import is_whole, number, plain, shown
+from minisd.base.counted import counted
 
 from .rows import Rows, change_rows, check_range
 
@@ -106,6 +107,7 @@ def _largest(sigma: Tensor, k: int) -> Tensor:
     count = sigma.shape[-1]
     if not is_whole(k) or not 0 <= plain(k) <= count:
         raise UserError(
-            f"K = {shown(k)}; these rows have {count} singular values: expected a whole number from 0 to {count}"
+            f"K = {shown(k)}; these rows have {counted(count, 'singular value')}: expected a whole number from 0 to "
+            f"{count}"
         )
     return torch.arange(count, device=sigma.device) < plain(k)

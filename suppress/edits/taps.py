@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from minisd import Site, Tap, UNet, UserError
 from minisd.attention import Attention
+from minisd.base.counted import counted
 
 
 class CrossTap(Tap):
@@ -151,7 +152,7 @@ def _project(ctx: Tensor, layer: nn.Module, old: Tensor, attn: Attention) -> Ten
     """The keys or values (B,H,L,d) of ctx (B,L,D) or (1,L,D). layer: W_K or W_V; old (B,H,L',d): what they replace."""
     if ctx.dim() != 3 or len(ctx) not in (1, len(old)):
         raise UserError(
-            f"a context of shape {tuple(ctx.shape)} for {len(old)} samples; expected one context per sample, "
-            "or one for all"
+            f"a context of shape {tuple(ctx.shape)} for {counted(len(old), 'sample')}; expected one context per "
+            "sample, or one for all"
         )
     return attn.split_heads(layer(ctx.to(old.dtype))).expand(len(old), -1, -1, -1)

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+from minisd.base.counted import counted
+
 from ..methods import METHODS, parse_method
 from .cases import ITO
 
@@ -79,10 +81,11 @@ def forecast(rows: Mapping[str, str], cases: Sequence[Any], done: Mapping[Any, M
     """A sentence about the time that the missing cells take, and about the slow rows."""
     missing = [(row, case.key) for case in cases for row in rows if (row, case.key) not in done]
     seconds = seconds_per_cell(rows, done, seeds)
+    told = f"missing: {len(missing)} of {counted(len(rows) * len(cases), 'cell')}"
     if not missing or not seconds:
-        return f"{len(missing)} of {len(rows) * len(cases)} cells are missing"
+        return told
     minutes = sum(seconds[row] for row, _ in missing) / 60
     slow = {row: s for row, s in seconds.items() if s > LARGE * median(seconds.values())}
-    text = f"{len(missing)} of {len(rows) * len(cases)} cells are missing: about {minutes:.{0 if minutes > 9 else 1}f} "
-    text += "minutes of drawing, as the measured cells and the passes of each method say; gradients take longer"
+    text = f"{told}, about {minutes:.{0 if minutes > 9 else 1}f} minutes of drawing, as the measured cells and the "
+    text += "passes of each method say; gradients take longer"
     return text + "".join(f"\n  slow: {row}, about {s:.0f} s per cell" for row, s in slow.items())

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from minisd.base.counted import counted
+
 from ..world.spec import STYLES
 from .all_methods import DELETED, OURS, SWR
 from .cells import reasons
@@ -182,5 +184,7 @@ def _verdict(ours: Row, measured: Mapping[str, Row], against: Mapping[str, Compa
 def unmeasured(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any]) -> list[str]:
     """A paragraph with one line per row and reason: why cells have no scores. Empty if all have."""
     found = reasons(done, rows, [case.key for case in cases])
-    lines = [f"- {row} ({count} of {len(cases)} prompts): {reason}" for (row, reason), count in found.items()]
+    lines = [
+        f"- {row} ({count} of {counted(len(cases), 'prompt')}): {reason}" for (row, reason), count in found.items()
+    ]
     return ["Not measured:\n\n" + "\n".join(lines)] if lines else []

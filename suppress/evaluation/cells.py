@@ -45,11 +45,6 @@ class Form:
         return cell["row"], values if len(values) > 1 else values[0]
 
 
-def counted(number: int, word: str = "cell") -> str:
-    """ "1 cell", "2 cells" """
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def reasons(
     done: Mapping[Any, Mapping[str, Any]], rows: Iterable[str], keys: Iterable[Any]
 ) -> Counter[tuple[str, str]]:

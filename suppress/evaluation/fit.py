@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minisd.base.arguments import shown
+from minisd.base.counted import counted
 
-from .cells import Cell, Form, Key, counted
+from .cells import Cell, Form, Key
 
 if TYPE_CHECKING:
     from ..protocol import Method
@@ -120,19 +121,19 @@ def _tell(out: Path, found: Mapping[Key, Cell], misfits: Mapping[Key, str], maki
     if misfits:
         why = "; ".join(f"{count}: {reason}" for reason, count in Counter(misfits.values()).most_common())
         _say(
-            f"{out}: {counted(len(misfits))} to be measured again, because of lines that do not fit ({why}). The lines "
-            "are kept"
+            f"{out}: {counted(len(misfits), 'cell')} to be measured again, because of lines that do not fit ({why}). "
+            "The lines are kept"
         )
     code = making.made_by["code"]
     old = sum("made by" not in cell for cell in found.values())
     if old:
-        _say(f"{out}: {counted(old)} without a note of the code and weights that made them, taken as they are")
+        _say(f"{out}: {counted(old, 'cell')} without a note of the code and weights that made them, taken as they are")
     others = {cell["made by"].get("code", code) for cell in found.values() if "made by" in cell} - {code}
     if others:
         count = sum(cell.get("made by", {}).get("code") in others for cell in found.values())
         _say(
-            f"{out}: {counted(count)} of another state of version {version(code)} ({', '.join(sorted(others))}), taken "
-            "as they are. To measure them again, name another --out"
+            f"{out}: {counted(count, 'cell')} of another state of version {version(code)} "
+            f"({', '.join(sorted(others))}), taken as they are. To measure them again, name another --out"
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minisd import UserError
+from minisd.base.counted import counted
 
 from . import cells
 from .fit import Making
@@ -82,8 +83,8 @@ def fill(
         raise SystemExit(130) from None
     if lost:
         raise UserError(
-            f"{out} lacks {cells.counted(len(lost))} ({'; '.join(lost[:3])}): {TRIES} processes died with each; there "
-            "may be too little memory. The same command tries again"
+            f"{out} lacks {counted(len(lost), 'cell')} ({'; '.join(lost[:3])}): {TRIES} processes died with each; "
+            "there may be too little memory. The same command tries again"
         )
 
 

@@ -61,7 +61,7 @@ def _check_gpus(gpus: float, resources: Mapping[str, float]) -> None:
     present = resources.get("GPU", 0)
     if gpus > present:
         warnings.warn(
-            f"--gpus {gpus:g}: this Ray has {present:g} GPUs now, and cells wait until it has more (Ctrl-C stops)",
+            f"--gpus {gpus:g} is more than this Ray has now, {present:g}: cells wait until it has more (Ctrl-C stops)",
             stacklevel=2,
         )
 

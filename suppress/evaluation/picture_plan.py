@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from minisd import UserError, ddim, load
+from minisd.base.counted import counted
 
 from ..metrics import Judge
 from ..protocols import PICTURE_PROTOCOLS, PictureProtocol
@@ -112,8 +113,8 @@ class PicturePlan:
         return "\n\n".join(
             part
             for part in (
-                f"**{len(self.cases)} drawn pictures, {self.steps} steps, guidance {GUIDANCE:g}** (captions skipped "
-                f"because they do not name the target: {skipped})",
+                f"**{counted(len(self.cases), 'drawn picture')}, {counted(self.steps, 'step')}, guidance "
+                f"{GUIDANCE:g}** (captions skipped because they do not name the target: {skipped})",
                 picture_table.edits(rows),
                 picture_table.by_kind(rows),
                 picture_table.best(rows, self.pairs),
@@ -130,5 +131,7 @@ def _failures(done: Mapping[Key, Cell], names: Sequence[str], cases: Sequence[Pi
     for name in names:
         reasons = [reason for case in cases if (reason := done.get((name, case.number), {}).get("reason"))]
         if reasons:
-            lines.append(f"- {name}: {len(reasons)} pictures without a result ({reasons[0].splitlines()[0]})")
+            lines.append(
+                f"- {name}: {counted(len(reasons), 'picture')} without a result ({reasons[0].splitlines()[0]})"
+            )
     return "\n".join(lines)

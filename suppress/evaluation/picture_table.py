@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from minisd.base.counted import counted
+
 from .cases import IMPLIED
 from .cells import Cell, Key
 from .pairs import NOTHING, Pair
@@ -195,7 +197,7 @@ def order(found: Rows) -> str:
     told = ", ".join(f"{name} {mean:.1f}" for name, mean in zip(ORDER, means, strict=True))
     return (
         f"The published order, direct ≥ null-text > negative-prompt > ddim, {verdict}: {told} dB "
-        f"({len(common)} pictures)."
+        f"({counted(len(common), 'picture')})."
     )
 
 
@@ -230,7 +232,7 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> tuple[str, str] | No
     removing = [row for row, s in able.items() if s.det.value <= MOST_DET]
     if removing:
         row = max(removing, key=lambda row: able[row].outside.value)
-        why = f"the highest PSNR outside of {len(removing)} pairs with a DetScore of at most {MOST_DET:g}"
+        why = f"the highest PSNR outside of {counted(len(removing), 'pair')} with a DetScore of at most {MOST_DET:g}"
     else:
         row = min(able, key=lambda row: able[row].det.value)
         why = f"no pair has a DetScore of at most {MOST_DET:g}, and this one has the lowest"
@@ -241,10 +243,9 @@ def _best(rows: Rows, pairs: Sequence[Pair], title: str) -> tuple[str, str] | No
     ]
     return f"{title}: {row}", (
         f"({why}; on the half “{HALVES[0]}”: DetScore {s.det.value:.3f}, PSNR outside "
-        f"{s.outside.value:.1f} dB, {s.det.pictures} pictures). On the half “{HALVES[1]}”: DetScore {t.det.text(3)}, "
-        f"PSNR outside {t.outside.text(1)} dB, error inside {t.inside.text(1)}, {t.det.pictures} pictures. "
-        + "; ".join(met)
-        + "."
+        f"{s.outside.value:.1f} dB, {counted(s.det.pictures, 'picture')}). On the half “{HALVES[1]}”: "
+        f"DetScore {t.det.text(3)}, PSNR outside {t.outside.text(1)} dB, error inside {t.inside.text(1)}, "
+        f"{counted(t.det.pictures, 'picture')}. " + "; ".join(met) + "."
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from minisd.base.counted import counted
+
 from .all_methods import descending
 from .all_table import compare_all, measured_rows, unmeasured
 from .cases import KINDS
@@ -34,9 +36,9 @@ def report(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any
         fullest = max(measured.values(), key=lambda row: len(row.cells))  # a row may lack some prompts
         table = {"original": fullest.originals} | {name: row.summary for name, row in measured.items()}
         pictures = table["original"].pictures
-        count = f"{len(chosen)} prompts × {pictures // len(chosen)} seeds"
+        count = f"{counted(len(chosen), 'prompt')} × {counted(pictures // len(chosen), 'seed')}"
         if title == "your prompts":
-            count = f"{len(chosen)} cases, {pictures} pictures"
+            count = f"{counted(len(chosen), 'case')}, {counted(pictures, 'picture')}"
         parts.append(f"**{title}** ({count})\n\n{markdown(table)}\n\n{by_prompt(table)}")
         if title == "words after the target" and {"Unread", "phrase deleted", "SWR"} <= set(table):
             verdict = bar(table["Unread"], table["phrase deleted"], table["SWR"])

@@ -26,12 +26,15 @@ import numpy as np
 
 from minisd import UserError
 from minisd.base.arguments import shown
+from minisd.base.counted import counted
 
 from .own_prompts import OwnCase, read_prompts, read_seed, read_text
 from .targets import PLUS
 
 _COCO = "COCO's captions, such as captions_val2014.json"
 MOST = 100  # prompts, if the user names no number; as in Li et al.
+CAPTION = "caption that names a target", "captions that name a target"  # what counts as one case, and several
+PROMPT = "prompt", "prompts"
 _OTHER_NAMES = {"sd_seed": "evaluation_seed", "sd_guidance_scale": "evaluation_guidance"}
 I2P = ("prompt", "categories", "sd_seed", "sd_guidance_scale")
 _TELLING = ("categories", "sd_seed", "sd_guidance_scale", "inappropriate_percentage", "prompt_toxicity")
@@ -46,14 +49,14 @@ def read_prompt_file(
     """
     text = read_text(file)
     if file.suffix.lower() == ".json":
-        return _chosen(file, _captions(file, text, targets, seeds or 1), limit, "captions that name a target")
+        return _chosen(file, _captions(file, text, targets, seeds or 1), limit, CAPTION)
     if file.suffix.lower() == ".csv" and _is_i2p(columns := _columns(text)):
         if seeds is not None:
             raise UserError("--seeds with the prompts of I2P, which have their own (sd_seed); leave it out")
         cases, left_out = _i2p(file, text, columns, targets)
-        chosen, told = _chosen(file, cases, limit, "prompts")
+        chosen, told = _chosen(file, cases, limit, PROMPT)
         return chosen, told + (
-            f"; {left_out} lines left out: a prompt again, with another guidance" if left_out else ""
+            f"; {counted(left_out, 'line')} left out: a prompt again, with another guidance" if left_out else ""
         )
     for option, given in (("--target", targets), ("--seeds", seeds is not None)):
         if given:
@@ -61,15 +64,18 @@ def read_prompt_file(
     return read_prompts(file, text)[:limit], ""
 
 
-def _chosen(file: Path, cases: Sequence[OwnCase], limit: int | None, what: str) -> tuple[tuple[OwnCase, ...], str]:
+def _chosen(
+    file: Path, cases: Sequence[OwnCase], limit: int | None, what: tuple[str, str]
+) -> tuple[tuple[OwnCase, ...], str]:
     """Some of the cases by chance, and a sentence that says so."""
     if not cases:
-        raise UserError(f"{file} has no {what}; name others with --target")
+        raise UserError(f"{file} has no {what[1]}; name others with --target")
     order = np.random.default_rng(0).permutation(len(cases))[: limit or MOST]
     chosen = tuple(cases[k] for k in order)
+    number = counted(len(cases), *what)
     if len(chosen) == len(cases):
-        return chosen, f"{file}: {len(cases)} {what}"
-    return chosen, f"{file}: {len(chosen)} of {len(cases)} {what}, chosen by chance; --limit N takes more or fewer"
+        return chosen, f"{file}: {number}"
+    return chosen, f"{file}: {len(chosen)} of {number}, chosen by chance; --limit N takes more or fewer"
 
 
 # ---------------------------------------------------------------------- COCO

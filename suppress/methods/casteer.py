@@ -38,6 +38,7 @@ from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import check_prompt, number, whole_number
+from minisd.base.counted import counted
 
 from ..edits.concepts import phrases
 from ..edits.maps import Maps
@@ -136,7 +137,10 @@ def prompt_pairs(concept: str, count: int, subjects: str = "") -> list[tuple[str
     places = [place for place in PLACES if words[-1] not in place.split()]
     most = len(names) * len(places)
     if count > most:
-        raise UserError(f"pairs = {count}; {len(names)} subjects at {len(places)} places are {most}; name more")
+        raise UserError(
+            f"pairs = {count}; expected at most {most}, with {counted(len(names), 'subject')} at {len(places)} places; "
+            "name more"
+        )
     wording, noun = WORDINGS.get(words[-1], USUAL), " ".join(words)
     pairs = []
     for k in range(count):

@@ -49,6 +49,7 @@ from torch import Tensor
 
 from minisd import Part, Site, Tap, UserError, compose
 from minisd.base.arguments import number, one_of, shown, step_number
+from minisd.base.counted import counted
 from minisd.config import CONTEXT
 
 from ..edits.inject import Inject, InjectIntoOriginal, Insertion, columns
@@ -231,8 +232,8 @@ class GIEEdit(Edit):
         count = len(sd.tokens(phrase)) - 2
         if at + count >= CONTEXT:
             raise UserError(
-                f"form=code appends the {count} tokens of {shown(phrase)} to the {at - 1} of the prompt, and "
-                f"{CONTEXT - 2} fit; shorten the prompt, or use form=paper"
+                f"form=code appends the {counted(count, 'token')} of {shown(phrase)} to the {at - 1} of the prompt, "
+                f"and {CONTEXT - 2} fit; shorten the prompt, or use form=paper"
             )
         both, alone = sd.encode_text(f"{prompt.text.rstrip()} {phrase}"), sd.encode_text(phrase)
         rows = both[:, :at], alone[:, 1 : 1 + count], both[:, at : at + 1], both[:, at + count + 1 :]

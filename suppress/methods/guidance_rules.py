@@ -43,6 +43,7 @@ from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import fraction, number, one_of, shown, whole_number
+from minisd.base.counted import counted
 
 from ..edits.maps import Maps
 from ..edits.masks import top
@@ -227,7 +228,7 @@ class Sega(GuidanceRule):
 
     def remark(self, prompt: Prompt) -> str:
         if self.warm_up >= self.steps:
-            return f"it changes nothing: the warm-up takes {self.warm_up} steps, and there are only {self.steps}"
+            return f"it changes nothing: the warm-up takes {counted(self.warm_up, 'step')} of {self.steps}"
         return super().remark(prompt)
 
 

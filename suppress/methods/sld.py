@@ -25,6 +25,7 @@ from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import check_prompt, number, one_of, shown, whole_number
+from minisd.base.counted import counted
 
 from ..edits.maps import Maps
 from ..edits.momentum import Momentum
@@ -94,7 +95,7 @@ class SLD(Method):
         warm_up = self.constants.warm_up
         if warm_up < self.steps:
             return ""
-        return f"it changes nothing: the warm-up takes {warm_up} steps, and there are only {self.steps}"
+        return f"it changes nothing: the warm-up takes {counted(warm_up, 'step')} of {self.steps}"
 
     def edit(self, run: Run) -> Edit:
         return SLDEdit(self, run)

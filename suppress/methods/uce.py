@@ -37,6 +37,7 @@ from torch import Tensor
 
 from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, number, one_of, shown
+from minisd.base.counted import counted
 from minisd.config import CONTEXT
 
 from ..edits.concepts import concepts, last_piece, phrases
@@ -112,8 +113,8 @@ class UCE(Method):
         named = phrases(self.guide) or ("",)
         if len(named) not in (1, len(erased)) and erased:
             raise UserError(
-                f"guide = {shown(self.guide)} has {len(named)} phrases for {len(erased)} concepts "
-                f"({', '.join(erased)}); expected one for all, or one for each"
+                f"guide = {shown(self.guide)} has {counted(len(named), 'phrase')} for {counted(len(erased), 'concept')}"
+                f" ({', '.join(erased)}); expected one for all, or one for each"
             )
         return list(named) if len(named) == len(erased) else [named[0]] * len(erased)
 

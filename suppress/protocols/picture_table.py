@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from minisd import UserError
+from minisd.base.counted import counted
 
 from ..evaluation.cells import reasons
 from ..evaluation.pairs import IDEAL as IDEAL_ROW
@@ -22,7 +23,7 @@ BASELINES = {VAE: "nothing changed but by the VAE", IDEAL_ROW: "the ideal edit, 
 
 def report(protocol: PictureProtocol, done: Cells, cases: Sequence[Any]) -> str:
     """done: the cells. cases: the pictures of this run."""
-    how = f"{len(cases)} drawn pictures, {protocol.steps} steps"
+    how = f"{counted(len(cases), 'drawn picture')}, {counted(protocol.steps, 'step')}"
     head = protocol.heading(how, "photos" if protocol.paper else "")
     explained = "; ".join(f"{metric}: {EXPLAINED[metric]}" for metric in protocol.metrics)
     return "\n\n".join([*head, _table(protocol, done, cases), f"{explained}.", *_failures(protocol, done, cases)])

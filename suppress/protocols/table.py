@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from minisd.base.counted import counted
+
 from ..evaluation.cells import reasons
 from ..evaluation.page.markdown import table_markdown
 from .protocol import ORIGINAL, Means, Protocol
@@ -16,7 +18,7 @@ Cells = Mapping[Any, Mapping[str, Any]]  # by (row, prompt)
 
 def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     """done: the cells. detector: `match(words).name` is the class of a target."""
-    how = f"{protocol.steps} steps, R = {protocol.start:g}, {protocol.seeds} seeds per prompt"
+    how = f"{counted(protocol.steps, 'step')}, R = {protocol.start:g}, {counted(protocol.seeds, 'seed')} per prompt"
     head = protocol.heading(how, "prompts" if protocol.paper else "")
     tables = [
         f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}" for metric in protocol.metrics

@@ -14,6 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from minisd import StableDiffusion, UserError
+from minisd.base.counted import counted
 from minisd.base.outputs import slug, utf8, write_output
 from minisd.base.picture_files import png_writer
 from minisd.cli import options, parameters
@@ -91,7 +92,7 @@ class Report:
         if self.path is None:
             return "nothing was written"
         done = sum(row.drawn for row in self.rows)
-        told = f"{done} of {len(self.rows) * len(self.seeds)} pictures were drawn and are in {self.path}"
+        told = f"drawn: {done} of {counted(len(self.rows) * len(self.seeds), 'picture')}, in {self.path}"
         return told + self.stopping.remark()
 
     def print_scores(self, row: Row) -> None:

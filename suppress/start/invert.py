@@ -12,6 +12,7 @@ from PIL import Image
 
 from minisd import StableDiffusion, UserError, ddim
 from minisd.base.arguments import check_negative, check_progress, check_prompt, number, shown
+from minisd.base.counted import counted
 from minisd.picture import Prepared, from_pil, prepare, to_rgb
 from minisd.pipeline import check_model
 
@@ -149,5 +150,7 @@ def _check_start(start: Start, steps: int, shape: Sequence[int]) -> Start:
             f"a start of shape {tuple(start.z.shape)} for latents of {tuple(shape)}; invert the picture anew"
         )
     if start.pivots is not None and len(start.pivots) != steps + 1:
-        raise UserError(f"a start of {len(start.pivots) - 1} steps for a method of {steps}; give both the same number")
+        raise UserError(
+            f"a start of {counted(len(start.pivots) - 1, 'step')} for a method of {steps}; give both the same number"
+        )
     return start

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from minisd import StableDiffusion, UNet, UserError
 from minisd.base.arguments import fraction, number, one_of, whole_number
+from minisd.base.counted import counted
 
 from ..edits.weights import with_weights
 from .eraser import Eraser, Progress, Trained
@@ -131,7 +132,7 @@ class Training:
             if not (self.state and self.iteration):
                 raise
             self.save()
-            raise KeyboardInterrupt(f"{self.iteration} iterations are kept; go on with --resume") from None
+            raise KeyboardInterrupt(f"{counted(self.iteration, 'iteration')} kept; go on with --resume") from None
 
     def step(self) -> None:
         """One iteration. Ctrl-C may stop it before the weights change or after it, never between."""

@@ -15,6 +15,7 @@ from markupsafe import Markup
 from PIL import Image
 from torch import Tensor
 
+from minisd.base.counted import counted
 from minisd.base.outputs import slug
 from minisd.base.picture_files import png_writer
 from minisd.picture import overlay
@@ -40,8 +41,13 @@ def part(name: str) -> str:
 def status(news: Waiting | Progress) -> str:
     """The progress bar."""
     if isinstance(news, Waiting):
-        others = "1 other picture" if news.before == 1 else f"{news.before} other pictures"
-        return _render("status.html.jinja", kind="bar", text=f"waiting for {others}", step=0, steps=1)
+        return _render(
+            "status.html.jinja",
+            kind="bar",
+            text=f"waiting for {counted(news.before, 'other picture')}",
+            step=0,
+            steps=1,
+        )
     text = f"{news.label}: step {news.step} of {news.steps}" if news.step < news.steps else news.label
     return _render("status.html.jinja", kind="bar", text=text, step=news.step, steps=news.steps)
 

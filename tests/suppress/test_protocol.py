@@ -295,7 +295,7 @@ def test_an_unfinished_method_gets_a_clear_error(sd):
     with pytest.raises(NotImplementedError, match=r"Method\.edit"):
         suppress.run(sd, LAST, "glasses", settings=Method(steps=2))
     z = sd.noise([0], 128, 128)
-    with pytest.raises(minisd.UserError, match=r"Inputs with 1 context\(s\); expected \(∅, c\)"):
+    with pytest.raises(minisd.UserError, match=r"Inputs with 1 context; expected \(∅, c\)"):
         Inputs(z, (z,))
     ctx = sd.encode_text([LAST, LIST])
     for context in (ctx, None, torch.cat([ctx[:1]] * 2, dim=1)):  # of two samples; none; more tokens

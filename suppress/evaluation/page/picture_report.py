@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+from minisd.base.counted import counted
+
 from ..cells import Cell
 from ..paired import holm, paired
 from ..pairs import DEFAULT, IDEAL, NOTHING, STANDARD, VAE, Pair
@@ -81,7 +83,7 @@ def picture_report(
     reasons = failures(done, names, dict.fromkeys((case.key for case in cases), 1))
     return Report(
         "Methods on pictures",
-        (EMBEDDED, f"{len(cases)} drawn pictures, whose ideal edit is known. {INTERVALS}"),
+        (EMBEDDED, f"{counted(len(cases), 'drawn picture')}, whose ideal edit is known. {INTERVALS}"),
         command,
         settings_of(done, rows, settings),
         (*tables, *([reasons] if reasons.rows else [])),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from minisd.base.counted import counted
+
 from ..all_methods import DELETED, OURS, SWR
 from ..all_table import LEVEL, Comparison, Row, compare, conditions, measured_rows
 from ..cases import KINDS, Case
-from ..cells import counted
 from ..implied import KIND as IMPLIED_KIND
 from ..own_prompts import OwnCase
 from ..table import words
@@ -106,7 +107,7 @@ def pictures_of(case: Case | OwnCase, settings: Mapping[str, Any]) -> int:
 
 def _count(cases: Sequence[Case] | Sequence[OwnCase], settings: Mapping[str, Any]) -> str:
     if "seeds" in settings:
-        return f"{len(cases)} prompts × {settings['seeds']} seeds"
+        return f"{counted(len(cases), 'prompt')} × {counted(settings['seeds'], 'seed')}"
     pictures = sum(pictures_of(case, settings) for case in cases)
     return f"{counted(len(cases), 'case')} of your own, {counted(pictures, 'picture')}"
 
@@ -180,7 +181,7 @@ def _kinds(measured: Mapping[str, Row], reference: str, cases: Sequence[Any]) ->
         parts = [Row([each for each in row.cells if each[0].kind == kind]) for kind in kinds]
         scores = [part.det.values() for part in parts] + [part.ssim.values() for part in parts]
         lines.append(TableRow(name, (Value(len(row.det)), *map(mean, scores)), name == reference))
-    count = ", ".join(f"{kind}: {sum(case.kind == kind for case in cases)} prompts" for kind in kinds)
+    count = ", ".join(f"{kind}: {counted(sum(case.kind == kind for case in cases), 'prompt')}" for kind in kinds)
     return Table("By kind of prompt", "method", tuple(columns), tuple(lines), (f"{count}.",))
 
 

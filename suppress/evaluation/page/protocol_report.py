@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+from minisd.base.counted import counted
+
 from ...protocols import PictureProtocol, Protocol
 from ...protocols import picture_table as of_pictures
 from ...protocols import table as of_prompts
@@ -65,7 +67,7 @@ def _joined(
 def _metric(protocol: Protocol, metric: str, done: Done, detector: Any) -> Table:
     """One metric, with one column for each group of prompts."""
     columns = tuple(
-        Column(name, _better(metric), digits(metric), unit=f"{count} pictures")
+        Column(name, _better(metric), digits(metric), unit=counted(count, "picture"))
         for name, count in of_prompts.counts(protocol).items()
     )
     lines = []

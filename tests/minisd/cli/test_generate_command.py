@@ -71,8 +71,8 @@ def test_ctrl_c_keeps_the_batches_before_it(tmp_path, model, monkeypatch, capsys
     assert names(tmp_path) == written
     shown = capsys.readouterr()
     assert shown.out.split() == written
-    assert shown.err == "\nminisd: interrupted; 4 of 5 pictures were written: a-man-s0.png to a-man-s3.png\n"
-    assert labels == ["drawing 1 to 2 of 5", "drawing 3 to 4 of 5", "drawing 5 to 5 of 5"]
+    assert shown.err == "\nminisd: interrupted; written: 4 of 5 pictures, a-man-s0.png to a-man-s3.png\n"
+    assert labels == ["drawing 1 to 2 of 5", "drawing 3 to 4 of 5", "drawing 5 of 5"]
 
 
 def test_ctrl_c_in_the_first_batch_says_so(tmp_path, model, monkeypatch, capsys):

@@ -47,7 +47,7 @@ def test_the_step_at_work_is_finished_and_kept(small, tmp_path, monkeypatch, cap
     assert names(tmp_path) == files
     shown = capsys.readouterr()
     assert shown.out.split() == files
-    told = "4 of 5 pictures were written: a-man-s0.png to a-man-s3-unfinished.png; unfinished ones look as step 2 of 3"
+    told = "written: 4 of 5 pictures, a-man-s0.png to a-man-s3-unfinished.png; unfinished ones look as step 2 of 3"
     assert "stopping after this step; Ctrl-C again stops at once" in shown.err and f"interrupted; {told}" in shown.err
     assert parameters.read(files[2])[2]["Stopped after step"] == "2"
     assert "Stopped after step" not in parameters.read(files[0])[2]

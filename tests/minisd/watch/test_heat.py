@@ -50,7 +50,7 @@ def test_a_word_has_the_columns_of_its_pieces_and_of_all_its_places(sd):
     [
         ("glasses", r"the prompt has no 'glasses'. Its tokens:\n +0  \[SOT\]\n +1  a\n"),
         ("xylo", "the prompt has no 'xylo'"),
-        ("hat:3", r"'hat:3': 'hat' stands at 2 place\(s\)"),
+        ("hat:3", r"'hat:3': 'hat' stands at 2 places of"),
         ("", "word = ''; expected a word of the prompt"),
         (3, "word = 3; expected a word"),
     ],

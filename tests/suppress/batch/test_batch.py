@@ -86,7 +86,7 @@ def test_a_stopped_batch_goes_on(monkeypatch, capsys):
     monkeypatch.setattr(options, "progress_bar", lambda label: drawn.append(label) or wrap)
     monkeypatch.setattr(command, "AT_ONCE", 1)
     assert main([*JOB, "--steps", "3"]) == 130
-    told = "2 of 4 lines are drawn, in list; the same command goes on"
+    told = "drawn: 2 of 4 lines, in list; the same command goes on"
     assert told in capsys.readouterr().err and pictures() == NAMES[:2] and len(entries()) == 2
     first = os.stat(f"list/{NAMES[0]}").st_mtime_ns
     monkeypatch.setattr(options, "progress_bar", lambda label: drawn.append(label))

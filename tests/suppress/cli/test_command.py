@@ -86,7 +86,7 @@ def test_the_rows_of_a_sheet_that_were_drawn_are_kept_when_it_is_stopped(monkeyp
 
     monkeypatch.setattr(options, "progress_bar", bar)
     assert main([PROMPT, "--sheet", "zero", "suppress-eot", "unread", "--steps", "2", "--out", "s.png"]) == 130
-    assert "2 of 3 pictures were drawn and are in s.png" in capsys.readouterr().err
+    assert "drawn: 2 of 3 pictures, in s.png" in capsys.readouterr().err
     kept = json.loads(open("s.json").read())
     assert [r["method"] for r in kept["results"]] == ["zero", "suppress-eot"] and all(
         r["scores"] for r in kept["results"]

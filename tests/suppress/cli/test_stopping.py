@@ -37,7 +37,7 @@ def press_at(monkeypatch, at):
 def test_what_is_drawn_is_written(tmp_path, monkeypatch, capsys):
     press_at(monkeypatch, 4)
     assert main([*SMALL, "--seed", "0-2", "--out", "p.png", "--save-pictures", "each", "--negative", "rain"]) == 130
-    told = "2 of 3 pictures were drawn and are in p.png; unfinished ones look as step 2 of 3 expects them"
+    told = "drawn: 2 of 3 pictures, in p.png; unfinished ones look as step 2 of 3 expects them"
     assert f"interrupted; {told}" in capsys.readouterr().err
     content = json.loads((tmp_path / "p.json").read_text())
     assert content["seeds"] == [0, 1] and content["results"][0]["stopped_at"] == 1
@@ -51,7 +51,7 @@ def test_an_edit_of_a_picture_is_written(tmp_path, monkeypatch, capsys):
     Image.radial_gradient("L").convert("RGB").save("photo.png")
     press_at(monkeypatch, 3 + 3 + 1)  # after the inversion, and after the drawing at guidance 1
     assert main(["--image", "photo.png", *SMALL, "--no-cache", "--out", "p.png"]) == 130
-    assert "1 of 1 pictures were drawn and are in p.png; unfinished ones look as step 2 of 3" in capsys.readouterr().err
+    assert "drawn: 1 of 1 picture, in p.png; unfinished ones look as step 2 of 3" in capsys.readouterr().err
     assert json.loads((tmp_path / "p.json").read_text())["results"][0]["stopped_at"] == 1
 
 

@@ -54,11 +54,11 @@ def test_the_forecast_follows_the_passes_until_a_row_is_measured():
     assert seconds_per_cell(rows, done, 4)["gie"] == 360
     text = forecast(rows, [GLASSES], done, 4)
     # the mean of .2 and 1.8 seconds per pass, and 700 passes
-    assert text.startswith("2 of 4 cells are missing: about 12 minutes")
+    assert text.startswith("missing: 2 of 4 cells, about 12 minutes")
     assert "slow: paper" not in text and "slow: gie" not in text
     first = {("suppress-eot", GLASSES.prompt): done["suppress-eot", GLASSES.prompt]}
     assert "slow: paper, about 84 s per cell" in forecast({**rows, "zero": "zero", "vsf": "vsf"}, [RAIN], first, 4)
-    assert forecast({"gie": "gie"}, [GLASSES], done, 4) == "0 of 1 cells are missing"
+    assert forecast({"gie": "gie"}, [GLASSES], done, 4) == "missing: 0 of 1 cell"
 
 
 def test_the_default_wins_only_with_both_columns():
@@ -135,7 +135,7 @@ def test_the_command_says_the_time_before_it_goes_on(tmp_path, monkeypatch, caps
     only = ["--only", OURS, "delta"]
     assert main(["--rows", "all", "--steps", "2", "--seeds", "1", "--kinds", "first", *only]) == 0
     text = capsys.readouterr().out
-    assert text.startswith("3 of 4 cells are missing: about 0.") and f"| **{OURS}** |" in text
+    assert text.startswith("missing: 3 of 4 cells, about 0.") and f"| **{OURS}** |" in text
     assert "- delta (2 of 2 prompts)" in text and "**by kind of prompt**" in text
     lines = [json.loads(line) for line in (tmp_path / "suppress-eval.jsonl").read_text().splitlines()]
     assert len(lines) == 4 and lines[0]["method"]["keep"] == 1 and lines[0]["method"]["start"] == 0.06

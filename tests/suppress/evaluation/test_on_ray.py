@@ -63,7 +63,7 @@ def test_what_ray_cannot_do_is_told(fake, two_workers, tmp_path, capsys):
 
 
 def test_cells_that_wait_for_a_gpu_are_told():
-    with pytest.warns(UserWarning, match=r"--gpus 0.5: this Ray has 0 GPUs now, and cells wait"):
+    with pytest.warns(UserWarning, match=r"--gpus 0.5 is more than this Ray has now, 0: cells wait"):
         _check_gpus(0.5, {"CPU": 2.0})
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -65,10 +65,10 @@ def test_the_best_pair_is_chosen_on_one_half_and_reported_on_the_other():
     }
     told = best(rows, [PAIR, OTHER])
     assert told.startswith("**Best pair: Unread on direct** (the highest PSNR outside of 2 pairs with a DetScore")
-    assert "DetScore 0.050, PSNR outside 24.0 dB, 1 pictures" in told and "DetScore 0.200 [0.200, 0.200]" in told
+    assert "DetScore 0.050, PSNR outside 24.0 dB, 1 picture)" in told and "DetScore 0.200 [0.200, 0.200]" in told
     assert "no: DetScore at most 0.1; yes: PSNR outside at least 25 dB." in told
     rows[PAIR.row][0] = half(0, 0.11, 24)  # it does not remove enough
-    assert best(rows, [PAIR, OTHER]).startswith("**Best pair: zero on direct** (the highest PSNR outside of 1 pairs")
+    assert best(rows, [PAIR, OTHER]).startswith("**Best pair: zero on direct** (the highest PSNR outside of 1 pair with")
     rows[OTHER.row][0] = half(0, 0.12, 40)
     told = best(rows, [PAIR, OTHER])
     assert told.startswith("**Best pair: Unread on direct** (no pair has a DetScore of at most 0.1, and this one has")
@@ -90,7 +90,7 @@ def test_the_order_of_reconstructions():
     good = found(direct=27.0, null_text=27.0, negative_prompt=25.0, ddim=18.0)
     assert order(good) == (
         "The published order, direct ≥ null-text > negative-prompt > ddim, holds: direct 27.0, null-text 27.0, "
-        "negative-prompt 25.0, ddim 18.0 dB (1 pictures)."
+        "negative-prompt 25.0, ddim 18.0 dB (1 picture)."
     )
     for wrong in ({"null_text": 28.0}, {"negative_prompt": 27.0}, {"negative_prompt": 27.5}, {"ddim": 25.0}):
         assert "does not hold" in order(good | found(**wrong))
@@ -100,7 +100,7 @@ def test_the_order_of_reconstructions():
 def test_the_order_compares_the_same_pictures():
     rows = found(direct=27.0, null_text=26.0, negative_prompt=25.0, ddim=18.0)
     rows["negative-prompt"].append((RAIN, cell(1, **{"psnr reconstruction": 90.0})))
-    assert "holds: direct 27.0, null-text 26.0, negative-prompt 25.0, ddim 18.0 dB (1 pictures)" in order(rows)
+    assert "holds: direct 27.0, null-text 26.0, negative-prompt 25.0, ddim 18.0 dB (1 picture)" in order(rows)
 
 
 def test_reconstructions():

@@ -316,7 +316,7 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
     assert float(sheet[-2]["detscore_after"]) == cells[2]["after"]["glasses"]
     monkeypatch.setattr("suppress.evaluation.measure_pictures.run", None)  # nothing is drawn again
     assert main([*argv, "--half", "develop", "--limit", "1"]) == 0
-    assert "**1 drawn pictures" in capsys.readouterr().out
+    assert "**1 drawn picture, " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,7 @@ def test_prompts_of_i2p_have_their_own_seed_and_guidance():
     ]
     assert targets_of(cases[0].target) == ["hat", "red scarf"] and told == "i2p.csv: 2 prompts"
     again = i2p(line("a city", "12", "9.5"), line("a city", "14", "7"))
-    assert "1 lines left out: a prompt again, with another guidance" in read_prompt_file(again, ["hat"])[1]
+    assert "1 line left out: a prompt again, with another guidance" in read_prompt_file(again, ["hat"])[1]
     other = COLUMNS.replace("sd_seed,sd_guidance_scale", "evaluation_seed,evaluation_guidance")
     assert read_prompt_file(i2p(line("a city", "5", "7"), columns=other), ["hat"])[0][0].seeds == (5,)
 

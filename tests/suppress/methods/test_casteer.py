@@ -114,7 +114,7 @@ def test_pairs_of_prompts():
     pairs = prompt_pairs("glasses", 50)
     assert len(set(pairs)) == 50 and all("glasses" in with_it and "glasses" not in less for with_it, less in pairs)
     assert not any("beach" in less for _, less in prompt_pairs("the beach", 49))
-    with pytest.raises(UserError, match="pairs = 9; 1 subjects at 8 places are 8; name more"):
+    with pytest.raises(UserError, match="pairs = 9; expected at most 8, with 1 subject at 8 places; name more"):
         prompt_pairs("hat", 9, "a bear")
 
 

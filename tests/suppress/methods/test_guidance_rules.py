@@ -181,7 +181,7 @@ def test_remarks(sd):
     assert ComposableNot().remark(prompt) == ""
     assert "changes nothing: stop" in ComposableNot(start=3, stop=2).remark(prompt)
     assert "'a cat with a'" in Sega(word="cut").remark(prompt)
-    assert "warm-up takes 10 steps, and there are only 8" in Sega(steps=8).remark(prompt)
+    assert "warm-up takes 10 steps of 8" in Sega(steps=8).remark(prompt)
 
 
 # ---------------------------------------------------------------------- engines

@@ -62,7 +62,7 @@ def test_from_the_command_to_the_table(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["--protocol", "suppress-eot-table-6", "--seeds", "1", "--steps", "2", "--only", "MPE"]) == 0
     printed = capsys.readouterr().out
-    assert "2 steps, R = 0.06, 1 seeds per prompt" in printed and "(0.6266) |" in printed and "SWR" not in printed
+    assert "2 steps, R = 0.06, 1 seed per prompt" in printed and "(0.6266) |" in printed and "SWR" not in printed
     assert (tmp_path / "suppress-eot-table-6.jsonl").is_file()
     assert printed.strip() in (tmp_path / "suppress-eot-table-6.md").read_text()
 

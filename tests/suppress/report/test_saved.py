@@ -42,7 +42,10 @@ def stop_at(monkeypatch, call, error):
 
 @pytest.mark.parametrize(
     ("error", "status", "said"),
-    [(KeyboardInterrupt(), 130, "interrupted; 1 of 2"), (UserError("this row cannot be drawn"), 2, "1 of 2")],
+    [
+        (KeyboardInterrupt(), 130, "interrupted; drawn: 1 of 2"),
+        (UserError("this row cannot be drawn"), 2, "suppress: drawn: 1 of 2"),
+    ],
 )
 def test_rows_that_are_drawn_stay_when_a_later_one_stops(tmp_path, monkeypatch, capsys, error, status, said):
     files = stop_at(monkeypatch, 2, error)
@@ -54,14 +57,14 @@ def test_rows_that_are_drawn_stay_when_a_later_one_stops(tmp_path, monkeypatch, 
     with Image.open(png) as image:
         assert 2 * 64 < image.height < 3 * 64 + 50
     err = capsys.readouterr().err
-    assert f"{said} pictures were drawn and are in {png.name}" in err and "Traceback" not in err
+    assert f"{said} pictures, in {png.name}" in err and "Traceback" not in err
 
 
 def test_batches_of_seeds_that_are_drawn_stay(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "BATCH", 2)
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     assert main([PROMPT, "--seed", "3-6", *SMALL, "--out", "p.png", "--save-pictures", "each"]) == 130
-    assert "2 of 4 pictures were drawn" in capsys.readouterr().err
+    assert "drawn: 2 of 4 pictures, in" in capsys.readouterr().err
     assert json.loads((tmp_path / "p.json").read_text())["seeds"] == [3, 4]
     assert parameters.read("p.png")[2]["Suppress seeds"] == "3 4"
     assert len(list((tmp_path / "each").iterdir())) == 4

@@ -31,7 +31,7 @@ ABLATION = ConceptAblation(
 def test_a_resumed_training_equals_an_unbroken_one_to_the_bit(small, tmp_path, stopped, objective):
     whole = objective.fit(small)
     state = StateFile(tmp_path / "a.state.safetensors", {"settings": "same", "prompts": ("a", "b")})
-    with pytest.raises(KeyboardInterrupt, match="2 iterations are kept; go on with --resume"):
+    with pytest.raises(KeyboardInterrupt, match="2 iterations kept; go on with --resume"):
         objective.fit(small, state, stopped(2))
     resumed = objective.fit(small, state)
     assert whole.notes == resumed.notes and whole.notes["iterations"] == 4

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from minisd import UserError
+from minisd.base.counted import counted
 from minisd.base.picture_files import save_png
 
 from .budget import rate
@@ -109,7 +110,9 @@ class Training:
                 stop, seconds = self.processes.highest(float(bool(asked)), self.watch.seconds)
                 if stop:
                     self.save()
-                    raise KeyboardInterrupt(f"{self.stage.name}: {self.steps} steps are kept; go on with --resume")
+                    raise KeyboardInterrupt(
+                        f"{self.stage.name}: {counted(self.steps, 'step')} kept; go on with --resume"
+                    )
                 share = self.budget.share(self.steps, seconds)
                 if share >= 1:
                     break

@@ -82,7 +82,7 @@ def test_stopped_in_every_stage_and_resumed(micro, tmp_path, monkeypatch):
     for stage in STAGES:
         monkeypatch.setattr(stage, "losses", stop_once(stage.name, stage.losses))
     for number, stage in enumerate(STAGES):
-        with pytest.raises(KeyboardInterrupt, match=f"{stage.name}: 1 steps are kept; go on with --resume"):
+        with pytest.raises(KeyboardInterrupt, match=f"{stage.name}: 1 step kept; go on with --resume"):
             train(out, GIVEN if number == 0 else Given(), CPU, resume=number > 0)
         assert not (out / "training" / "drawings").exists()
     train(out, Given(), CPU, resume=True)
