@@ -24,6 +24,7 @@ from .arguments import shown
 from .errors import UserError
 
 PART = ".minisd-{}.part"  # the temporary name of a file that is being written
+UNFINISHED = "-unfinished"  # what the name of an unfinished output ends in (unfinished.py)
 Writer = Callable[[BinaryIO], object]  # writes the content into an open file
 
 
@@ -107,10 +108,10 @@ def check_out(
 
 
 def _check_name(path: Path, files: tuple[Path, ...]) -> None:
-    """UserError if the file system does not accept the name, or the name with a number that a clash would need."""
+    """UserError if the file system does not accept the name, also unfinished and with a number for a clash."""
     try:
         for file in files:
-            os.lstat(file.with_name(f"{file.stem}-99{file.suffix}"))
+            os.lstat(file.with_name(f"{file.stem}{UNFINISHED}-99{file.suffix}"))
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:  # ValueError: a NUL

@@ -13,7 +13,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,9 +26,13 @@ def add_answer_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help=about + "error, or with --quiet nowhere")
 
 
-def wrote(args: argparse.Namespace, *paths: Path | str) -> None:
-    """Notes files that were written, each once. A script calls a command without options, and nothing is noted."""
+def wrote(args: argparse.Namespace, *paths: Path | str, instead_of: Sequence[Path] = ()) -> None:
+    """Notes files that were written, each once. A script calls a command without options, and nothing is noted.
+
+    instead_of: files that were noted before, and that these have replaced.
+    """
     known = getattr(args, "answer", {}).setdefault("written", [])
+    known[:] = [path for path in known if path not in map(str, instead_of)]
     known += [path for path in dict.fromkeys(map(str, paths)) if path not in known]
 
 

@@ -13,8 +13,9 @@ from PIL import Image
 from ..base.arguments import check_settings, pair
 from ..base.counted import counted
 from ..base.errors import UserError
-from ..base.outputs import check_out, slug, write_output
+from ..base.outputs import check_out, slug
 from ..base.picture_files import open_picture, png_writer
+from ..base.unfinished import Output
 from ..picture import to_rgb
 from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
@@ -62,9 +63,8 @@ def generate(args: argparse.Namespace) -> None:
                 for seed, picture in zip(some, pictures, strict=True):
                     about = fields(sd, args, seed, picture.size, start_fields) | stopping.fields()
                     text = parameters.to_text(args.prompt, args.negative, about)
-                    stem = f"{slug(args.prompt)}-s{seed}{stopping.ending}"
-                    path = out and stopping.renamed(out)
-                    written.append(write_output({".png": png_writer(picture, text)}, path, stem, args.overwrite))
+                    output = Output(out, f"{slug(args.prompt)}-s{seed}", args.overwrite)
+                    written.append(output.write({".png": png_writer(picture, text)}, stopping.finished))
             finally:  # also if the disk is full in the middle of a batch
                 wrote(args, *written[k:])
                 for path in written[k:]:

@@ -9,8 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from ..base.arguments import pair, whole_number
-from ..base.outputs import check_out, slug, write_output
+from ..base.outputs import check_out, slug
 from ..base.picture_files import png_writer
+from ..base.unfinished import Output
 from ..picture import overlay, sheet
 from ..pipeline import StableDiffusion
 from ..watch.film import Film, gif_writer, is_kept
@@ -32,9 +33,9 @@ def maps(args: argparse.Namespace) -> None:
     with Stopping() as stopping:
         found = _heat(sd, args, stopping)
     picture = over_time_sheet(found) if args.over_time else found.sheet()
-    stem = f"{slug(args.prompt)}-s{args.seed}-maps{'-over-time' if args.over_time else ''}{stopping.ending}"
+    stem = f"{slug(args.prompt)}-s{args.seed}-maps{'-over-time' if args.over_time else ''}"
     text = _parameters(sd, args, found.image.size, stopping)
-    path = write_output({".png": png_writer(picture, text)}, out and stopping.renamed(out), stem, args.overwrite)
+    path = Output(out, stem, args.overwrite).write({".png": png_writer(picture, text)}, stopping.finished)
     args.answer["shares"] = {word: float(found[word].map.mean()) for word in found.words}
     _tell(args, path, stopping)
 
@@ -57,8 +58,8 @@ def film(args: argparse.Namespace) -> None:
             frames = _frames_with_maps(_heat(sd, args, stopping), args.maps, args.every)
     size = sd.check_size(args.height or sd.side, args.width or sd.side)
     text = _parameters(sd, args, size[::-1], stopping)
-    stem = f"{slug(args.prompt)}-s{args.seed}{stopping.ending}"
-    path = write_output({".gif": gif_writer(frames, text)}, out and stopping.renamed(out), stem, args.overwrite)
+    output = Output(out, f"{slug(args.prompt)}-s{args.seed}", args.overwrite)
+    path = output.write({".gif": gif_writer(frames, text)}, stopping.finished)
     _tell(args, path, stopping)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import sys
-from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+
+from ..base.outputs import UNFINISHED
 
 
 class Stopping:
@@ -27,13 +28,14 @@ class Stopping:
         self._begun = False
 
     @property
+    def finished(self) -> bool:
+        """Whether the drawing went on to its last step."""
+        return self.at is None
+
+    @property
     def ending(self) -> str:
         """What the name of an unfinished picture's file ends in."""
-        return "" if self.at is None else "-unfinished"
-
-    def renamed(self, path: Path) -> Path:
-        """The path for an unfinished picture: one that was to be finished keeps its name free."""
-        return path if self.at is None else path.with_name(f"{path.stem}{self.ending}{path.suffix}")
+        return "" if self.finished else UNFINISHED
 
     def fields(self) -> dict[str, object]:
         """What the parameters of an unfinished picture say about it."""

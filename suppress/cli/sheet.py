@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.arguments import check_negative, check_seed
 from minisd.base.counted import counted
-from minisd.base.outputs import check_out, write_output
+from minisd.base.outputs import check_out
+from minisd.base.unfinished import Output
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 
@@ -77,27 +77,38 @@ def _sheet(args: argparse.Namespace) -> None:
     from ..engine import Fast
     from ..metrics import Judge
 
-    sheet = _Sheet(sd, args, Fast(sd), Judge(sd), out)
+    sheet = _Sheet(sd, args, Fast(sd), Judge(sd), Output(out, "methods-sheet", args.overwrite))
     begin = time.perf_counter()
+    try:
+        _add_all(sheet, specs)
+    except KeyboardInterrupt:
+        if sheet.rows:
+            told = f"drawn: {len(sheet.rows)} of {counted(len(specs), 'method')}, in {sheet.output.path}"
+            raise KeyboardInterrupt(told) from None
+        raise
+    if not sheet.rows:
+        raise UserError("none of the methods could draw these prompts")
+    sheet.write()
+    print(f"{counted(len(sheet.rows), 'method')} in {time.perf_counter() - begin:.0f} s: {sheet.output.path}")
+
+
+def _add_all(sheet: _Sheet, specs: Mapping[str, str]) -> None:
+    """Draws all rows, and says after the first one about how long the others take."""
     for n, (name, spec) in enumerate(specs.items()):
         seconds = sheet.add(name, spec)
         if n == 0 and seconds and len(specs) > 1:
             each = seconds / (METHODS[spec.partition(":")[0]].passes or 200)
             rest = sum(METHODS[other.partition(":")[0]].passes or 200 for other in list(specs.values())[1:])
             print(f"{len(specs)} rows; the others take about {each * rest / 60:.1f} minutes", flush=True)
-    if sheet.path is None:
-        raise UserError("none of the methods could draw these prompts")
-    print(f"{counted(len(sheet.rows), 'method')} in {time.perf_counter() - begin:.0f} s: {sheet.path}")
 
 
 class _Sheet:
     """The rows so far. The file is written after each row, so nothing is lost if the command is stopped."""
 
-    def __init__(self, sd: StableDiffusion, args: argparse.Namespace, engine: Fast, judge: Judge, out: Path | None):
-        self.sd, self.args, self.engine, self.judge, self.out = sd, args, engine, judge, out
+    def __init__(self, sd: StableDiffusion, args: argparse.Namespace, engine: Fast, judge: Judge, output: Output):
+        self.sd, self.args, self.engine, self.judge, self.output = sd, args, engine, judge, output
         self.originals: SheetRow | None = None
         self.rows: list[SheetRow] = []
-        self.path: Path | None = None
 
     def add(self, name: str, spec: str) -> float:
         """Draws a method, says how long it took, and writes the sheet. Returns the seconds; 0 if it cannot draw."""
@@ -121,7 +132,7 @@ class _Sheet:
             self.originals = SheetRow("original", *self._scored([r.original for r in results]))
         args.answer.setdefault("seconds", {})[name] = seconds
         self.rows.append(SheetRow(name, *self._scored([r.image for r in results]), f"{seconds:.1f} s"))
-        self._write()
+        self.write(finished=False)
         return seconds
 
     def _scored(self, pictures: list) -> tuple[list, list[str]]:
@@ -135,7 +146,7 @@ class _Sheet:
         except Unavailable:
             return pictures, [""] * len(pictures)
 
-    def _write(self) -> None:
+    def write(self, finished: bool = True) -> None:
         from minisd.base.picture_files import png_writer
 
         from ..report.methods_sheet import draw_sheet
@@ -146,7 +157,5 @@ class _Sheet:
         fields = (about | options.model_fields(self.sd, args)).items()
         text = "suppress sheet, " + ", ".join(f"{name}: {value}" for name, value in fields if value is not None)
         files = {".png": png_writer(draw_sheet(self.args.targets, self.originals, self.rows), text)}
-        # from the second time on, the file is this command's own
-        overwrite = args.overwrite or self.path is not None
-        self.path = write_output(files, self.path or self.out, "methods-sheet", overwrite)
-        wrote(args, self.path)
+        before = self.output.files
+        wrote(args, self.output.write(files, finished), instead_of=before)

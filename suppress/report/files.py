@@ -1,6 +1,7 @@
 """What `suppress` writes: a picture, a JSON file beside it, single pictures, and scores on the terminal.
 
-The files are written before their scores are printed, and written again each time more is drawn.
+The files are written before their scores are printed, and written again each time more is drawn. Until all is drawn,
+their names end in "-unfinished".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from PIL import Image
@@ -17,6 +19,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.counted import counted
 from minisd.base.outputs import slug, utf8, write_output
 from minisd.base.picture_files import png_writer
+from minisd.base.unfinished import Output
 from minisd.cli import options, parameters
 from minisd.cli.answer import wrote
 from minisd.cli.stopping import Stopping
@@ -67,11 +70,20 @@ class Report:
     ):
         self.sd, self.args, self.request, self.seeds, self.rows, self.out = sd, args, request, seeds, rows, out
         self.edited_label = STRENGTHENED if args.strengthen else SUPPRESSED
-        self.path: Path | None = None  # None until something is written
         self.judge = Judge(sd)
         self.stopping = Stopping()  # that of the last batch
         self.labels = row_labels(sd, rows, args.image is not None)
         self.told_seeds: Sequence[int] | None = seeds  # those that a message names; an edited picture has none
+
+    @cached_property
+    def output(self) -> Output:
+        """The picture and the JSON file beside it, which have their names when all rows are drawn."""
+        return Output(self.out, self._stem(), self.args.overwrite)
+
+    @property
+    def path(self) -> Path | None:
+        """The picture, as far as it is drawn; None until something is written."""
+        return self.output.path
 
     def add(self, row: Row, result: Result, stopping: Stopping) -> None:
         """Adds more seeds to a row, in order. The pictures are written before they are scored, and again after.
@@ -122,11 +134,11 @@ class Report:
         done = [row for row in self.rows if row.result]
         content = json.dumps(self._content(done), indent=2, ensure_ascii=False) + "\n"
         text = self._parameters(done, done[0].drawn)
-        # from the second time on, the file is this command's own
-        overwrite = self.args.overwrite or self.path is not None
         files = {".png": png_writer(self._picture(done), text), ".json": utf8(content)}
-        self.path = write_output(files, self.path or self.out, self._stem(), overwrite)
-        wrote(self.args, self.path, self.path.with_suffix(".json"))
+        finished = self.stopping.finished and all(row.drawn == len(self.seeds) for row in self.rows)
+        before = self.output.files
+        self.output.write(files, finished)
+        wrote(self.args, *self.output.files, instead_of=before)
         self.args.answer["results"] = [
             {"method": row.spec, "scores": row.scores, "seeds": list(self.seeds[: row.drawn])} for row in done
         ]
@@ -210,10 +222,10 @@ class Report:
             fields = self._original_fields(row, seed, picture.size)
             if k == 0:
                 text = self._text(fields)
-                name = f"{stem}-s{seed}-original"
+                name = f"{stem}-s{seed}-original{self.stopping.ending}"
                 wrote(self.args, write_output({".png": png_writer(original, text)}, None, name, folder=folder))
             text = self._edit_parameters(row, seed)
-            name = f"{stem}-s{seed}-{ending}"
+            name = f"{stem}-s{seed}-{ending}{self.stopping.ending}"
             wrote(self.args, write_output({".png": png_writer(picture, text)}, None, name, folder=folder))
 
     def _edit_parameters(self, row: Row, seed: int = 0) -> str:

@@ -155,8 +155,9 @@ class PictureReport(Report):
         if self.args.save_pictures is not None:
             folder = Path(self.args.save_pictures)
             folder.mkdir(exist_ok=True)
-        stem, files = f"{self.path.stem}-{name}", {".png": png_writer(picture, text)}
-        if self.args.overwrite and self.args.save_pictures is None and self.out is not None:
+        stem, files = f"{self.output.name}-{name}{self.stopping.ending}", {".png": png_writer(picture, text)}
+        may_replace = self.args.overwrite and self.stopping.finished
+        if may_replace and self.args.save_pictures is None and self.out is not None:
             return write_output(files, folder / f"{stem}.png", stem, overwrite=True)
         return write_output(files, None, stem, folder=folder)
 

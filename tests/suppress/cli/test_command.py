@@ -86,12 +86,12 @@ def test_the_rows_of_a_sheet_that_were_drawn_are_kept_when_it_is_stopped(monkeyp
 
     monkeypatch.setattr(options, "progress_bar", bar)
     assert main([PROMPT, "--sheet", "zero", "suppress-eot", "unread", "--steps", "2", "--out", "s.png"]) == 130
-    assert "drawn: 2 of 3 pictures, in s.png" in capsys.readouterr().err
-    kept = json.loads(open("s.json").read())
+    assert "drawn: 2 of 3 pictures, in s-unfinished.png" in capsys.readouterr().err
+    kept = json.loads(open("s-unfinished.json").read())
     assert [r["method"] for r in kept["results"]] == ["zero", "suppress-eot"] and all(
         r["scores"] for r in kept["results"]
     )
-    assert pixels("s.png").shape[0] > 3 * 128  # the originals and two rows
+    assert pixels("s-unfinished.png").shape[0] > 3 * 128  # the originals and two rows
 
 
 def test_the_picture_is_written_before_its_scores_are_made(monkeypatch):

@@ -343,4 +343,4 @@ def test_what_is_written_stays_when_it_is_stopped(monkeypatch, tmp_path, capsys)
 
     monkeypatch.setattr(command, "run", second)
     assert main([*JOB, "--sheet", "zero", "unread", "--out", "a.png"]) == 130
-    assert "interrupted; drawn: 1 of 2 pictures, in a.png" in capsys.readouterr().err
+    assert "interrupted; drawn: 1 of 2 pictures, in a-unfinished.png" in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from minisd.cli import options
+from suppress.cli import sheet as sheet_command
 from suppress.cli.sheet import PROMPTS, main
 from suppress.prompt import find_places
 from suppress.report.methods_sheet import SheetRow, draw_sheet, name_picture
@@ -43,6 +44,24 @@ def test_a_method_that_draws_more_has_no_row(model, tmp_path, capsys):
     told = capsys.readouterr().err
     assert "--methods attend-and-excite:scale=5 draws more of what it is given; the sheet shows how" in told
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sheet_that_is_stopped_is_told_by_its_name(model, tmp_path, monkeypatch, capsys):
+    add = sheet_command._Sheet.add
+    found = []
+
+    def stopped(self, name, spec):
+        if spec == "unread":
+            found.extend(path.name for path in tmp_path.iterdir())
+            raise KeyboardInterrupt
+        return add(self, name, spec)
+
+    monkeypatch.setattr(sheet_command._Sheet, "add", stopped)
+    assert main([*JOB, "--methods", "zero", "unread"]) == 130
+    assert "drawn: 1 of 2 methods, in sheet-unfinished.png" in capsys.readouterr().err
+    assert found == [path.name for path in tmp_path.iterdir()] == ["sheet-unfinished.png"]
+    assert main([*JOB, "--methods", "zero"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sheet-unfinished.png", "sheet.png"]  # of both commands
 
 
 def test_the_negative_prompt_is_that_of_all_pictures(small, model):

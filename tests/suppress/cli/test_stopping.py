@@ -37,22 +37,27 @@ def press_at(monkeypatch, at):
 def test_what_is_drawn_is_written(tmp_path, monkeypatch, capsys):
     press_at(monkeypatch, 4)
     assert main([*SMALL, "--seed", "0-2", "--out", "p.png", "--save-pictures", "each", "--negative", "rain"]) == 130
-    told = "drawn: 2 of 3 pictures, in p.png; unfinished ones look as step 2 of 3 expects them"
+    told = "drawn: 2 of 3 pictures, in p-unfinished.png; unfinished ones look as step 2 of 3 expects them"
     assert f"interrupted; {told}" in capsys.readouterr().err
-    content = json.loads((tmp_path / "p.json").read_text())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["each", "p-unfinished.json", "p-unfinished.png"]
+    content = json.loads((tmp_path / "p-unfinished.json").read_text())
     assert content["seeds"] == [0, 1] and content["results"][0]["stopped_at"] == 1
     assert content["negative_prompt"] == "rain"
-    _, negative, fields = parameters.read("p.png")
+    _, negative, fields = parameters.read("p-unfinished.png")
     assert negative == "rain" and fields["Stopped after step"] == "2"
-    assert len(list((tmp_path / "each").iterdir())) == 4
+    endings = "s0-original", "s0-suppressed", "s1-original-unfinished", "s1-suppressed-unfinished"
+    assert sorted(path.stem for path in (tmp_path / "each").iterdir()) == [f"a-man-with-a-hat-{e}" for e in endings]
 
 
 def test_an_edit_of_a_picture_is_written(tmp_path, monkeypatch, capsys):
     Image.radial_gradient("L").convert("RGB").save("photo.png")
     press_at(monkeypatch, 3 + 3 + 1)  # after the inversion, and after the drawing at guidance 1
     assert main(["--image", "photo.png", *SMALL, "--no-cache", "--out", "p.png"]) == 130
-    assert "drawn: 1 of 1 picture, in p.png; unfinished ones look as step 2 of 3" in capsys.readouterr().err
-    assert json.loads((tmp_path / "p.json").read_text())["results"][0]["stopped_at"] == 1
+    assert "drawn: 1 of 1 picture, in p-unfinished.png; unfinished ones look as step 2 of 3" in capsys.readouterr().err
+    assert json.loads((tmp_path / "p-unfinished.json").read_text())["results"][0]["stopped_at"] == 1
+    endings = "original-unfinished", "reconstruction-unfinished", "suppressed-unfinished", "unfinished"
+    assert sorted(path.stem for path in tmp_path.glob("p-*.png")) == [f"p-{ending}" for ending in endings]
+    assert not (tmp_path / "p.png").exists()
 
 
 def test_a_method_and_an_option_that_contradict_each_other(capsys):

@@ -68,7 +68,9 @@ def test_the_best_pair_is_chosen_on_one_half_and_reported_on_the_other():
     assert "DetScore 0.050, PSNR outside 24.0 dB, 1 picture)" in told and "DetScore 0.200 [0.200, 0.200]" in told
     assert "no: DetScore at most 0.1; yes: PSNR outside at least 25 dB." in told
     rows[PAIR.row][0] = half(0, 0.11, 24)  # it does not remove enough
-    assert best(rows, [PAIR, OTHER]).startswith("**Best pair: zero on direct** (the highest PSNR outside of 1 pair with")
+    assert best(rows, [PAIR, OTHER]).startswith(
+        "**Best pair: zero on direct** (the highest PSNR outside of 1 pair with"
+    )
     rows[OTHER.row][0] = half(0, 0.12, 40)
     told = best(rows, [PAIR, OTHER])
     assert told.startswith("**Best pair: Unread on direct** (no pair has a DetScore of at most 0.1, and this one has")

@@ -9,6 +9,7 @@ from PIL import Image
 
 import suppress
 from minisd import UserError
+from minisd.base import unfinished
 from minisd.cli import options, parameters
 from suppress.cli import draw as command
 from suppress.cli.commands import main
@@ -50,7 +51,8 @@ def stop_at(monkeypatch, call, error):
 def test_rows_that_are_drawn_stay_when_a_later_one_stops(tmp_path, monkeypatch, capsys, error, status, said):
     files = stop_at(monkeypatch, 2, error)
     assert main([PROMPT, "--sheet", "zero", "unread", *SMALL]) == status
-    png, stem = tmp_path / "a-man-without-glasses-s0-sheet.png", "a-man-without-glasses-s0-sheet"
+    stem = "a-man-without-glasses-s0-sheet-unfinished"  # it has one of two rows
+    png = tmp_path / f"{stem}.png"
     assert [p.name for p in files] == [f"{stem}.json", f"{stem}.png"]  # they exist even if the process is killed now
     content = json.loads(png.with_suffix(".json").read_text())
     assert [r["method"] for r in content["results"]] == ["zero"] and content["results"][0]["scores"]
@@ -65,8 +67,9 @@ def test_batches_of_seeds_that_are_drawn_stay(tmp_path, monkeypatch, capsys):
     stop_at(monkeypatch, 2, KeyboardInterrupt())
     assert main([PROMPT, "--seed", "3-6", *SMALL, "--out", "p.png", "--save-pictures", "each"]) == 130
     assert "drawn: 2 of 4 pictures, in" in capsys.readouterr().err
-    assert json.loads((tmp_path / "p.json").read_text())["seeds"] == [3, 4]
-    assert parameters.read("p.png")[2]["Suppress seeds"] == "3 4"
+    assert json.loads((tmp_path / "p-unfinished.json").read_text())["seeds"] == [3, 4]
+    assert parameters.read("p-unfinished.png")[2]["Suppress seeds"] == "3 4"
+    assert not (tmp_path / "p.png").exists()  # for which a script may wait
     assert len(list((tmp_path / "each").iterdir())) == 4
 
 
@@ -90,7 +93,7 @@ def test_batches_are_joined_in_order(tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path, monkeypatch, capsys):
-    writes, write_output = [], report.write_output
+    writes, write_output = [], unfinished.write_output
 
     def filling(files, *args, **kwargs):
         writes.append(files)
@@ -98,10 +101,10 @@ def test_a_disk_that_fills_up_leaves_the_last_good_files(tmp_path, monkeypatch, 
             raise UserError("p.png could not be written: No space left on device; make room")
         return write_output(files, *args, **kwargs)
 
-    monkeypatch.setattr(report, "write_output", filling)
+    monkeypatch.setattr(unfinished, "write_output", filling)
     assert main([PROMPT, "--sheet", "zero", "unread", *SMALL, "--out", "p.png"]) == 2
     assert re.search(r"error: p.png could not be written", capsys.readouterr().err)
-    assert len(json.loads((tmp_path / "p.json").read_text())["results"]) == 1
+    assert len(json.loads((tmp_path / "p-unfinished.json").read_text())["results"]) == 1
 
 
 # ---------------------------------------------------------------------- single pictures
