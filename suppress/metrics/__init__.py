@@ -20,8 +20,8 @@ Sets of pictures
     pictures_needed        how many pictures each set must have
 
 The error to the ideal edit, which only a drawn world has, is in suppress/evaluation/truth.py, and UNet passes and
-seconds are counted in suppress/evaluation/measure.py. SSIM, PSNR, LPIPS and FID come from torchmetrics. What is not at
-hand, such as a package or weights, raises Unavailable with the reason.
+seconds are counted in suppress/evaluation/measure.py. SSIM, LPIPS and FID come from torchmetrics. What is not at hand,
+such as a package or weights, raises Unavailable with the reason.
 """
 
 from .clip_score import ClipScore

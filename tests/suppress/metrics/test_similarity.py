@@ -1,5 +1,8 @@
 """PSNR and SSIM against values worked out by hand."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -25,6 +28,24 @@ def test_psnr_of_some_pixels():
     b[1, :, 1, 2] = 0.2  # one of two: MSE .02
     assert psnr(a, b, where).tolist() == [float("inf"), pytest.approx(10 * np.log10(4 / 0.02), abs=1e-5)]
     assert psnr(a, b, ~torch.ones_like(where)).isnan().all()
+
+
+def test_psnr_is_that_of_torchmetrics():
+    from torchmetrics.functional.image import peak_signal_noise_ratio
+
+    generator = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(3, 3, 8, 9, generator=generator, dtype=torch.double) * 2 - 1 for _ in range(2))
+    where = torch.rand(8, 9, generator=generator) > 0.5
+    for mask in (None, where):
+        x, y = (each.flatten(2) if mask is None else each[:, :, mask] for each in (a, b))
+        want = peak_signal_noise_ratio(x, y, data_range=2.0, reduction="none", dim=(1, 2))
+        torch.testing.assert_close(psnr(a, b, mask), want, rtol=1e-6, atol=0)  # their log(10) is in float32
+
+
+def test_psnr_needs_no_torchmetrics():
+    """Its import takes longer than that of PyTorch, and `suppress --image` needs PSNR alone."""
+    call = "import sys, torch; from suppress.metrics.similarity import psnr; psnr(*torch.rand(2, 1, 3, 4, 4)); "
+    subprocess.run([sys.executable, "-c", f"{call} assert 'torchmetrics' not in sys.modules"], check=True)
 
 
 def test_ssim_of_one_window_by_the_definition():
