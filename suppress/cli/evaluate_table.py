@@ -102,7 +102,7 @@ def out_of_shard(name: str, shard: Shard | None) -> str:
 
 def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | None = None) -> None:
     """Measures the cells that --out lacks, and prints the table. forecast: what to say after the first cell."""
-    from ..evaluation.fit import fitting
+    from ..evaluation.fit import fitting, incomplete
     from ..evaluation.jobs import fill
     from ..evaluation.lock import owned
     from ..evaluation.spreadsheet import write_sheet
@@ -115,10 +115,11 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
         jobs = table.jobs if args.shard is None else args.shard.of(table.jobs)
         measure = _measure(args, plan, table.making)
         done = fitting(out, known, jobs, table.making, plan.form)
+        older = incomplete(known, jobs, table.making, plan.form)
         if forecast is not None and args.shard is None:
-            fill(out, done, jobs[:1], table.making, plan.form, measure)
+            fill(out, done, jobs[:1], table.making, plan.form, measure, older)
             print(forecast(done), flush=True)
-        fill(out, done, jobs, table.making, plan.form, measure)
+        fill(out, done, jobs, table.making, plan.form, measure, older)
         if args.shard is None:
             _print_table(out, "\n\n".join([*_note(args), plan.report(done, table.detector)]))
             args.answer["scores"] = lines = plan.lines(done, table.detector)

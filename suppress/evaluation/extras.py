@@ -66,6 +66,13 @@ class Extras:
             FEATURES: self._features,
         }
 
+    def at_hand(self, name: str) -> bool:
+        """Whether a score can be had that an older cell lacks, with a reason such as a package that was not there."""
+        try:
+            return name == LPIPS and self._network() is not None
+        except Unavailable:
+            return False
+
     def of(self, shown: Shown) -> Cell:
         """{} if no such score is wanted, else {"extra": …}."""
         return {"extra": {name: self._one(name, shown) for name in self.names}} if self.names else {}
@@ -80,6 +87,11 @@ class Extras:
         return {side: rounded(self.clip(pictures, phrase)) for side, pictures in _sides(shown)}
 
     def _lpips(self, shown: Shown) -> Values:
+        a, b = (torch.cat([from_pil(picture) for picture in x]) for x in (shown.before, shown.after))
+        return {"after": rounded(self._network()(a, b))}
+
+    def _network(self) -> Lpips:
+        """That of LPIPS. Unavailable if it cannot be had."""
         if self.lpips is None:
             try:
                 self.lpips = Lpips.load()
@@ -87,8 +99,7 @@ class Extras:
                 self.lpips = reason
         if isinstance(self.lpips, Unavailable):
             raise self.lpips
-        a, b = (torch.cat([from_pil(picture) for picture in x]) for x in (shown.before, shown.after))
-        return {"after": rounded(self.lpips(a, b))}
+        return self.lpips
 
     def _accuracy(self, shown: Shown) -> Values:
         """For each picture 1 if CLIP no longer names what it named before, at that place, else 0."""

@@ -6,7 +6,8 @@ A cell fits if everything that it tells about its making is as it would be now. 
 - A cell without "made by" says nothing of code and weights, and fits any. Such cells were judged by the checkpoint's
   own detector, so they do not fit a user's own.
 
-Cells that do not fit stay in the file. A run with their settings finds them again.
+Cells that do not fit stay in the file. A run with their settings finds them again. A cell that only lacks a score which
+can be had now, such as LPIPS after its package was installed, is measured again; if that fails, it counts as it is.
 """
 
 from __future__ import annotations
@@ -59,6 +60,31 @@ def fitting(out: Path, cells: Iterable[Cell], jobs: Sequence[Job], making: Makin
 
 def misfit(cell: Cell, job: Job, making: Making) -> str:
     """Why the cell does not fit, in a few words; empty if it fits."""
+    return _made_otherwise(cell, job, making) or _lacking(cell, job)
+
+
+def incomplete(cells: Iterable[Cell], jobs: Sequence[Job], making: Making, form: Form) -> dict[Key, Cell]:
+    """The newest cell of each job that would fit, if it did not lack scores that can be had now."""
+    wanted = {job.key: job for job in jobs}
+    known = ((form.key(cell), cell) for cell in cells)
+    return {
+        key: cell
+        for key, cell in known
+        if key in wanted and _lacking(cell, wanted[key]) and not _made_otherwise(cell, wanted[key], making)
+    }
+
+
+def _lacking(cell: Cell, job: Job) -> str:
+    """The scores that a cell lacks, although they can be had now, in a few words; empty: none."""
+    if "reason" in cell:
+        return ""
+    found = cell.get("extra", {})
+    missing = [name for name in job.extras if name not in found or ("reason" in found[name] and job.at_hand(name))]
+    return f"no {', '.join(missing)}" if missing else ""
+
+
+def _made_otherwise(cell: Cell, job: Job, making: Making) -> str:
+    """What differs in its making, in a few words; empty: nothing."""
     if why := difference(cell, {"settings": making.settings, "made by": making.made_by}):
         return why
     if making.own_judge and "made by" not in cell:
@@ -69,8 +95,6 @@ def misfit(cell: Cell, job: Job, making: Making) -> str:
         return "another case"
     if not _same(cell["method"], job.method) or not _same(cell.get("inversion", {}), job.inversion):
         return "other settings of the method or the inversion"
-    if "reason" not in cell and (missing := [name for name in job.extras if name not in cell.get("extra", {})]):
-        return f"no {', '.join(missing)}"
     return ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from ..start.inversion import Inversion
 
 
+def _never(name: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """A cell that the table wants."""
@@ -29,6 +33,7 @@ class Job:
     measure: Callable[[], cells.Cell]  # the scores. UserError if the method cannot draw this case
     inversion: Inversion | None = None
     extras: tuple[str, ...] = ()  # the scores that it has beside the usual ones (extras.py)
+    at_hand: Callable[[str], bool] = _never  # whether an older cell's reason to lack such a score is gone
 
     @property
     def key(self) -> cells.Key:
@@ -61,9 +66,11 @@ def fill(
     making: Making,
     form: cells.Form,
     measure: Measure = in_turn,
+    older: Mapping[cells.Key, cells.Cell] | None = None,
 ) -> None:
     """Measures the jobs that `done` lacks; each cell goes to the file and into `done`, as soon as it is measured.
 
+    older: cells that lack a score (`fit.incomplete`). They stay if their job gives no scores at all now.
     UserError at the end if processes died with some cells. All other cells are measured then.
     """
     from tqdm import tqdm
@@ -74,6 +81,9 @@ def fill(
         for job, scores in tqdm(measure(todo), desc="measuring", unit="cell", total=len(todo), disable=None):
             if scores is None:
                 lost.append(f"{job.row} on {job.case.prompt!r}")
+                continue
+            if older and "reason" in scores and job.key in older:
+                done[job.key] = older[job.key]
                 continue
             cell = _cell(job, scores, making, form)
             cells.keep(out, cell)

@@ -75,19 +75,21 @@ class Bench:
     def jobs(self, cases: Sequence[PictureCase], pairs: Sequence[Pair], start: int | float | None) -> list[Job]:
         """All cells, picture by picture; those of one inversion follow each other."""
         jobs: list[Job] = []
-        extras = () if self.extras is None else self.extras.names
+        wanted: dict[str, Any] = (
+            {} if self.extras is None else {"extras": self.extras.names, "at_hand": self.extras.at_hand}
+        )
         inversions = {pair.inversion: parse_inversion(pair.inversion) for pair in pairs}
         names = list(inversions)
         for case in cases:
             jobs += [
-                Job(VAE, case, None, partial(self.baseline, case, "photo"), extras=extras),
-                Job(IDEAL, case, None, partial(self.baseline, case, "ideal"), extras=extras),
+                Job(VAE, case, None, partial(self.baseline, case, "photo"), **wanted),
+                Job(IDEAL, case, None, partial(self.baseline, case, "ideal"), **wanted),
             ]
             for pair in sorted(pairs, key=lambda pair: names.index(pair.inversion)):
                 method = method_of(self.sd, pair.spec, case, self.steps, start)
                 inversion = inversions[pair.inversion]
                 edit = partial(self.edit, case, method, inversion, pair.pasted, pair.masked)
-                jobs.append(Job(pair.row, case, method, edit, inversion, extras))
+                jobs.append(Job(pair.row, case, method, edit, inversion, **wanted))
         return jobs
 
     def baseline(self, case: PictureCase, picture: Literal["photo", "ideal"]) -> Cell:

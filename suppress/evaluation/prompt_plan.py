@@ -105,7 +105,7 @@ class PromptPlan:
         if isinstance(case, OwnCase):
             return Job(row, case, method, partial(_measure_own, sd, judge, case, method, Path(self.folder)))
         measured = partial(_measure, sd, judge, extras, case, method, range(self.seeds or 0))
-        return Job(row, case, method, measured, extras=extras.names)
+        return Job(row, case, method, measured, extras=extras.names, at_hand=extras.at_hand)
 
     def forecast(self, done: Mapping[Key, Cell]) -> str:
         """A sentence about the time that the missing cells take. One cell has to be measured."""

@@ -89,6 +89,8 @@ def test_a_score_that_cannot_be_had_gives_its_reason(clip, shown, monkeypatch):
     for _ in range(2):
         found = extras.of(shown)["extra"]
     assert found[LPIPS] == {"reason": "LPIPS needs the package torchvision"} and len(calls) == 1
+    assert not extras.at_hand(LPIPS) and not extras.at_hand(TARGET_FIT)  # CLIP is always there
     assert len(found[TARGET_FIT]["after"]) == 2
     monkeypatch.setattr(module.Lpips, "load", lambda: lambda a, b: (a - b).abs().mean(dim=(1, 2, 3)))
-    assert Extras((LPIPS,), clip, (), {}).of(shown)["extra"][LPIPS]["after"][0] > 0
+    extras = Extras((LPIPS,), clip, (), {})
+    assert extras.at_hand(LPIPS) and extras.of(shown)["extra"][LPIPS]["after"][0] > 0

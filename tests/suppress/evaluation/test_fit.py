@@ -5,9 +5,9 @@ from dataclasses import asdict, replace
 import pytest
 
 from suppress.evaluation.cases import CASES
-from suppress.evaluation.fit import Making, fitting, misfit, plain
+from suppress.evaluation.fit import Making, fitting, incomplete, misfit, plain
 from suppress.evaluation.forms import PROMPTS, _check_extra
-from suppress.evaluation.jobs import Job
+from suppress.evaluation.jobs import Job, fill
 from suppress.methods import parse_method
 
 pytestmark = pytest.mark.quick
@@ -84,6 +84,26 @@ def test_a_cell_without_the_scores_of_this_table_does_not_fit():
     assert misfit(cell(wants, extra={"ORR": {"after": [1]}}), wants, MAKING) == "no LPIPS"
     assert misfit(cell(wants, extra={"ORR": {"after": [1]}, "LPIPS": {"reason": "no package"}}), wants, MAKING) == ""
     assert misfit(cell(wants, reason="it cannot"), wants, MAKING) == ""  # there is no picture to judge
+
+
+def test_a_score_that_can_be_had_now_is_measured_and_nothing_is_lost(tmp_path):
+    """The package was installed since: the cell is measured again, and what it has stays if that fails."""
+    out, lpips = tmp_path / "cells.jsonl", {"LPIPS": {"reason": "LPIPS needs the package torchvision"}}
+    now: dict = {"reason": "not enough memory"}
+    jobs = [
+        replace(job(case=case), extras=("LPIPS",), at_hand=lambda name: name == "LPIPS", measure=lambda: now)
+        for case in CASES[:2]
+    ]
+    without, full = cell(jobs[0], extra=lpips), cell(jobs[1], extra={"LPIPS": {"after": [0.1]}})
+    cells = [cell(jobs[0], extra=lpips, seconds=1), without, full, cell(jobs[1], settings={"steps": 9}, extra=lpips)]
+    done, older = fitting(out, cells, jobs, MAKING, PROMPTS), incomplete(cells, jobs, MAKING, PROMPTS)
+    assert done == {jobs[1].key: full} and older == {jobs[0].key: without}
+    fill(out, done, jobs, MAKING, PROMPTS, older=older)
+    assert done == {jobs[1].key: full, jobs[0].key: without} and not out.exists()
+    now = {"before": {}, "extra": {"LPIPS": {"after": [0.2]}}}
+    done = {jobs[1].key: full}
+    fill(out, done, jobs, MAKING, PROMPTS, older=older)
+    assert done[jobs[0].key]["extra"] == now["extra"] and len(out.read_text().splitlines()) == 1
 
 
 @pytest.mark.parametrize("extra", [[], {"ORR": {}}, {"ORR": {"after": [1]}}, {"ORR": {"after": [1, None]}}])
