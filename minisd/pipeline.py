@@ -64,7 +64,7 @@ class StableDiffusion:
     vae: AutoencoderKL
     text_encoder: TextEncoder
     tokenizer: Tokenizer
-    changes: Mapping[str, Any] = field(default_factory=dict)  # what was put into it: lora, vae, clip_skip, as in `load`
+    changes: Mapping[str, Any] = field(default_factory=dict)  # what `load` was given: lora, vae, clip_skip, variant …
 
     def __repr__(self) -> str:
         return f"StableDiffusion({self.name!r}, device={str(self.device)!r}, dtype={self.dtype})"

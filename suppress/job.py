@@ -206,6 +206,8 @@ def _result(
     image: Image.Image,
     timings: dict[str, float],
 ) -> Result:
+    from .report.result_parameters import making_fields
+
     original_maps, maps, fetched = sample.heats or (None, None, None)
     return Result(
         image=image,
@@ -226,6 +228,8 @@ def _result(
         seeds=task.seeds,
         model=sd.name,
         model_changes=sd.changes,
+        named=prompt.request.named,
+        making=making_fields(sd, task),
         job=k,
         stopped_at=sample.stopped_at,
     )

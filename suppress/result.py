@@ -45,6 +45,9 @@ class Result:
     seeds: tuple[int, ...] = ()  # of the pictures; none for an edited picture, and for given latents
     model: str = ""  # the checkpoint's name
     model_changes: Mapping[str, Any] = field(default_factory=dict)  # what was put into it: lora, vae, clip_skip
+    named: tuple[str, ...] = ()  # the targets as `remove` takes them: "hat:2" is one of several places
+    # the parameters of its pictures that do not follow from the fields above (suppress/report/result_parameters.py)
+    making: Mapping[str, Any] = field(default_factory=dict, repr=False)
     job: int = 0  # the number of its job in `run_batch`
     # the step after which a callback stopped the drawing. The last pictures are then shown as that step expects them
     stopped_at: int | None = None
@@ -66,6 +69,9 @@ class Result:
 
     def save(self, folder: str | os.PathLike[str], overwrite: bool = False) -> list[Path]:
         """Writes the pictures, their maps if they were recorded, and a JSON file with settings and scores.
+
+        Original and edited pictures hold their parameters, as those of the command line do, so that `--params-from`
+        draws them again if all that made them has a name there.
 
         The folder is made if it does not exist. Returns the paths, that of the JSON file last. UserError, before
         anything is written, if one of the files exists; `overwrite` replaces them.

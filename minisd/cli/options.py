@@ -180,13 +180,17 @@ def drawing_fields(
     sd: StableDiffusion, args: argparse.Namespace, steps: int, guidance: float, seed: int, size: tuple[int, int]
 ) -> dict[str, object]:
     """The parameters that repeat a drawing, with the usual names and order. size: (width, height)"""
+    return sampling_fields(steps, guidance, seed, size) | model_fields(sd, args)
+
+
+def sampling_fields(steps: int, guidance: float, seed: int | None, size: tuple[int, int]) -> dict[str, object]:
+    """Those of them that do not name the model."""
     return {
         "Steps": steps,
         "Sampler": "DDIM",
         "CFG scale": guidance,
         "Seed": seed,
         "Size": f"{size[0]}x{size[1]}",
-        **model_fields(sd, args),
     }
 
 

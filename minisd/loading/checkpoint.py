@@ -85,6 +85,7 @@ def load(
     changes: dict[str, Any] = {"lora": [f"{name}:{scale}" for name, scale in specs]} if specs else {}
     if vae is not None:
         changes["vae"] = os.fspath(vae)
+    changes |= {name: value for name, value in (("variant", variant), ("revision", revision), ("ema", ema)) if value}
     sd = StableDiffusion(found.name, folder, config, tokenizer=tokenizer, changes=changes, **modules)
     return skip_layers(sd, clip_skip)
 

@@ -51,20 +51,35 @@ def suppress_fields(
     seeds: Sequence[int],
     sheet: bool = False,
 ) -> dict[str, object]:
-    """The fields that repeat the suppression. methods: (name, settings).
+    """The fields that repeat the suppression with these options. methods: (name, settings)."""
+    return method_fields(request.named, methods, seeds, bool(args.strengthen), args.engine, sheet)
+
+
+def method_fields(
+    named: Sequence[str],
+    methods: Sequence[tuple[str, Method]],
+    seeds: Sequence[int],
+    strengthen: bool = False,
+    engine: str | None = None,
+    sheet: bool = False,
+) -> dict[str, object]:
+    """The same of targets as `remove` takes them. A name that is not registered stands alone.
 
     Steps and guidance of the first method are not repeated here: `minisd generate` has fields for them.
     """
     common = methods[0][1]
     specs = [
-        method_spec(name, s, METHODS[name].make(steps=common.steps, guidance=common.guidance)) for name, s in methods
+        method_spec(name, s, METHODS[name].make(steps=common.steps, guidance=common.guidance))
+        if name in METHODS
+        else name
+        for name, s in methods
     ]
     return {
-        "Strengthen" if args.strengthen else "Suppress": _as_text(request.named),
+        "Strengthen" if strengthen else "Suppress": _as_text(named),
         "Suppress sheet" if sheet else "Suppress method": "; ".join(specs),
         "Suppress start": common.start_step,
         "Suppress seeds": " ".join(map(str, seeds)) if len(seeds) > 1 else None,
-        "Suppress engine": args.engine or "fast",
+        "Suppress engine": engine or "fast",
     }
 
 

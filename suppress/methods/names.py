@@ -77,15 +77,22 @@ def method_spec(name: str, settings: Method, base: Method) -> str:
     return f"{name}:{','.join(changed)}" if changed else name
 
 
+def name_of(settings: Any) -> str | None:
+    """The name under which the settings' class is registered; None if there is none."""
+    for name, entry in METHODS.items():
+        if type(settings) is entry.kind and all(getattr(settings, k) == v for k, v in entry.bound.items()):
+            return name
+    return None
+
+
 def value_text(value: Any) -> str:
     """The value of a setting, as it is written in a spec."""
     if isinstance(value, str | int | float | None):
         text = str(value)
         # in a list of methods, even a ";" in quotes would end the method
         return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False).replace(";", "\\u003b")
-    for name, entry in METHODS.items():
-        if type(value) is entry.kind and all(getattr(value, k) == v for k, v in entry.bound.items()):
-            return value_text(method_spec(name, value, entry.make()))
+    if (name := name_of(value)) is not None:
+        return value_text(method_spec(name, value, METHODS[name].make()))
     raise UserError(f"{shown(value)} has no name; register its class with suppress.register(name, class)")
 
 

@@ -16,6 +16,7 @@ from minisd.base.outputs import Writer, slug, utf8, write_output
 from minisd.base.picture_files import png_writer
 
 from ..metrics.judge import RECONSTRUCTION, SUPPRESSED, both
+from .result_parameters import picture_text
 
 if TYPE_CHECKING:
     from ..result import Result
@@ -26,7 +27,9 @@ def save_result(result: Result, folder: str | os.PathLike[str], overwrite: bool)
     place = Path(folder)
     if place.exists() and not place.is_dir():
         raise UserError(f"{place} is a file; give the name of a folder")
-    files: dict[Path, Writer] = {place / f"{name}.png": png_writer(picture) for name, picture in _pictures(result)}
+    files: dict[Path, Writer] = {
+        place / f"{name}.png": png_writer(picture, text) for name, picture, text in _pictures(result)
+    }
     about = place / f"{slug(result.prompt)}.json"
     there = [path for path in (*files, about) if os.path.lexists(path)]
     if there and not overwrite:
@@ -40,18 +43,24 @@ def save_result(result: Result, folder: str | os.PathLike[str], overwrite: bool)
     return [*written, write_output({".json": utf8(content)}, about, about.stem, overwrite)]
 
 
-def _pictures(result: Result) -> Iterator[tuple[str, Image.Image]]:
-    """The pictures with their names, without ending: "a-man-s0-original"."""
+def _pictures(result: Result) -> Iterator[tuple[str, Image.Image, str]]:
+    """The pictures, before them their names without ending, "a-man-s0-original", and after them their parameters."""
     stem, (original, edited) = slug(result.prompt), both(result)
     masks = result.mask if isinstance(result.mask, list) else [result.mask] * len(edited)
     for k, pair in enumerate(zip(original, edited, strict=True)):
         which = f"-s{result.seeds[k]}" if result.seeds else f"-{k + 1}" if len(edited) > 1 else ""
+        seed = result.seeds[k] if result.seeds else None
+        drawn = result.reconstruction is None  # else, the original is the user's picture
+        texts = {
+            "original": picture_text(result, pair[0], seed, edited=False) if drawn else "",
+            SUPPRESSED: picture_text(result, pair[1], seed, edited=True),
+        }
         named = {"original": pair[0], RECONSTRUCTION: result.reconstruction, SUPPRESSED: pair[1], "mask": masks[k]}
         for name, picture in named.items():
             if isinstance(picture, Image.Image):
-                yield f"{stem}{which}-{name}", picture
+                yield f"{stem}{which}-{name}", picture, texts.get(name, "")
     if result.maps is not None and result.rows:
-        yield f"{stem}-maps", _maps(result)
+        yield f"{stem}-maps", _maps(result), ""
 
 
 def _maps(result: Result) -> Image.Image:

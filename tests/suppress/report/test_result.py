@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,6 +13,9 @@ from PIL import Image
 
 import suppress
 from minisd import UserError
+from minisd.cli import options, parameters
+from minisd.cli.commands import main as minisd_main
+from suppress.cli.commands import main as suppress_main
 from suppress.metrics import Judge
 
 PROMPT = "a man with glasses & a <hat>"
@@ -57,6 +61,49 @@ def test_a_result_saves_all_that_it_has(pair, tmp_path):
     assert (content["lora"], content["vae"], content["clip_skip"]) == ([], None, 0)
     assert content["scores"]["DetScore glasses"]["suppressed"] == [0.0, 0.25]
     assert content["files"] == [path.name for path in paths[:-1]]
+
+
+def test_its_pictures_are_drawn_again_by_the_command_line(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(options, "load_model", lambda args: small)
+    monkeypatch.chdir(tmp_path)
+    settings = suppress.Unread(steps=2, start=1, keep=0.5, guidance=6.0)
+    prompt, more = "a hat, a man\nin a hat", {"height": 64, "width": 72, "negative_prompt": "rain, snow"}
+    result = suppress.run(small, prompt, "hat:2", seed=[3, 5], settings=settings, **more)
+    paths = {path.stem: path for path in result.save("all")}
+    stem = "a-hat-a-man-in-a-hat-s5"
+    assert (
+        suppress_main(["--params-from", str(paths[f"{stem}-suppressed"]), "--out", "p.png", "--save-pictures", "."])
+        == 0
+    )
+    assert minisd_main(["generate", "--params-from", str(paths[f"{stem}-original"]), "--out", "o.png"]) == 0
+    for again, want in ((f"{stem}-suppressed.png", result.image[1]), ("o.png", result.original[1])):
+        with Image.open(again) as picture:
+            assert np.abs(np.asarray(picture, int) - np.asarray(want, int)).max() <= 1
+    before, now = (parameters.read(path) for path in (paths[f"{stem}-suppressed"], f"{stem}-suppressed.png"))
+    assert before[:2] == now[:2] == (prompt, "rain, snow")
+    assert {**before[2], "Date": ""} == {**now[2], "Date": ""} and before[2]["Suppress"] == "hat:2"
+
+
+def test_what_the_command_line_cannot_repeat_is_told(small, tmp_path, monkeypatch, capsys):
+    @dataclass(frozen=True)
+    class Own(suppress.Unread):
+        pass
+
+    monkeypatch.setattr(options, "load_model", lambda args: small)
+    picture = Image.radial_gradient("L").convert("RGB").resize((64, 64))
+    start = suppress.invert(small, picture, PROMPT, "ddim", 1, height=64, width=64)
+    given = {"image": picture, "inversion": start}
+    for folder, settings, more in (("own", Own(steps=1, start=0), {}), ("photo", SETTINGS, given)):
+        suppress.run(small, PROMPT, "glasses", settings=settings, height=64, width=64, **more).save(tmp_path / folder)
+    [own] = (tmp_path / "own").glob("*-suppressed.png")
+    assert suppress_main(["--params-from", str(own)]) == 2 and "method 'Own' is unknown" in capsys.readouterr().err
+    [photo] = (tmp_path / "photo").glob("*-suppressed.png")
+    assert suppress_main(["--params-from", str(photo)]) == 2
+    assert "drawn over another picture (given in Python), which the file does not hold" in capsys.readouterr().err
+    assert suppress_main(["--params-from", str(photo), "--image", str(photo)]) == 2
+    assert "inversion = 'given in Python'" in capsys.readouterr().err
+    with Image.open(next((tmp_path / "photo").glob("*-original.png"))) as original:
+        assert "parameters" not in original.info  # it is the user's
 
 
 def test_nothing_is_overwritten_unasked(small, pair, tmp_path):
