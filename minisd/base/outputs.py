@@ -58,15 +58,37 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:60].rstrip("-") or "picture"
 
 
-def output_path(name: str) -> Path:
-    """The path that --out names; UserError if no file can have this name."""
+def output_path(name: str | os.PathLike[str], option: str = "--out") -> Path:
+    """The path that an option names; UserError if no file can have this name."""
     try:
         os.lstat(name)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         pass
     except (OSError, ValueError) as error:  # too long for a name, with a NUL, or not valid text
-        raise UserError(f"--out {shown(name)}: no file can have this name ({error}); give another") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        told = f"{option} {shown(os.fspath(name))}: no file can have this name ({reason}); give another"
+        raise UserError(told.strip()) from None
     return Path(name)
+
+
+def check_folder(name: str | os.PathLike[str], option: str = "--out") -> Path:
+    """The folder that an option names, checked before the work. It need not exist, but its own folder must.
+
+    UserError if it is a file, or if files cannot be written into it.
+    """
+    path = output_path(name, option)
+    if os.path.lexists(path) and not path.is_dir():
+        raise UserError(f"{option} {path} is a file; give the name of a folder")
+    _check_place(f"{option} {path}", path if path.is_dir() else path.absolute().parent)
+    return path
+
+
+def _check_place(told: str, folder: Path) -> None:
+    """UserError, which begins as told, if no file can be made in the folder."""
+    if not folder.is_dir():
+        raise UserError(f"{told}: there is no folder {folder}")
+    if not _writable(folder):
+        raise UserError(f"{told}: the folder {folder} cannot be written to")
 
 
 def check_out(
@@ -77,47 +99,40 @@ def check_out(
     out: with None, the file gets a free name in the current folder after the work (`write_output`).
     beside: endings of further files that will get the same name. ending: of the output itself.
     """
-    if out is None:
-        if not _writable(Path()):
-            raise UserError(
-                "the current folder cannot be written to, and pictures go there without --out; give --out "
-                f"FILE{ending} in another folder, or go to another folder"
-            )
-        return None
+    if out is not None:
+        return check_file(out, overwrite, ending, beside)
+    if not _writable(Path()):
+        raise UserError(
+            "the current folder cannot be written to, and pictures go there without --out; give --out "
+            f"FILE{ending} in another folder, or go to another folder"
+        )
+    return None
+
+
+def check_file(
+    out: str | os.PathLike[str], overwrite: bool, ending: str, beside: tuple[str, ...] = (), in_python: bool = False
+) -> Path:
+    """The same for a name that is given. in_python: by a call, so that the messages name no options."""
+    told, way_out = ("", "overwrite=True") if in_python else ("--out ", "--overwrite")
     path = Path(out)
     if path.name.lower() in ("", ending):
-        raise UserError(f"--out {os.fspath(out)!r} names no file; give a name such as picture{ending}")
+        raise UserError(f"{told}{os.fspath(out)!r} names no file; give a name such as picture{ending}")
     if path.suffix.lower() != ending:
-        what = (
-            "pictures are written as .png, which keeps their parameters" if ending == ".png" else f"give FILE{ending}"
-        )
-        raise UserError(f"--out {path}: {what}")
+        what = f"expected a name that ends in {ending}" + (", which keeps parameters" if ending == ".png" else "")
+        raise UserError(f"{told}{shown(str(path))}: {what}")
     files = (path, *(with_ending(path, end) for end in beside))
-    _check_name(path, files)
-    folder = path.absolute().parent
+    for file in files:  # also unfinished, and with a number for a clash
+        output_path(file.with_name(f"{file.stem}{UNFINISHED}-99{file.suffix}"), told.strip())
     if path.is_dir():
-        raise UserError(f"--out {path} is a folder; give the name of a file")
+        raise UserError(f"{told}{path} is a folder; give the name of a file")
     for file in files:
         if os.path.lexists(file) and not overwrite:
-            raise UserError(f"--out {path}: {file} exists; give another name, or --overwrite to replace it")
-    if not folder.is_dir():
-        raise UserError(f"--out {path}: there is no folder {folder}")
-    if not _writable(folder):
-        raise UserError(f"--out {path}: the folder {folder} cannot be written to")
+            which = path if file == path else f"{path}: {file}"
+            raise UserError(f"{told}{which} exists; give another name, or {way_out} to replace it")
+        if os.path.lexists(file) and not file.is_file():  # a pipe, a device, a link that leads nowhere
+            raise UserError(f"{told}{path}: {file} is no file that could be replaced; give another name")
+    _check_place(f"{told}{path}", path.absolute().parent)
     return path
-
-
-def _check_name(path: Path, files: tuple[Path, ...]) -> None:
-    """UserError if the file system does not accept the name, also unfinished and with a number for a clash."""
-    try:
-        for file in files:
-            os.lstat(file.with_name(f"{file.stem}{UNFINISHED}-99{file.suffix}"))
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:  # ValueError: a NUL
-        reason = error.strerror if isinstance(error, OSError) else error
-        name = str(path) if len(str(path)) <= 60 else f"{str(path)[:59]}…"
-        raise UserError(f"--out {name!r} cannot be the name of a file: {reason}") from None
 
 
 def _writable(folder: Path) -> bool:

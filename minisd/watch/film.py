@@ -18,7 +18,7 @@ from PIL import Image
 
 from ..base.arguments import whole_number
 from ..base.errors import UserError
-from ..base.outputs import Writer, write_output
+from ..base.outputs import Writer, check_file, write_output
 from .step import Callback, Step, wants_to_stop
 
 FRAME, LAST = 100, 2000  # milliseconds that a frame is shown, and the last one
@@ -42,11 +42,7 @@ class Film:
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
         """Writes a GIF, which plays again and again. UserError if there is no frame, or if the file exists."""
-        out = Path(path)
-        if out.suffix.lower() != ".gif":
-            raise UserError(f"{out}: a film is written as .gif")
-        if out.exists() and not overwrite:
-            raise UserError(f"{out} exists; give another name, or overwrite=True to replace it")
+        out = check_file(path, overwrite, ".gif", in_python=True)
         return write_output({out.suffix: gif_writer(self.frames)}, out, out.stem, overwrite)
 
 

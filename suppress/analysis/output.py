@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.base.outputs import output_path, slug, write_text
+from minisd.base.outputs import check_folder, slug, write_text
 
 
 def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite: bool) -> Path:
@@ -27,18 +26,12 @@ def choose_folder(out: str | None, prompt: str, names: Sequence[str], overwrite:
             n += 1
             folder = Path(f"{stem}-{n}")
     else:
-        folder = output_path(out)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"--out {folder} is a file; give the name of a folder")
+        folder = Path(out)
+    check_folder(folder)
     existing = [file.name for name in names for file in files(folder, name) if file.exists()]
     if existing and not overwrite:
         held = ", ".join(existing)
         raise UserError(f"--out {folder} holds {held}; give another folder, or --overwrite to replace them")
-    parent = folder if folder.is_dir() else folder.absolute().parent
-    if not parent.is_dir():
-        raise UserError(f"--out {folder}: there is no folder {parent}")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(f"--out {folder}: the folder {parent} cannot be written to")
     return folder
 
 

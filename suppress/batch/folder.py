@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from minisd import UserError
-from minisd.base.outputs import output_path, write_output, write_text
+from minisd.base.outputs import check_folder, write_output, write_text
 from minisd.base.picture_files import png_writer
 
 from ..evaluation.spreadsheet import write_sheet
@@ -94,9 +94,7 @@ def figures(scores: Scores) -> dict[str, Any]:
 
 def open_folder(name: str, run: Mapping[str, Any]) -> Folder:
     """The folder, which is made if it does not exist. UserError for one that holds other files than a batch's."""
-    path = output_path(name)
-    if path.exists() and not path.is_dir():
-        raise UserError(f"--out {path} is a file; give the name of a folder")
+    path = check_folder(name)
     if path.is_dir() and not (path / JSONL).exists() and any(path.iterdir()):
         raise UserError(f"--out {path} holds other files; give the name of a new folder")
     try:

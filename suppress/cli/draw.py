@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from minisd import UserError
 from minisd.base.arguments import check_negative, pair
-from minisd.base.outputs import check_out
+from minisd.base.outputs import check_folder, check_out
 from minisd.cli import options
 from minisd.cli.stopping import Stopping
 
@@ -31,7 +29,8 @@ def suppress(args: argparse.Namespace) -> None:
     args.negative = check_negative(args.negative or "")
     for text in (request.prompt, args.negative):
         options.note_foreign_signs(text)
-    check_folder(args.save_pictures)
+    if args.save_pictures is not None:
+        check_folder(args.save_pictures, "--save-pictures")
     picture.check_options(args)
     specs = repeated or choose(args)
     if args.image is not None:
@@ -100,24 +99,3 @@ def _names_all(prompt: str, words: list[str]) -> bool:
         return all(target.places for target in read_request(prompt, words).found)
     except UserError:  # not a text, or "hat:2" for a prompt with one hat
         return False
-
-
-def check_folder(name: str | None) -> None:
-    """UserError, before the work starts, if the folder cannot be made or pictures cannot be written into it."""
-    if name is None:
-        return
-    folder = Path(name)
-    exists = True
-    try:
-        os.lstat(folder)
-    except FileNotFoundError:
-        exists = False
-    except (OSError, ValueError) as error:
-        raise UserError(f"--save-pictures {name[:60]!r} cannot be the name of a folder: {error}") from None
-    parent = folder if exists else folder.absolute().parent
-    if exists and not folder.is_dir():
-        raise UserError(f"--save-pictures {folder} is a file; give the name of a folder")
-    if not parent.is_dir():
-        raise UserError(f"--save-pictures {folder}: there is no folder {parent}")
-    if not os.access(parent, os.W_OK | os.X_OK):
-        raise UserError(f"--save-pictures {folder}: the folder {parent} cannot be written to")

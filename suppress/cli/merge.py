@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisd import UserError
 from minisd.base.counted import counted
-from minisd.base.outputs import output_path, write_output
+from minisd.base.outputs import check_file, write_output
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 
@@ -40,7 +39,7 @@ def _merge(args: argparse.Namespace) -> None:
     from ..evaluation.lock import owned
     from ..evaluation.merge import merge
 
-    out = _check_out(args.out, args.overwrite)
+    out = check_file(args.out, args.overwrite, ".jsonl")
     files = [Path(name) for name in args.files]
     for file in files:
         if not file.is_file():
@@ -60,16 +59,3 @@ def _merge(args: argparse.Namespace) -> None:
 def _write(merged: Merged, out: Path, overwrite: bool) -> Path:
     lines = b"".join(json.dumps(each.cell, ensure_ascii=False).encode() + b"\n" for each in merged.cells.values())
     return write_output({".jsonl": lambda file: file.write(lines)}, out, out.stem, overwrite)
-
-
-def _check_out(name: str, overwrite: bool) -> Path:
-    """The path of the joined file. UserError, before the work, if it cannot be written."""
-    out = output_path(name)
-    folder = out.absolute().parent
-    if out.suffix != ".jsonl":
-        raise UserError(f"--out {out}: expected a name that ends in .jsonl")
-    if os.path.lexists(out) and not (overwrite and out.is_file()):
-        raise UserError(f"--out {out} exists; give another name, or --overwrite to replace a file")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"--out {out}: the folder {folder} does not exist or cannot be written to")
-    return out

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from minisd import UserError
 from minisd.base.arguments import shown
-from minisd.base.outputs import output_path, write_file
+from minisd.base.outputs import check_file, write_file
 
 
 def described(form: str, about: Mapping[str, Any]) -> dict[str, str]:
@@ -30,15 +30,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
 
 def new_file(name: str | os.PathLike[str], overwrite: bool) -> Path:
     """The path of a file that is to be written (--out). UserError if it cannot be, or if it exists; for a command."""
-    path = output_path(os.fspath(name))
-    folder = path.absolute().parent
-    if path.suffix != ".safetensors":
-        raise UserError(f"--out {path}: expected a name that ends in .safetensors")
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"--out {path}: there is no folder {folder} that can be written to")
-    if os.path.lexists(path) and (path.is_dir() or not overwrite):
-        raise UserError(f"--out {path} exists; give another name, or --overwrite to replace it")
-    return path
+    return check_file(name, overwrite, ".safetensors")
 
 
 def existing(path: str | os.PathLike[str], expected: str) -> Path:

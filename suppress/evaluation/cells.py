@@ -60,7 +60,7 @@ def check_out(name: str) -> Path:
     UserError if this file, or the tables beside it (.md and .csv), cannot be written or are of somebody else.
     """
     out = output_path(name)
-    if out.suffix != ".jsonl":
+    if out.suffix.lower() != ".jsonl":
         raise UserError(
             f"--out {out}: expected a name that ends in .jsonl; the tables go to the same name in .md and .csv"
         )

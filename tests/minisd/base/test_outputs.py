@@ -69,7 +69,7 @@ def test_outputs_that_cannot_be_written_are_refused(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="there is no folder"):
         outputs.check_out(tmp_path / "nowhere" / "x.png", overwrite=False)
     for name in ("x.jpg", "x", "png"):
-        with pytest.raises(UserError, match=r"written as \.png"):
+        with pytest.raises(UserError, match=r"expected a name that ends in \.png, which keeps parameters"):
             outputs.check_out(tmp_path / name, overwrite=False)
     for name in ("", ".png", "./.PNG"):
         with pytest.raises(UserError, match=f"--out '{name}' names no file"):
@@ -98,9 +98,42 @@ def test_files_beside_a_picture_are_overwritten_no_more_than_it_is(tmp_path):
 @pytest.mark.parametrize("name", ["x" * 252 + ".png", "x" * 249 + ".png", "a\0.png"])
 def test_names_that_no_file_can_have_are_refused(tmp_path, name):
     """Also names that are too long for an added number, or for the ending of a second file."""
-    with pytest.raises(UserError, match="cannot be the name of a file"):
+    with pytest.raises(UserError, match="no file can have this name"):
         outputs.check_out(tmp_path / name, overwrite=True, beside=(".json",))
     assert outputs.check_out(tmp_path / ("x" * 235 + ".png"), overwrite=True, beside=(".json",))
+
+
+def test_overwrite_replaces_files_alone(tmp_path):
+    (tmp_path / "x.json").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    for name, ending in (("x.png", ".png"), ("pipe.jsonl", ".jsonl")):
+        with pytest.raises(UserError, match="is no file that could be replaced; give another name"):
+            outputs.check_file(tmp_path / name, True, ending, beside=(".json",) if ending == ".png" else ())
+
+
+def test_a_call_is_told_of_no_options(tmp_path):
+    (tmp_path / "x.gif").touch()
+    for name, told in (
+        ("x.gif", "x.gif exists; give another name, or overwrite=True"),
+        ("x" * 300 + ".gif", "no file"),
+    ):
+        with pytest.raises(UserError) as error:
+            outputs.check_file(tmp_path / name, False, ".gif", in_python=True)
+        assert told in str(error.value) and "--" not in str(error.value) and str(error.value)[0] != " "
+
+
+def test_a_folder_need_not_exist_but_its_own_must(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to("nowhere")
+    assert outputs.check_folder(tmp_path / "new") == tmp_path / "new" and outputs.check_folder(tmp_path) == tmp_path
+    wrong = {"file": "is a file", "link": "is a file", "no/where": "there is no folder", "a\0b": "no file can have"}
+    for name, told in wrong.items():
+        with pytest.raises(UserError, match=f"^--to .*{told}"):
+            outputs.check_folder(tmp_path / name, "--to")
+    monkeypatch.setattr(os, "access", lambda path, mode: tmp_path != path.absolute())  # root may write anywhere
+    for name in (tmp_path, tmp_path / "new"):
+        with pytest.raises(UserError, match="cannot be written to"):
+            outputs.check_folder(name)
 
 
 def test_a_link_that_leads_nowhere_is_a_name_that_is_taken(tmp_path):

@@ -134,7 +134,7 @@ def test_contradictions_are_told_and_nothing_is_written(two, capsys, change, mes
         (["merge", "a.jsonl", "no.jsonl", "--out", "c.jsonl"], "there is no file no.jsonl"),
         (["merge", "a.jsonl", "--out", "b.jsonl"], "--out b.jsonl exists; give another name, or --overwrite"),
         (["merge", "a.jsonl", "--out", "c.txt"], "ends in .jsonl"),
-        (["merge", "a.jsonl", "--out", "no/c.jsonl"], "does not exist or cannot be written"),
+        (["merge", "a.jsonl", "--out", "no/c.jsonl"], "there is no folder"),
         (["merge", "empty.jsonl", "--out", "c.jsonl"], "empty.jsonl holds no cell"),
         (
             ["merge", "notes.jsonl", "--out", "c.jsonl"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from minisd import UserError, __version__
 from minisd.base.arguments import check_seed, whole_number
 from minisd.base.inputs import read_json
-from minisd.base.outputs import output_path, write_text
+from minisd.base.outputs import check_folder, output_path, write_text
 
 from .budget import Budget
 from .stage import WORK
@@ -67,10 +68,9 @@ def begin(out: Path, given: Given, processes: int) -> Settings:
         processes,
         {stage: given.budgets.get(stage, Budget("steps", d.steps)) for stage, d in recipe.descents.items()},
     )
-    if output_path(str(out)).exists():
+    if os.path.lexists(output_path(out)):
         raise UserError(f"--out {out} exists; give another name, or --resume to go on with the run in it")
-    if not out.absolute().parent.is_dir():
-        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
+    check_folder(out)
     (out / WORK).mkdir(parents=True)
     settings.write(out / WORK / FILE)
     return settings
