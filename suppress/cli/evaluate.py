@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     papers = "a table of a paper, on prompts or pictures of the drawn world, with the paper's figures beside ours (see "
     p.add_argument("--protocol", choices=protocols, metavar="NAME", help=papers + "below)")
     p.add_argument("--limit", type=int, metavar="N", help="only N pictures, or N prompts of a file")
+    options.add_model_options(p)
     add_scale_options(p)
     add_report_options(p)
     add_answer_options(p)
@@ -115,6 +116,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
     rows = _rows(args)
     cases = _cases(args)
     check_out(args.out)  # before PyTorch is imported
+    from ..evaluation.model import ModelChoice
     from ..evaluation.prompt_plan import PromptPlan
 
     plan = PromptPlan(
@@ -129,6 +131,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         judge=args.judge,
         judge_folder=os.getcwd(),
         folder=str(Path(args.prompts or "").absolute().parent),
+        model=ModelChoice.of(args),
     )
     evaluate_table(args, plan, plan.forecast if plan.every_method else None)
 

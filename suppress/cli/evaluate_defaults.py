@@ -6,9 +6,11 @@ Options of one table that are given for another one are an error. Nothing here i
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from minisd import UserError
+from minisd.base.outputs import slug
 
 from ..evaluation import cases as usual
 from ..evaluation import pairs
@@ -30,6 +32,7 @@ _COMMON = {  # option -> its default (for prompts, for pictures)
     "start": (usual.START, None),
     "out": ("suppress-eval.jsonl", "suppress-pictures.jsonl"),
 }
+MODEL_OPTIONS = ("model", "lora", "vae", "clip_skip")  # that change what a cell says
 QUICK_OUT = "suppress-quick.jsonl"
 OWN_OUT = "suppress-own.jsonl"  # the default for --prompts
 
@@ -42,6 +45,7 @@ def fill_in(args: argparse.Namespace) -> None:
     if args.protocol in PICTURE_PROTOCOLS:
         args.pictures = True
     _check_foreign(args)
+    model = _check_model(args)
     if args.protocol is not None:
         _follow(args)
     elif args.quick:
@@ -54,11 +58,28 @@ def fill_in(args: argparse.Namespace) -> None:
         way = "--quick draws fewer" if args.protocol else "the built-in prompts are chosen with --kinds"
         raise UserError(f"--limit is for --pictures and --prompts; {way}")
     if args.out is None and (args.quick or args.prompts is not None):
-        args.out = out_of_shard(QUICK_OUT if args.quick else OWN_OUT, args.shard)
+        args.out = _name(QUICK_OUT if args.quick else OWN_OUT, model, args)
     own = _OF_PICTURES if args.pictures else _OF_PROMPTS
     for name, default in (own | {name: both[args.pictures] for name, both in _COMMON.items()}).items():
         if getattr(args, name) is None and not (name == "seeds" and args.prompts is not None):
-            setattr(args, name, out_of_shard(default, args.shard) if name == "out" else default)
+            setattr(args, name, _name(default, model, args) if name == "out" else default)
+
+
+def _check_model(args: argparse.Namespace) -> str:
+    """What the names of another model's files end in. UserError where only the embedded model has a meaning."""
+    given = [name for name in MODEL_OPTIONS if getattr(args, name)]
+    if given and (args.pictures or args.protocol is not None):
+        what = "--protocol" if args.protocol is not None else "--pictures"
+        raise UserError(f"--{given[0].replace('_', '-')} with {what}, which is about the world of the embedded model")
+    if not given:
+        return ""
+    parts = [args.model, args.vae, *(args.lora or []), args.clip_skip and f"skip {args.clip_skip}"]
+    return "-" + slug(" ".join(str(part) for part in parts if part))
+
+
+def _name(default: str, model: str, args: argparse.Namespace) -> str:
+    path = Path(default)
+    return out_of_shard(path.stem + model + path.suffix, args.shard)
 
 
 def _check_foreign(args: argparse.Namespace) -> None:

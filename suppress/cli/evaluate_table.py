@@ -43,9 +43,8 @@ def add_scale_options(parser: argparse.ArgumentParser) -> None:
         type=read_shard,
         help="measure only the K-th of N parts, into a file of its own; `suppress eval merge` joins the files",
     )
-    group.add_argument(
-        "--devices", metavar="NAME", nargs="+", help="one process for each of these: cuda:0 cuda:1 (default: this CPU)"
-    )
+    each = "one process for each of these: cuda:0 cuda:1 (default: one process, on --device or this CPU)"
+    group.add_argument("--devices", metavar="NAME", nargs="+", help=each)
     ray = "each cell is a task of Ray: ray starts it here, or takes RAY_ADDRESS; ray://HOST:PORT is a cluster"
     group.add_argument("--on", metavar="RAY", type=ray_address, help=ray)
     group.add_argument(
@@ -65,6 +64,8 @@ def check_scale(args: argparse.Namespace) -> None:
         raise UserError("--report needs the whole table; leave --shard out, or merge the parts first")
     if args.on and args.devices:
         raise UserError("--on and --devices exclude each other: Ray chooses the devices; give --gpus")
+    if args.device and (args.on or args.devices):
+        raise UserError(f"--device {args.device} is for one process; --devices names a device for each of several")
     if args.gpus is not None and not args.on:
         raise UserError("--gpus is for --on ray; for the GPUs of this machine, give --devices cuda:0 cuda:1")
     if args.gpus is not None:
@@ -73,7 +74,8 @@ def check_scale(args: argparse.Namespace) -> None:
 
 def model_device(args: argparse.Namespace) -> str:
     """The kind of device on which the cells are measured, as they have it. UserError for different kinds."""
-    kinds = sorted({name.partition(":")[0] for name in args.devices or ["cuda" if args.gpus else "cpu"]})
+    own = args.device or ("cuda" if args.gpus else "cpu")
+    kinds = sorted({name.partition(":")[0] for name in args.devices or [own]})
     if len(kinds) > 1:
         raise UserError(f"--devices {' '.join(args.devices)}: times on {' and '.join(kinds)} fit no common table")
     return kinds[0]
@@ -107,11 +109,15 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
     from ..evaluation.lock import owned
     from ..evaluation.spreadsheet import write_sheet
 
+    if args.threads is not None:
+        import torch
+
+        torch.set_num_threads(args.threads)
     out = cells.check_out(args.out)
     samples = check_report(args, out, plan.names, plan.sampled)
     with owned(out):
         known = cells.read_cells(out, plan.form)
-        table = plan.load("cpu")
+        table = plan.load(args.device or "cpu")
         jobs = table.jobs if args.shard is None else args.shard.of(table.jobs)
         measure = _measure(args, plan, table.making)
         done = fitting(out, known, jobs, table.making, plan.form)

@@ -99,7 +99,9 @@ def measured_rows(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Seque
     return {name: row for name, row in found.items() if row.cells}
 
 
-def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any], detector: Any) -> str:
+def compare_all(
+    done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequence[Any], detector: Any, model: str
+) -> str:
     """Markdown: the table, the bar for the default, and why rows are missing."""
     measured: dict[str, Row] = measured_rows(done, rows, cases, detector)
     ours = measured.get(OURS)
@@ -111,7 +113,7 @@ def compare_all(done: Mapping[Any, Any], rows: Mapping[str, str], cases: Sequenc
             f"bootstrap. “Wins” means that {OURS} has the lower DetScore and the higher SSIM, both beyond chance "
             f"(p ≤ {LEVEL:g} after Holm's correction for the number of rows). Local SSIM leaves out the prompts whose "
             "target is a style or weather. The structure distance is that of the checkpoint's own CLIP "
-            "(suppress/metrics/structure.py). All of this is about the embedded model, which draws cartoon portraits."
+            f"(suppress/metrics/structure.py). All of this is about {model}."
         )
     if ours is not None and {DELETED, SWR} <= set(measured):
         parts.append(_verdict(ours, measured, against))

@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from minisd import StableDiffusion, UserError, ddim, load
+from minisd import StableDiffusion, UserError, ddim
 
 from ..metrics import Judge
 from ..protocols import PROTOCOLS, Protocol
@@ -24,11 +24,13 @@ from .extras import Extras, Shown
 from .fit import Making
 from .forms import OWN, PROMPTS
 from .jobs import Job
+from .model import EMBEDDED, ModelChoice
 from .own_prompts import OwnCase
 from .page.parts import Report
 from .page.prompt_report import prompt_report
 from .page.protocol_report import protocol_report
 from .page.samples import prompt_sheets
+from .page.shared import about_model
 from .plan import Table
 from .prompt_table import report, report_all
 from .provenance import made_by, make_judge
@@ -51,6 +53,7 @@ class PromptPlan:
     judge: str | None = None  # "module:Class" of a user's own detector
     judge_folder: str = "."  # where its module is
     folder: str = "."  # to which the names of a user's pictures are relative
+    model: ModelChoice = EMBEDDED
 
     columns = PROMPT_COLUMNS
 
@@ -61,7 +64,7 @@ class PromptPlan:
     def load(self, device: str) -> Table:
         """UserError for steps that the model's schedule does not have, and for targets that the judge cannot see."""
         self._check_files()
-        sd = load("tiny", device=device)
+        sd = self.model.load(device)
         ddim.timesteps(self.steps, sd.config.schedule)  # an error now, not one in every cell
         judge = make_judge(sd, self.judge, self.judge_folder).load()
         judge.match([phrase for case in self.cases for phrase in targets_of(case.target)])
@@ -114,8 +117,8 @@ class PromptPlan:
     def report(self, done: Mapping[Key, Cell], detector: Any) -> str:
         if (protocol := self._protocol) is not None:
             return protocol_table.report(protocol, done, detector)
-        make = report_all if self.every_method else report
-        return make(dict(done), dict(self.rows), self.cases, detector)
+        measured = dict(done), dict(self.rows), self.cases, detector
+        return report_all(*measured, self.model.described) if self.every_method else report(*measured)
 
     @property
     def names(self) -> list[str]:
@@ -131,7 +134,8 @@ class PromptPlan:
         settings, detector = table.making.settings, table.detector
         shown = {row: rows[row] for row in samples}
         sheets = prompt_sheets(table.model, detector, done, shown, self.cases, settings, Path(self.folder))
-        report = prompt_report(done, rows, self.cases, detector, command, settings, sheets)
+        about = about_model(self.model)
+        report = prompt_report(done, rows, self.cases, detector, command, settings, sheets, about)
         protocol = self._protocol
         return report if protocol is None else protocol_report(report, protocol, done, detector)
 

@@ -57,9 +57,13 @@ def unfair(rows: dict[str, str]) -> list[str]:
     ]
 
 
-def report_all(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:
-    """Markdown: the table of all methods, each against the default, and the table by kind of prompt."""
-    return "\n\n".join([compare_all(done, rows, cases, detector), *unfair(rows), by_kind(done, rows, cases, detector)])
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any, model: str) -> str:
+    """Markdown: the table of all methods, each against the default, and the table by kind of prompt.
+
+    model: what its figures are about, in words.
+    """
+    compared = compare_all(done, rows, cases, detector, model)
+    return "\n\n".join([compared, *unfair(rows), by_kind(done, rows, cases, detector)])
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:

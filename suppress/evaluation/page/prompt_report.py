@@ -69,8 +69,12 @@ def prompt_report(
     command: str,
     settings: Mapping[str, Any],
     sheets: Sequence[Sheet] = (),
+    about: str = EMBEDDED,
 ) -> Report:
-    """rows: name -> method, in the order of the table. settings: those that all cells share."""
+    """rows: name -> method, in the order of the table. settings: those that all cells share.
+
+    about: the sentence that tells which model the figures are about.
+    """
     measured: dict[str, Row] = measured_rows(done, rows, cases, detector)
     pictures = {case.key: pictures_of(case, settings) for case in cases}
     tables, plot = [], None
@@ -91,7 +95,7 @@ def prompt_report(
     reasons = failures(done, rows, pictures)
     return Report(
         "Methods on prompts",
-        (EMBEDDED, f"{_count(cases, settings)}. {INTERVALS}"),
+        (about, f"{_count(cases, settings)}. {INTERVALS}"),
         command,
         settings_of(done, measured, settings),
         (*tables, *([reasons] if reasons.rows else [])),

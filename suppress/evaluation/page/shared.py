@@ -9,6 +9,7 @@ from typing import Any
 
 from ..all_methods import descending
 from ..cells import Cell, Key, reasons
+from ..model import ModelChoice
 from ..paired import Paired
 from ..table import interval
 from .parts import Column, Table, TableRow, Value
@@ -20,6 +21,7 @@ EMBEDDED = (
     "All figures are about the embedded model, which draws cartoon portraits of 128 × 128 pixels. They tell how the "
     "methods behave on it. They do not tell how the methods behave on Stable Diffusion v1.4."
 )
+
 INTERVALS = "Intervals in [brackets] are 95 % bootstrap intervals over pictures; the bars show them on one scale."
 
 PICTURES = Column("pictures", digits=0)
@@ -30,6 +32,13 @@ DIFFERENCE_DET = Column("Δ DetScore", signed=True)
 P_DET = Column("p of Δ DetScore")
 PASSES = Column("passes", "lower", digits=0)
 SECONDS = Column("time", "lower", digits=1, unit="s")
+
+
+def about_model(model: ModelChoice) -> str:
+    """What the figures of a page are about."""
+    if model == ModelChoice():
+        return EMBEDDED
+    return f"All figures are about {model.described}, and about what its judges see in its pictures."
 
 
 def reference_note(reference: str, picture: str) -> str:

@@ -115,7 +115,7 @@ def test_the_table_says_who_wins_and_what_is_missing():
         for case in (GLASSES, RAIN)
     }
     done["delta", RAIN.prompt] = {"reason": "path = '';\n expected a file"}
-    text = compare_all(done, rows, [GLASSES, RAIN], DETECTOR)
+    text = compare_all(done, rows, [GLASSES, RAIN], DETECTOR, "a model that draws cats")
     won, lost = (next(line for line in text.splitlines() if line.startswith(f"| {name}")) for name in list(rows)[1:3])
     assert "| -0.100 [-0.100, -0.100] |" in won and "| +0.400 [+0.400, +0.400] |" in won and "| yes |" in won
     assert "| no |" in lost
