@@ -5,7 +5,7 @@
     sd.generate("a cat wearing a crown")[0].save("cat.png")
 
 The files at this level are the model. Read them in this order, in an evening: config, text, attention, unet, vae, ddim,
-tap, pipeline, picture.
+tap, emphasis, pipeline, picture.
 
     watch/     a drawing seen from outside: steps, previews, heat maps
     taps/      ready-made taps, and how to combine them
@@ -22,6 +22,7 @@ from .base.lazy import attributes
 if TYPE_CHECKING:
     from .attention import Site
     from .config import SD14, Config, ScheduleConfig, TextConfig, UNetConfig, VAEConfig
+    from .emphasis import Weighted, weighted
     from .loading.checkpoint import load
     from .loading.export import export
     from .loading.from_pipeline import from_pipeline
@@ -60,6 +61,7 @@ _MODULES = {
     "watch.film": ("Film",),
     "watch.heat": ("Heat", "heat"),
     "watch.step": ("Step",),
+    "emphasis": ("Weighted", "weighted"),
 }
 __getattr__ = attributes(__name__, {name: module for module, names in _MODULES.items() for name in names})
 
@@ -87,6 +89,7 @@ __all__ = [
     "UNetConfig",
     "UserError",
     "VAEConfig",
+    "Weighted",
     "compose",
     "export",
     "from_pipeline",
@@ -94,4 +97,5 @@ __all__ = [
     "heat_maps",
     "load",
     "select",
+    "weighted",
 ]

@@ -37,6 +37,7 @@ from .base.arguments import (
 )
 from .base.errors import UserError
 from .config import CONTEXT, Config
+from .emphasis import apply_weights
 from .loading.tokenizer import Tokenizer, piece_labels, pieces_text
 from .picture import from_pil, to_pil, to_rgb
 from .tap import Tap, check_tap
@@ -113,10 +114,12 @@ class StableDiffusion:
 
         The padding is not masked: in SD the [EOT]s of the padding are part of the prompt and carry its words.
         hidden: positions, from 1 to 76, that no token reads inside the encoder (suppress/methods/unread.py).
+        A prompt that `minisd.weighted` made has its weights in the output.
         """
         if not all(is_whole(i) and 1 <= i < CONTEXT for i in hidden):
             raise UserError(f"hidden = {shown(hidden)}; expected positions from 1 to {CONTEXT - 1}")
-        return self.text_encoder(self.token_ids(prompts).to(self.device), hidden)
+        ctx = self.text_encoder(self.token_ids(prompts).to(self.device), hidden)
+        return apply_weights(ctx, listed(prompts), self.pieces)
 
     # ------------------------------------------------------------------ pictures
 

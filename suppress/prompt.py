@@ -19,6 +19,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
 from minisd.base.counted import counted
 from minisd.config import CONTEXT
+from minisd.emphasis import Weighted, as_heavy, single_spaced
 from minisd.watch.words import token_table
 
 from .negation import find_negations
@@ -102,7 +103,8 @@ def read_request(prompt: str, remove: str | Sequence[str] | Request | None) -> R
         if prompt != remove.prompt:
             raise UserError(f"this request is of the prompt {remove.prompt!r}, not of {shown(prompt)}")
         return remove
-    prompt = unicodedata.normalize("NFC", check_prompt(prompt))  # é is one character, as for CLIP's tokenizer
+    if not isinstance(check_prompt(prompt), Weighted):  # `weighted` has done the same
+        prompt = unicodedata.normalize("NFC", prompt)  # é is one character, as for CLIP's tokenizer
     if remove is not None:
         return _request(prompt, [_by_name(prompt, name) for name in _names(remove)], "as named")
     if any(marked.strip() for marked in _BRACKETS.findall(prompt)):
@@ -199,7 +201,7 @@ def _in_brackets(prompt: str) -> Request:
         inside = found[1].strip()
         start = len(plain) + found[1].index(inside)
         marks += [(start, start + len(inside))] if inside else []
-        plain += found[1]
+        plain += prompt[found.start(1) : found.end(1)]  # a slice keeps the weights of words
         at = found.end()
     plain += prompt[at:]
     for start, end in marks:
@@ -321,12 +323,15 @@ def encode(
 
 
 def without_targets(prompt: Prompt | Request, instead: str = "") -> str:
-    """The prompt's text without the phrases to remove. instead: the words that stand in the place of each."""
+    """The prompt's text without the phrases to remove. instead: the words that stand in the place of each.
+
+    Words keep their weights (`minisd.weighted`); `instead` has that of what it replaces.
+    """
     request = prompt.request if isinstance(prompt, Prompt) else prompt
     text, new, at = request.prompt, "", 0
     for start, end in sorted(place for target in request.found for place in target.places):
         between = text[at:start]  # empty inside a phrase; phrases with only a space between them count as one
         if not at or between.strip():
-            new += between + instead
+            new += between + as_heavy(instead, text[start:end])
         at = max(at, end)
-    return " ".join((new + text[at:]).split())
+    return single_spaced(new + text[at:])

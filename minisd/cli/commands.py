@@ -8,6 +8,7 @@ from typing import Any
 
 from . import options
 from .answer import add_answer_options
+from .prompts import add_weights_option
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +41,7 @@ def _generate_parser(commands: Any) -> None:
     p = commands.add_parser("generate", help="draw pictures")
     p.add_argument("prompt", metavar="PROMPT", nargs="?", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
+    add_weights_option(p)
     options.add_seed_option(p, "one picture per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
     p.add_argument("--params-from", metavar="FILE.png", help="repeat a picture; other options override its parameters")
     options.add_sampling_options(p)
@@ -76,6 +78,7 @@ def _film_parser(commands: Any) -> None:
 def _add_one_picture(p: argparse.ArgumentParser) -> None:
     p.add_argument("prompt", metavar="PROMPT", help="what to draw")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from (default: nothing)")
+    add_weights_option(p)
     p.add_argument("--seed", metavar="N", type=int, default=0, help="default 0")
     options.add_sampling_options(p)
     options.add_size_options(p)

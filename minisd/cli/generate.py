@@ -20,6 +20,7 @@ from ..picture import to_rgb
 from ..pipeline import StableDiffusion
 from . import options, parameters, repeat
 from .answer import wrote
+from .prompts import read_prompt
 from .stopping import Stopping
 
 BATCH = 8  # pictures drawn at once
@@ -81,8 +82,7 @@ def fill_defaults(args: argparse.Namespace) -> None:
     args.guidance = 7.5 if args.guidance is None else args.guidance
     args.negative = args.negative or ""
     check_settings(steps=args.steps, guidance=args.guidance)
-    for prompt in (args.prompt, args.negative):
-        options.note_foreign_signs(prompt)
+    args.prompt, args.negative = (read_prompt(args, text) for text in (args.prompt, args.negative))
 
 
 def fields(

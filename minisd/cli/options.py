@@ -224,20 +224,6 @@ def making_fields(sd: StableDiffusion) -> dict[str, object]:
     }
 
 
-_FOREIGN_SIGNS = {
-    re.compile(r"\([^()]*:\s*[\d.]+\s*\)"): "there are no weights in a prompt",
-    re.compile(r"<(?:lora|lyco|hypernet):[^<>]*>"): "a file is given as --lora FILE:0.8",
-    re.compile(r"\[[^\[\]]*\]"): "brackets weaken nothing (in `suppress` they name what to remove)",
-}
-
-
-def note_foreign_signs(prompt: str) -> None:
-    """Warns about the syntax of other programs, which Stable Diffusion's text encoder reads as plain text."""
-    for sign, reading in _FOREIGN_SIGNS.items():
-        if found := sign.search(prompt):
-            warnings.warn(f"{_short(found[0])} is read as plain text: {reading}", stacklevel=2)
-
-
 def progress_bar(label: str) -> Callable:
     """A tqdm bar on standard error, for `progress=`. It is hidden if standard error is not a terminal."""
     from tqdm import tqdm

@@ -21,6 +21,7 @@ from PIL import Image
 
 from ..base.errors import UserError
 from ..base.picture_files import load_picture
+from ..emphasis import Weighted, markup
 
 LONGEST = 2**20  # characters; Pillow's limit for a compressed text chunk, in bytes
 
@@ -31,7 +32,13 @@ _EXIF, _USER_COMMENT = 0x8769, 0x9286  # tags
 
 
 def to_text(prompt: str, negative_prompt: str, fields: Mapping[str, object]) -> str:
-    """The three lines above. Fields keep their order; fields that are None are left out."""
+    """The three lines above. Fields keep their order; fields that are None are left out.
+
+    Prompts with weights (`minisd.weighted`) are written with their signs, and "Prompt weights: yes" tells so.
+    """
+    if isinstance(prompt, Weighted) or isinstance(negative_prompt, Weighted):
+        fields = {**fields, "Prompt weights": "yes"}
+        prompt, negative_prompt = markup(prompt), markup(negative_prompt)
     pairs = ", ".join(f"{name}: {_quote(str(value))}" for name, value in fields.items() if value is not None)
     # a reader takes the last line that looks like a negative prompt; a prompt with such a line needs another after it
     negative = negative_prompt or _NEGATIVE.search(prompt)

@@ -32,6 +32,7 @@ SHARED = (
     "EMA",
     "Precision",
     "Clip skip",
+    "Prompt weights",
 )
 OWN = ("LoRA", "VAE")  # names of files: other programs write names that mean nothing without their own folders
 ABOUT = ("Version", "Torch", "Device", "Date", "Model hash")  # describe how a picture was made; not options
@@ -87,6 +88,7 @@ def shared(path: str, fields: Fields) -> dict[str, Any]:
         "ema": True if fields.get("EMA") == "yes" else None,
         "dtype": precision,
         "clip_skip": _clip_skip(path, fields.get("Clip skip")),
+        "weights": True if fields.get("Prompt weights") == "yes" else None,
         **({"lora": _loras(path, fields.get("LoRA")), "vae": fields.get("VAE")} if is_own(fields) else {}),
     }
 

@@ -26,6 +26,7 @@ from minisd.base.arguments import shown
 from minisd.base.outputs import slug
 from minisd.base.picture_files import open_picture
 from minisd.cli.options import picture_size
+from minisd.emphasis import markup, weighted
 
 from ..evaluation.own_prompts import check_count, checksum, csv_lines, read_seed
 from ..prompt import find_rows, read_request
@@ -44,6 +45,7 @@ class Line:
     number: int
     values: Mapping[str, str]  # by column; empty: not given
     folder: Path  # of the file
+    weights: bool = False  # whether (word:1.3) is a weight
 
     @cached_property  # because it reads the files
     def key(self) -> str:
@@ -67,7 +69,10 @@ class Line:
             raise UserError("a mask belongs to a picture, and there is none")
         if picture is not None and v["seed"]:
             raise UserError(f"seed = {shown(v['seed'])} with a picture, which is edited without noise; leave it empty")
-        request = read_request(v["prompt"], remove)
+        prompt, negative = (
+            weighted(v[name], square=False) if self.weights else v[name] for name in ("prompt", "negative")
+        )
+        request = read_request(prompt, remove)
         return Job(
             request.prompt,
             request,
@@ -76,13 +81,13 @@ class Line:
             width,
             image=picture,
             mask=mask,
-            negative_prompt=v["negative"],
+            negative_prompt=negative,
             steps=_read("steps", v["steps"], int, "a whole number"),
             guidance=_read("guidance", v["guidance"], float, "a number"),
         )
 
 
-def read_lines(file: Path, usual: Mapping[str, str]) -> list[Line]:
+def read_lines(file: Path, usual: Mapping[str, str], weights: bool = False) -> list[Line]:
     """The lines of the file. usual: values for columns that are empty. UserError for the file's columns.
 
     What is wrong with a line is told by `check_lines`, for all lines at once.
@@ -94,7 +99,7 @@ def read_lines(file: Path, usual: Mapping[str, str]) -> list[Line]:
         values = {name: (given.get(name) or "").strip() for name in ("prompt", *COLUMNS)}
         values["target"] = values["target"] or values.pop("remove", "")
         values = {name: value or usual.get(name, "") for name, value in values.items() if name != "remove"}
-        lines.append(Line(number, values | ({"": "more"} if "" in given else {}), file.parent))
+        lines.append(Line(number, values | ({"": "more"} if "" in given else {}), file.parent, weights))
     if not lines:
         raise UserError(f"{file} has no line after the names of its columns")
     return lines
@@ -135,4 +140,4 @@ def about(line: Line, job: Job) -> dict[str, Any]:
     """What the lists say about a line, beside its scores."""
     assert not isinstance(job.remove, str) and job.remove is not None
     values = {name: line.values[name] for name in ("seed", "negative", "steps", "guidance", "size", "picture", "mask")}
-    return {"line": line.number, "prompt": job.prompt, "target": line.values["target"], **values}
+    return {"line": line.number, "prompt": markup(job.prompt), "target": line.values["target"], **values}

@@ -14,6 +14,7 @@ from minisd.base.counted import counted
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 from minisd.cli.completion import completing
+from minisd.cli.prompts import add_weights_option
 from minisd.cli.stopping import Stopping
 
 from ..engine import ENGINES
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     about = f"of all lines, with settings as in suppress-eot:gamma=2 (default: {DEFAULT})"
     completing(p.add_argument("--method", metavar="NAME", help=about), METHODS)
     p.add_argument("--negative", metavar="PROMPT", default="", help="for lines without one of their own")
+    add_weights_option(p, square=False)
     p.add_argument("--engine", choices=ENGINES, help="as for `suppress` (default: fast)")
     options.add_sampling_options(p)
     options.add_size_options(p)
@@ -68,7 +70,7 @@ def _batch(args: argparse.Namespace) -> None:
     method = args.method or DEFAULT
     parse_method(method)  # a UserError now, not after the model is loaded
     check_removes(method, "--method", "a batch removes the targets of its lines")
-    lines = read_lines(file, _usual(args))
+    lines = read_lines(file, _usual(args), bool(args.weights))
     sd = options.load_model(args)
     check_lines(sd, lines, method)
     folder = open_folder(args.out or file.stem, _run(sd, args, method))
@@ -95,7 +97,7 @@ def _usual(args: argparse.Namespace) -> dict[str, str]:
 def _run(sd: StableDiffusion, args: argparse.Namespace, method: str) -> dict[str, Any]:
     """What all pictures of the folder have in common, because no line names it."""
     run = {"model": sd.name, "method": method, "precision": args.dtype or "fp32", "engine": args.engine or "fast"}
-    parts = ("variant", "revision", "ema", "lora", "vae", "clip_skip")
+    parts = ("variant", "revision", "ema", "lora", "vae", "clip_skip", "weights")
     return run | {name: value for name in parts if (value := getattr(args, name))}
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options
 from minisd.cli.completion import completed_command, completing
+from minisd.cli.prompts import add_weights_option
 
 from ..engine import ENGINES
 from ..methods.catalogue import METHODS
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     target.add_argument("--strengthen", **words, help="the opposite: draw more of it (the paper's appendix F)")
     options.add_seed_option(p, "one row of pictures per seed: 3, or several: 0 3 5, 0,3,5, 0-7 (default 0)")
     p.add_argument("--negative", metavar="PROMPT", help="what guidance leads away from in both pictures")
+    add_weights_option(p, square=False)
     p.add_argument("--params-from", metavar="FILE.png", help="draw a picture again; other options change it")
     _add_method_options(p)
     _add_picture_options(p)

@@ -9,7 +9,9 @@ from minisd import UserError
 from minisd.base.arguments import check_negative, pair
 from minisd.base.outputs import check_folder, check_out
 from minisd.cli import options
+from minisd.cli.prompts import note_foreign_signs
 from minisd.cli.stopping import Stopping
+from minisd.emphasis import weighted
 
 from ..engine import find_engine
 from ..job import run
@@ -25,10 +27,14 @@ def suppress(args: argparse.Namespace) -> None:
     repeated = repeat.fill_from(args) if args.params_from else []
     if args.prompt is None:
         _find_prompt(args)
+    args.prompt, args.negative = (
+        weighted(text, square=False) if args.weights else text
+        for text in (args.prompt, check_negative(args.negative or ""))
+    )
     request = read_request(args.prompt, args.strengthen or args.remove)
-    args.negative = check_negative(args.negative or "")
-    for text in (request.prompt, args.negative):
-        options.note_foreign_signs(text)
+    if not args.weights:
+        for text in (request.prompt, args.negative):  # a target's brackets are gone from the first
+            note_foreign_signs(text)
     if args.save_pictures is not None:
         check_folder(args.save_pictures, "--save-pictures")
     picture.check_options(args)

@@ -32,7 +32,12 @@ def unwanted(run: Run, text: str = "") -> Tensor:
 
 def beside_negative(run: Run, words: Callable[[Prompt], str]) -> Tensor:
     """(B,77,D), what a method's own words put in the place of ∅: after the user's negative prompt, if there is one."""
-    return run.per_prompt(lambda prompt: run.sd.encode_text(", ".join(filter(None, (prompt.negative, words(prompt))))))
+
+    def text(prompt: Prompt) -> str:
+        negative, own = prompt.negative, words(prompt)
+        return negative + ", " + own if negative and own else negative or own  # a sum keeps the weights of words
+
+    return run.per_prompt(lambda prompt: run.sd.encode_text(text(prompt)))
 
 
 def without_words(run: Run) -> Tensor:

@@ -235,7 +235,8 @@ class GIEEdit(Edit):
                 f"form=code appends the {counted(count, 'token')} of {shown(phrase)} to the {at - 1} of the prompt, "
                 f"and {CONTEXT - 2} fit; shorten the prompt, or use form=paper"
             )
-        both, alone = sd.encode_text(f"{prompt.text.rstrip()} {phrase}"), sd.encode_text(phrase)
+        text = prompt.text[: len(prompt.text.rstrip())]  # a slice keeps the weights of words
+        both, alone = sd.encode_text(text + " " + phrase), sd.encode_text(phrase)
         rows = both[:, :at], alone[:, 1 : 1 + count], both[:, at : at + 1], both[:, at + count + 1 :]
         return torch.cat(rows, dim=1)
 

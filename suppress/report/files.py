@@ -23,6 +23,7 @@ from minisd.base.unfinished import Output
 from minisd.cli import options, parameters
 from minisd.cli.answer import wrote
 from minisd.cli.stopping import Stopping
+from minisd.emphasis import markup
 from minisd.picture import overlay, sheet
 
 from ..cli.repeat import suppress_fields
@@ -175,11 +176,11 @@ class Report:
         args, size = self.args, both(drawn(rows[0]))[0][0].size
         making = {name.lower(): value for name, value in options.making_fields(self.sd).items()}
         return {
-            "prompt": self.request.prompt,
+            "prompt": markup(self.request.prompt),
             "targets": self.request.targets,
             "remove": self.request.named,  # as --remove takes them; "hat:2" means one of several places
             "strengthen": bool(args.strengthen),
-            "negative_prompt": args.negative,
+            "negative_prompt": markup(args.negative),
             "model": self.sd.name,
             "variant": args.variant,
             "revision": args.revision,

@@ -14,6 +14,7 @@ from PIL import Image
 from minisd import UserError
 from minisd.base.outputs import Writer, slug, utf8, write_output
 from minisd.base.picture_files import png_writer
+from minisd.emphasis import markup
 
 from ..metrics.judge import RECONSTRUCTION, SUPPRESSED, both
 from .result_parameters import picture_text
@@ -73,8 +74,8 @@ def _maps(result: Result) -> Image.Image:
 def _content(result: Result, written: list[Path]) -> dict[str, object]:
     [width, height] = both(result)[1][0].size
     return {
-        "prompt": result.prompt,
-        "negative_prompt": result.negative_prompt,
+        "prompt": markup(result.prompt),
+        "negative_prompt": markup(result.negative_prompt),
         "targets": result.targets,
         "model": result.model,
         **{"lora": [], "vae": None, "clip_skip": 0, **result.model_changes},

@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-import warnings
 
 import pytest
 
@@ -167,38 +166,6 @@ def test_seeds_that_are_none(text, told, capsys):
     with pytest.raises(SystemExit, match="2"):
         parser.parse_args(["--seed", text])
     assert told in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("prompt", "told"),
-    [
-        ("a man with (glasses:1.2)", "'(glasses:1.2)' is read as plain text: there are no weights"),
-        ("(a man: 0.8 )", "'(a man: 0.8 )' is read as plain text"),
-        (
-            "a man <lora:add detail:0.8>",
-            "'<lora:add detail:0.8>' is read as plain text: a file is given as --lora FILE:0.8",
-        ),
-        ("a man with [glasses]", "'[glasses]' is read as plain text: brackets weaken nothing"),
-        ("[a man:a cat:0.5]", "'[a man:a cat:0.5]' is read as plain text"),
-    ],
-)
-def test_signs_of_other_programs_are_told(prompt, told):
-    with pytest.warns(UserWarning) as found:
-        options.note_foreign_signs(prompt)
-    assert str(found[0].message).startswith(told)
-
-
-@pytest.mark.parametrize("prompt", ["a man (with a hat)", "a cat: (1.2)", "a <cat-toy>", "a man :)", "3:15 (noon)", ""])
-def test_plain_punctuation_is_no_sign(prompt):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        options.note_foreign_signs(prompt)
-
-
-def test_a_sign_is_looked_for_in_one_pass():
-    """Each of these takes minutes with a regular expression that can match a part in two ways."""
-    for part in ("(", "(:", "(:1", "1", "[", "<lora:"):
-        options.note_foreign_signs("(:" + part * 100_000)
 
 
 def test_an_error_of_the_users_ends_with_2(capsys):

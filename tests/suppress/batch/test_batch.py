@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import suppress
+from minisd import weighted
 from minisd.cli import options, parameters
 from suppress.batch.folder import Folder, figures
 from suppress.batch.lines import read_lines
@@ -51,6 +53,22 @@ def pictures(folder="list"):
 def pixels(name):
     with Image.open(name) as image:
         return np.asarray(image, int)
+
+
+def test_weights_of_the_prompts_are_read_when_they_are_asked_for(small):
+    lines = "prompt,target,negative\na (man:0.6) with a hat,hat,(rain:1.4)\n"
+    Path("list.csv").write_text(lines)
+    assert main([*JOB, "--weights", "--method", "zero:start=0"]) == 0
+    [name] = pictures()
+    job = {"steps": 1, "height": 64, "width": 64, "negative_prompt": weighted("(rain:1.4)")}
+    result = suppress.run(small, weighted("a (man:0.6) with a hat"), "hat", "zero:start=0", **job)
+    assert np.array_equal(pixels(f"list/{name}"), np.asarray(result.image))
+    [entry] = entries()
+    assert entry["prompt"] == "a (man:0.6) with a hat" and entry["negative"] == "(rain:1.4)"
+    assert parameters.read(f"list/{name}")[:2] == ("a (man:0.6) with a hat", "(rain:1.4)")
+    assert main([*JOB, "--method", "zero:start=0"]) == 2  # another way to read the lines: another folder
+    Path("list.csv").write_text(lines.replace(":0.6)", ""))
+    assert main([*JOB, "--weights", "--out", "other"]) == 2
 
 
 def test_each_line_is_drawn_as_by_itself(capsys):
