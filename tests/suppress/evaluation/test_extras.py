@@ -9,8 +9,10 @@ from suppress import world
 from suppress.evaluation import extras as module
 from suppress.evaluation.extras import Extras, Shown, features_in
 from suppress.evaluation.pictures import box_of
+from suppress.evaluation.prompt_plan import PromptPlan
 from suppress.metrics import ClipFeatures, ClipScore, Unavailable, fid
 from suppress.metrics.frechet import frechet_distance
+from suppress.protocols import PROTOCOLS
 from suppress.protocols.protocol import ACCURACY, FEATURES, LPIPS, ORR, PROMPT_FIT, TARGET_FIT
 
 MAN = world.Spec(kind="man")
@@ -94,3 +96,11 @@ def test_a_score_that_cannot_be_had_gives_its_reason(clip, shown, monkeypatch):
     monkeypatch.setattr(module.Lpips, "load", lambda: lambda a, b: (a - b).abs().mean(dim=(1, 2, 3)))
     extras = Extras((LPIPS,), clip, (), {})
     assert extras.at_hand(LPIPS) and extras.of(shown)["extra"][LPIPS]["after"][0] > 0
+
+
+def test_a_plan_asks_whether_a_score_is_at_hand(monkeypatch):
+    monkeypatch.setattr(module.Lpips, "load", lambda: lambda a, b: a)
+    [name] = [name for name, each in PROTOCOLS.items() if LPIPS in each.metrics][:1]
+    protocol = PROTOCOLS[name]
+    plan = PromptPlan(tuple(protocol.rows.items())[:1], tuple(protocol.cases[:1]), 2, 0, 1, protocol=name)
+    assert all(job.at_hand(LPIPS) for job in plan.load("cpu").jobs)
