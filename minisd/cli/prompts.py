@@ -6,8 +6,6 @@ import argparse
 import re
 import warnings
 
-from ..emphasis import weighted
-
 _SHOWN = 60  # characters of a sign in a warning
 
 _FOREIGN_SIGNS = {
@@ -31,6 +29,8 @@ def read_prompt(args: argparse.Namespace, text: str, square: bool = True) -> str
     UserError for brackets and weights that cannot be used.
     """
     if args.weights:
+        from ..emphasis import weighted  # which needs PyTorch; the parsers, which import this file, do not
+
         return weighted(text, square)
     note_foreign_signs(text)
     return text
