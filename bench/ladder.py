@@ -56,6 +56,7 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
             ("wide heads", {"wide_heads": True}),
             ("matrix products", {"products": True}),
             ("group norm by sums", {"norm_by_sums": True}),
+            ("calls at the same time", {"at_once": True}),
         ]
     rungs, plan = [Rung("reference", None)], BARE
     for name, change in techniques:
@@ -68,6 +69,6 @@ def ladder(device: str, dtype: torch.dtype, compiler: bool) -> list[Rung]:
         rungs = [replace(rung, dtype=dtype) if k >= place else rung for k, rung in enumerate(rungs)]
     if compiler:
         own_forms = dict.fromkeys(CPU_TECHNIQUES, False)
-        plan = replace(plan, compile="inductor", channels_last=True, **own_forms)
+        plan = replace(plan, compile="inductor", channels_last=True, at_once=False, **own_forms)
         rungs.append(Rung("torch.compile", plan, rungs[-1].dtype))
     return rungs

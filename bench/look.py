@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -46,10 +47,15 @@ def check_flame(name: str | None) -> None:
 def flame(runner: Runner, path: Path) -> Path:
     """Writes the flame graph of one job: which function called which, and for how long, as a page of its own.
 
-    It shows functions of Python. The time of an operator belongs to the function that called it.
+    It shows functions of Python. The time of an operator belongs to the function that called it. Calls that the engine
+    would run at the same time run one after the other, because the graph shows one thread.
     """
     from pyinstrument import Profiler
 
+    if runner.rung.plan is not None:
+        one_thread = replace(runner.rung, plan=replace(runner.rung.plan, at_once=False))
+        runner = Runner(runner.sd, runner.scenario, one_thread)
+        runner.run()  # packs the weights
     profiler = Profiler(interval=INTERVAL)
     with profiler:
         runner.run()

@@ -16,7 +16,7 @@ from minisd.attention import Attention
 
 # The matrix products of PyTorch's fused attention are slow if a head has fewer columns
 WIDTH = 16
-REMEMBERED = 2  # outputs that `Once` keeps: those for the batch's contexts, and those for the context of a tap
+REMEMBERED = 3  # outputs that `Once` keeps: those for the batch's contexts, and those for the context of a tap
 
 
 class Once(nn.Module):

@@ -32,6 +32,7 @@ from .cpu import for_cpu
 from .plan import Plan, fast_plan
 from .run import FastRun
 from .short_passes import before_text
+from .threads import Threads
 
 
 class Fast:
@@ -62,6 +63,7 @@ class Fast:
         # counters: samples that went through the UNet, and those of them with a backward pass
         self.passes = self.gradient_passes = 0
         self._decode = self._compiled(sd.vae.decode)
+        self.threads = Threads()
         self._graphs: dict[Any, Captured] = {}
         cuda = self.plan.graph and sd.device.type == "cuda"
         # all graphs share one memory pool, because they never run at the same time

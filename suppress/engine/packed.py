@@ -42,7 +42,7 @@ class Packed(nn.Module):
     def __init__(self, layer: nn.Linear | nn.Conv2d):
         super().__init__()
         self.weight, self.bias = layer.weight, layer.bias
-        self._packs: dict[tuple[bool, torch.Size], Tensor] = {}
+        self._packs: dict[tuple[bool, torch.Size, int], Tensor] = {}  # by direction, shape of x, and threads
 
     def forward(self, x: Tensor) -> Tensor:
         return _Differentiable.apply(x, self) if x.requires_grad and torch.is_grad_enabled() else self.output(x)
@@ -56,15 +56,19 @@ class Packed(nn.Module):
         raise NotImplementedError
 
     def packed(self, backward: bool, shape: torch.Size) -> Tensor:
-        """The packed A (backward: A^T) for inputs of a shape. Packs with the same layout are stored once."""
-        if (backward, shape) not in self._packs:
+        """The packed A (backward: A^T) for inputs of a shape. Packs with the same layout are stored once.
+
+        The layout depends on the number of threads. In another layout, A would be packed again at every call.
+        """
+        key = backward, shape, torch.get_num_threads()
+        if key not in self._packs:
             new = self._pack(backward, shape)
             layout = ops._get_mkldnn_serialized_md(new)
-            for (old_backward, _), old in self._packs.items():
+            for (old_backward, *_), old in list(self._packs.items()):  # other threads may add some
                 if old_backward == backward and torch.equal(ops._get_mkldnn_serialized_md(old), layout):
                     new = old
-            self._packs[backward, shape] = new
-        return self._packs[backward, shape]
+            self._packs[key] = new
+        return self._packs[key]
 
     def _pack(self, backward: bool, shape: torch.Size) -> Tensor:
         raise NotImplementedError

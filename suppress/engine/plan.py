@@ -53,6 +53,8 @@ class Plan:
     wide_heads: bool = False  # fused attention gets narrow heads filled up with zeros (attention.py)
     products: bool = False  # convolutions of one pixel, and q, k and v together, are matrix products (cpu.py)
     norm_by_sums: bool = False  # group norms of large batches in the channels-last layout (cpu.py)
+    # on a CPU, calls that need nothing of each other run at the same time, on a share of the threads each (threads.py)
+    at_once: bool = False
     channels_last: bool = False  # the memory layout of the UNet's weights that tensor cores need, if compiled
     graph: bool = False  # UNet calls, and all iterations of a step's ITO, are CUDA graphs: no Python, no launches
     # the backend of torch.compile: its name, e.g. "inductor", or a function
@@ -69,7 +71,7 @@ class Plan:
         if self.ito_samples is not None:
             whole_number("ito_samples", self.ito_samples, 1)
         check_backend(self.compile)
-        for name in CPU_TECHNIQUES if self.compile else ():
+        for name in (*CPU_TECHNIQUES, "at_once") if self.compile else ():
             if getattr(self, name) and name != "sliced":
                 raise UserError(f"{name}=True, compile=…: expected one of them; torch.compile has forms of its own")
 
@@ -87,7 +89,7 @@ def check_backend(backend: Any) -> None:
 
 def fast_plan(device: torch.device) -> Plan:
     """The techniques that make a single run faster, without a compiler."""
-    on_cpu: dict[str, Any] = dict.fromkeys(CPU_TECHNIQUES, device.type == "cpu")
+    on_cpu: dict[str, Any] = dict.fromkeys((*CPU_TECHNIQUES, "at_once"), device.type == "cpu")
     return Plan(graph=device.type == "cuda", **on_cpu)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 # samples, if only a tap needs them and not their noise
 ORIGINAL, EDITED, BOTH, UNUSED = "original", "edited", "both", "unused"
 Noise = dict[str, tuple[Tensor, ...]]  # for each branch, one prediction (B,4,h,w) per context
+T = TypeVar("T")
+_Runner = Callable[[Sequence[Callable[[], T]]], list[T]]  # runs calls, and gives their results
 Blocks = dict[tuple[int, int], Tensor]  # the same predictions by (branch, context)
 
 
@@ -155,12 +157,17 @@ class FastRun(Run):
         f = partial(ito.iterate, self.engine.map_loss, before_text, self.unet, reading, loss.form, iterations)
         step_length = torch.full((), eta, device=z.device)
         self._ito_samples = self._ito_samples or self._samples_at_once(i, z, ctx, prepared, reading, loss.form)
-        new = []
-        for k in range(0, len(z), self._ito_samples):
-            some = slice(k, k + self._ito_samples)
+        workers = min(len(z), torch.get_num_threads()) if self._has_threads else 1
+        size = min(self._ito_samples, -(-len(z) // workers))
+        calls = []
+        for k in range(0, len(z), size):
+            some = slice(k, k + size)
             inputs = ctx[some], z[some], self.times[i], step_length, *(x[some] for x in prepared)
-            new.append(self.engine.call("ito", f, *inputs))
-        return torch.cat(new)
+            calls.append(partial(self.engine.call, "ito", f, *inputs))
+        if workers > 1:
+            return torch.cat(self.engine.threads.at_once(calls))
+        kind = "ito", z.shape, iterations
+        return torch.cat([self.engine.threads.fastest(kind, call) if self._has_threads else call() for call in calls])
 
     def soft_weight(self, gamma: float) -> Tensor:
         if not self.plan.gram:
@@ -192,10 +199,15 @@ class FastRun(Run):
 
     def _predict(self, i: int, branches: Mapping[str, Inputs], unet: UNet | None = None) -> Noise:
         """The noise of the branches at step i, for all their contexts."""
-        noise: Blocks = {}
-        for layout in self._layouts(branches):
+        layouts, run = self._layouts(branches)
+        calls = []
+        for layout in layouts:
             z, ctx, latents = self._tensors(branches, layout)
-            noise |= layout.split(self._call(z, self.times[i], ctx, latents, self._tap(branches, layout), unet))
+            self._count(len(ctx))
+            calls.append(partial(self._call, z, self.times[i], ctx, latents, self._tap(branches, layout), unet))
+        noise: Blocks = {}
+        for layout, [eps] in zip(layouts, run(calls), strict=True):
+            noise |= layout.split(eps)
         return _by_branch(branches, noise)
 
     def _predict_with_maps(
@@ -203,43 +215,62 @@ class FastRun(Run):
     ) -> tuple[Noise, Maps]:
         """`_predict`, and the maps of the original with its prompt. ahead: the original is at step i + 1."""
         map_block = list(branches).index(ORIGINAL), 1
-        noise: Blocks = {}
-        found: list[Tensor] = []
-        for layout in self._layouts(branches):
+        layouts, run = self._layouts(branches)
+        calls: list[Callable[[], tuple[Tensor, ...]]] = []
+        for layout in layouts:
             z, ctx, latents = self._tensors(branches, layout)
             t = torch.cat([self.times[i + b].expand(self.batch) for b in layout.branches]) if ahead else self.times[i]
-            tap = self._tap(branches, layout)
+            self._count(len(ctx))
+            inputs = z, t, ctx, latents, self._tap(branches, layout)
             if map_block in layout.blocks:
-                eps, *found = self._call_with_maps(z, t, ctx, latents, tap, maps, layout.at(map_block))
+                calls.append(partial(self._call_with_maps, *inputs, maps, layout.at(map_block)))
             else:
-                eps = self._call(z, t, ctx, latents, tap)
+                calls.append(partial(self._call, *inputs))
+        noise: Blocks = {}
+        found: list[Tensor] = []
+        for layout, (eps, *more) in zip(layouts, run(calls), strict=True):
             noise |= layout.split(eps)
+            found += more
         return _by_branch(branches, noise), Maps(found[0], found[1], map_grid(self.start.z, maps.scale))
 
     def _call(
         self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, unet: UNet | None = None
-    ) -> Tensor:
-        self._count(len(ctx))
+    ) -> tuple[Tensor, ...]:
+        """(eps (m,4,h,w),)"""
         if tap is None and unet is None and not torch.is_grad_enabled():
             f = partial(self.engine.predict, self.unet, tap=None, fused=self.plan.sdpa)
-            return self.engine.call("predict", f, z, t, ctx, latents)
+            return (self.engine.call("predict", f, z, t, ctx, latents),)
         # not compiled or recorded: a tap has state, and a UNet with other weights exists only for one batch
-        return passes.predict(unet or self.unet, z, t, ctx, latents, tap, self.plan.sdpa)
+        return (passes.predict(unet or self.unet, z, t, ctx, latents, tap, self.plan.sdpa),)
 
     def _call_with_maps(
         self, z: Tensor, t: Tensor, ctx: Tensor, latents: Tensor, tap: Tap | None, maps: MapSpec, at: slice
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        self._count(len(ctx))
+    ) -> tuple[Tensor, ...]:
+        """(eps (m,4,h,w), cross (B,N,77), self (B,N,N))"""
         settings: dict[str, Any] = {"tap": tap, "fused": self.plan.sdpa, "maps": maps, "at": (at.start, at.stop)}
         if tap is not None:
             return passes.predict_with_maps(self.unet, z, t, ctx, latents, **settings)
         f = partial(self.engine.predict_with_maps, self.unet, **settings)
         return self.engine.call("predict with maps", f, z, t, ctx, latents)
 
-    def _layouts(self, branches: Mapping[str, Inputs]) -> list[Layout]:
-        """The UNet calls: one for all contexts, or one per context."""
+    def _layouts(self, branches: Mapping[str, Inputs]) -> tuple[list[Layout], _Runner]:
+        """The UNet calls, one for all contexts, or one per context; and what runs them.
+
+        Calls at the same time must need nothing of each other. Two taps may be parts of one method, with a state.
+        """
         one_batch = Layout.of(self.batch, [len(inputs.contexts) for inputs in branches.values()])
-        return [one_batch] if self.plan.one_batch else one_batch.by_context()
+        several = one_batch.by_context()
+        taps = [self._tap(branches, layout) for layout in several]
+        enough = self._has_threads and 1 < len(several) <= torch.get_num_threads()
+        if enough and taps.count(None) >= len(taps) - 1:
+            return several, self.engine.threads.at_once
+        return [one_batch] if self.plan.one_batch else several, _in_turn
+
+    @property
+    def _has_threads(self) -> bool:
+        """Whether the plan shares out a CPU's threads, and there are several."""
+        possible = self.times.device.type == "cpu" and not self.plan.graph  # two calls would share a graph's buffers
+        return self.plan.at_once and possible and torch.get_num_threads() > 1
 
     def _tensors(self, branches: Mapping[str, Inputs], layout: Layout) -> tuple[Tensor, Tensor, Tensor]:
         """(z (n,4,h,w), ctx (m,77,D), latents (m,)) of a UNet call."""
@@ -284,6 +315,10 @@ class FastRun(Run):
         """Adds to the engine's counters of samples that went through the UNet."""
         self.engine.passes += samples
         self.engine.gradient_passes += samples if gradient else 0
+
+
+def _in_turn(calls: Sequence[Callable[[], T]]) -> list[T]:
+    return [call() for call in calls]
 
 
 def _by_branch(branches: Mapping[str, Inputs], noise: Blocks) -> Noise:

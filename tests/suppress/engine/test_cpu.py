@@ -67,7 +67,7 @@ def test_weights_are_packed_once():
     shapes = [(1, 32, 8, 8), (2, 32, 8, 8), (1, 32, 8, 8), (2, 32, 8, 8)]
     for shape in shapes:
         packed(torch.randn(shape))
-    assert set(packed._packs) == {(False, torch.Size(shape)) for shape in shapes}
+    assert set(packed._packs) == {(False, torch.Size(shape), 1) for shape in shapes}
     pack = packed.packed(False, torch.Size(shapes[0]))
     assert pack is packed.packed(False, torch.Size(shapes[0]))
     again = {id(pack) for pack in packed._packs.values()}
@@ -151,3 +151,17 @@ def test_weights_that_cannot_be_packed(sd):
         if name != "sliced":
             with pytest.raises(minisd.UserError, match=f"{name}=True, compile=…: expected one of them"):
                 Plan(compile="inductor", **{name: True})
+
+
+@PACKS
+def test_weights_are_packed_for_the_number_of_threads():
+    """The layout depends on it; a weight in another layout is packed again at every call."""
+    layer = PackedLinear(nn.Linear(512, 512))
+    x = torch.randn(256, 512)
+    try:
+        for threads in (1, 2, 1):
+            torch.set_num_threads(threads)
+            layer(x)
+    finally:
+        torch.set_num_threads(1)
+    assert sorted(threads for _, _, threads in layer._packs) == [1, 2]
