@@ -138,7 +138,7 @@ def test_what_is_suppressed_is_answered_with_its_scores(model, capsys):
     shown = capsys.readouterr()
     answer = json.loads(shown.out)
     stem = os.path.join("each", "a-man-with-a-hat-s3")
-    assert answer["written"] == ["p.png", "p.json", f"{stem}-original.png", f"{stem}-suppressed.png"]
+    assert answer["written"] == [f"{stem}-original.png", f"{stem}-suppressed.png", "p.png", "p.json"]
     [result] = answer["results"]
     with open("p.json", encoding="utf-8") as file:
         assert result["scores"] == json.load(file)["results"][0]["scores"]

@@ -36,9 +36,11 @@ def test_the_same_tensor_is_computed_once(counted):
     assert once.weight is counted.weight
     other = once(x.clone())  # equal, but another tensor
     assert torch.equal(other, first) and counted.calls == 2
-    assert once(x) is first and counted.calls == 2  # both are remembered
+    third = once(x.clone())
+    assert torch.equal(third, first) and counted.calls == 3
+    assert once(x) is first and counted.calls == 3  # all three are remembered
     once(x.clone())
-    assert torch.equal(once(x), first) and counted.calls == 4  # but not three
+    assert torch.equal(once(x), first) and counted.calls == 5  # but not four
 
 
 def test_what_was_changed_in_place_is_not_used_again(counted):

@@ -220,7 +220,7 @@ def test_plans_by_name(sd):
         find_engine(sd, None).plan
         == find_engine(sd, "fast").plan
         == fast_plan(cpu)
-        == Plan(**dict.fromkeys(CPU_TECHNIQUES, True))
+        == Plan(at_once=True, **dict.fromkeys(CPU_TECHNIQUES, True))
     )
     assert isinstance(find_engine(sd, "reference"), Reference)
     assert compiled_plan(cpu) == find_engine(sd, "compiled").plan == Plan(channels_last=True, compile="inductor")

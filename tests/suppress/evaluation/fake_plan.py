@@ -83,6 +83,7 @@ class FakePlan:
 def run(plan: FakePlan, *argv: str) -> int:
     """`suppress eval` with this table."""
     parser = argparse.ArgumentParser()
+    options.add_model_options(parser)
     add_scale_options(parser)
     add_report_options(parser)
     parser.add_argument("--out", default="cells.jsonl")

@@ -265,7 +265,7 @@ def test_bad_settings_are_named(values, message):
 
 
 def test_the_codes_form_needs_room_in_the_prompt(at_work):
-    with pytest.raises(UserError, match="appends the 1 tokens of 'hat' to the 75"):
+    with pytest.raises(UserError, match="appends the 1 token of 'hat' to the 75"):
         at_work(GIE.official(), (("a " * 75, "hat"),))
 
 

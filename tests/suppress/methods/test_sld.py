@@ -61,7 +61,7 @@ def test_without_guidance_it_is_the_original(sd, settings):
 
 def test_the_remark_tells_of_a_warm_up_as_long_as_the_run(sd):
     prompt = encode(sd, LIST, "glasses")
-    assert "10 steps, and there are only 8" in SLD(steps=8).remark(prompt)
+    assert "10 steps of 8" in SLD(steps=8).remark(prompt)
     assert SLD(steps=50).remark(prompt) == ""
 
 
