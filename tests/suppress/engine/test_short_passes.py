@@ -89,6 +89,7 @@ def test_the_gradient_towards_the_context(sd, inputs, name):
     torch.testing.assert_close(leaves[0].grad, leaves[1].grad, rtol=0, atol=1e-5 * scale)
 
 
+@pytest.mark.slow
 def test_a_compiler_takes_them_whole(small):
     torch._dynamo.reset()
 
