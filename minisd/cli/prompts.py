@@ -23,7 +23,7 @@ def add_weights_option(parser: argparse.ArgumentParser, square: bool = True) -> 
     parser.add_argument("--weights", action="store_true", default=None, help=about)
 
 
-def read_prompt(args: argparse.Namespace, text: str, square: bool = True) -> str:
+def read_prompt(args: argparse.Namespace, text: str) -> str:
     """The prompt, with its weights if --weights was given. Otherwise a warning tells about other programs' signs.
 
     UserError for brackets and weights that cannot be used.
@@ -31,7 +31,7 @@ def read_prompt(args: argparse.Namespace, text: str, square: bool = True) -> str
     if args.weights:
         from ..emphasis import weighted  # which needs PyTorch; the parsers, which import this file, do not
 
-        return weighted(text, square)
+        return weighted(text)
     note_foreign_signs(text)
     return text
 

@@ -79,9 +79,10 @@ class SSDV(Method):
     def handled_text(self, prompt: Prompt) -> tuple[str, str]:
         """(the prompt that is drawn, its subject). UserError if there is no subject."""
         subject = self.subject or first_subject(prompt)
-        text = (
-            f"a photo of {subject} {subject}." if self.form == "monitor" else prompt.text + f" {subject}"
-        )  # its words keep their weights
+        if self.form == "monitor":
+            text = f"a photo of {subject} {subject}."
+        else:
+            text = prompt.text + f" {subject}"  # a sum keeps the weights of words
         if not find_places(text, subject):
             raise UserError(f"subject = {shown(subject)}; expected a word, or several")
         return text, subject

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..all_methods import descending
 from ..cells import Cell, Key, reasons
+from ..model import EMBEDDED as EMBEDDED_MODEL
 from ..model import ModelChoice
 from ..paired import Paired
 from ..table import interval
@@ -36,7 +37,7 @@ SECONDS = Column("time", "lower", digits=1, unit="s")
 
 def about_model(model: ModelChoice) -> str:
     """What the figures of a page are about."""
-    if model == ModelChoice():
+    if model == EMBEDDED_MODEL:
         return EMBEDDED
     return f"All figures are about {model.described}, and about what its judges see in its pictures."
 
