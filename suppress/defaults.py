@@ -33,9 +33,17 @@ def default_settings(
     if picture:
         own = {**_for_pictures(METHODS[name], measured), **measured.get(name, {})}
         settings = parse_method(spec, {**measured, name: own}, **given)
+    return settings, f"measured on {sd.name}" if _has_start(name, measured) else METHODS[name].origin
+
+
+def measured_start(sd: StableDiffusion) -> int | float | None:
+    """R of the default method as it was measured on the checkpoint; None: it was not."""
+    return default_settings(sd)[0].start if _has_start(DEFAULT, measured_defaults(sd)) else None
+
+
+def _has_start(name: str, measured: Mapping[str, Any]) -> bool:
     general = {} if METHODS[name].preset else measured.get("all", {})
-    has_start = "start" in {*general, *measured.get(name, {})}
-    return settings, f"measured on {sd.name}" if has_start else METHODS[name].origin
+    return "start" in {*general, *measured.get(name, {})}
 
 
 def _for_pictures(entry: Entry, measured: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ..base.errors import UserError
 from .answer import print_answer, printing
 from .completion import complete
+from .model_choice import ModelChoice
 
 if TYPE_CHECKING:
     from ..pipeline import StableDiffusion
@@ -158,22 +159,9 @@ def before_torch() -> None:
 def load_model(args: argparse.Namespace) -> StableDiffusion:
     import torch
 
-    from ..loading.checkpoint import load
-
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-
-    return load(
-        "tiny" if args.model is None else args.model,
-        args.device,
-        getattr(torch, DTYPES[args.dtype or "fp32"]),
-        variant=args.variant,
-        revision=args.revision,
-        ema=bool(args.ema),
-        lora=args.lora,
-        vae=args.vae,
-        clip_skip=args.clip_skip,
-    )
+    return ModelChoice.of(args).load(args.device)
 
 
 def drawing_fields(

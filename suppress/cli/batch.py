@@ -14,6 +14,7 @@ from minisd.base.counted import counted
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options, wrote
 from minisd.cli.completion import completing
+from minisd.cli.model_choice import OPTIONS
 from minisd.cli.prompts import add_weights_option
 from minisd.cli.stopping import Stopping
 
@@ -97,8 +98,7 @@ def _usual(args: argparse.Namespace) -> dict[str, str]:
 def _run(sd: StableDiffusion, args: argparse.Namespace, method: str) -> dict[str, Any]:
     """What all pictures of the folder have in common, because no line names it."""
     run = {"model": sd.name, "method": method, "precision": args.dtype or "fp32", "engine": args.engine or "fast"}
-    parts = ("variant", "revision", "ema", "lora", "vae", "clip_skip", "weights")
-    return run | {name: value for name in parts if (value := getattr(args, name))}
+    return run | {name: value for name in (*OPTIONS, "weights") if (value := getattr(args, name))}
 
 
 class _Drawing:

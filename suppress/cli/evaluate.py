@@ -16,6 +16,7 @@ from minisd import UserError
 from minisd.base.arguments import whole_number
 from minisd.cli import options
 from minisd.cli.answer import add_answer_options
+from minisd.cli.model_choice import ModelChoice
 
 from ..evaluation import cases as usual
 from ..evaluation import pairs
@@ -116,7 +117,6 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
     rows = _rows(args)
     cases = _cases(args)
     check_out(args.out)  # before PyTorch is imported
-    from ..evaluation.model import ModelChoice
     from ..evaluation.prompt_plan import PromptPlan
 
     plan = PromptPlan(
@@ -132,6 +132,7 @@ def _evaluate_prompts(args: argparse.Namespace) -> None:
         judge_folder=os.getcwd(),
         folder=str(Path(args.prompts or "").absolute().parent),
         model=ModelChoice.of(args),
+        at_once=args.batch,
     )
     evaluate_table(args, plan, plan.forecast if plan.every_method else None)
 

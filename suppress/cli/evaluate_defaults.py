@@ -25,6 +25,7 @@ _OF_PROMPTS: dict[str, Any] = {
     "target": None,
     "kinds": KINDS,
     "seeds": usual.SEEDS,
+    "batch": None,
 }
 _OF_PICTURES: dict[str, Any] = {"inversions": (), "half": "all", "all_pairs": False}
 _COMMON = {  # option -> its default (for prompts, for pictures)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minisd import UserError
-from minisd.base.arguments import number
+from minisd.base.arguments import number, whole_number
 from minisd.base.counted import counted
 from minisd.base.outputs import write_text
 from minisd.cli.answer import wrote
@@ -45,6 +45,11 @@ def add_scale_options(parser: argparse.ArgumentParser) -> None:
     )
     each = "one process for each of these: cuda:0 cuda:1 (default: one process, on --device or this CPU)"
     group.add_argument("--devices", metavar="NAME", nargs="+", help=each)
+    batch = (
+        "draw N pictures at once, of several prompts of a row (default: those of one prompt, up to 8), for GPUs and "
+    )
+    batch += "few seeds; a run that is stopped loses at most these N pictures"
+    group.add_argument("--batch", metavar="N", type=int, help=batch)
     ray = "each cell is a task of Ray: ray starts it here, or takes RAY_ADDRESS; ray://HOST:PORT is a cluster"
     group.add_argument("--on", metavar="RAY", type=ray_address, help=ray)
     group.add_argument(
@@ -70,6 +75,8 @@ def check_scale(args: argparse.Namespace) -> None:
         raise UserError("--gpus is for --on ray; for the GPUs of this machine, give --devices cuda:0 cuda:1")
     if args.gpus is not None:
         number("gpus", args.gpus)
+    if args.batch is not None:
+        whole_number("batch", args.batch, 1)
 
 
 def model_device(args: argparse.Namespace) -> str:
@@ -123,9 +130,9 @@ def evaluate_table(args: argparse.Namespace, plan: Plan, forecast: Forecast | No
         done = fitting(out, known, jobs, table.making, plan.form)
         older = incomplete(known, jobs, table.making, plan.form)
         if forecast is not None and args.shard is None:
-            fill(out, done, jobs[:1], table.making, plan.form, measure, older)
+            fill(out, done, jobs[:1], table.making, plan.form, measure, older, args.batch)
             print(forecast(done), flush=True)
-        fill(out, done, jobs, table.making, plan.form, measure, older)
+        fill(out, done, jobs, table.making, plan.form, measure, older, args.batch)
         if args.shard is None:
             _print_table(out, "\n\n".join([*_note(args), plan.report(done, table.detector)]))
             args.answer["scores"] = lines = plan.lines(done, table.detector)

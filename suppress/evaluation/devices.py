@@ -1,7 +1,7 @@
-"""`--devices cuda:0 cuda:1`: one process per device on this machine. Each measures one cell at a time.
+"""`--devices cuda:0 cuda:1`: one process per device on this machine. Each measures one cell, or one batch, at a time.
 
-This process gives out the cells and is the only one that writes the file. A process that dies loses the cell in work;
-a new process tries that cell again.
+This process gives out the cells and is the only one that writes the file. A process that dies loses the cell or the
+batch in work. A new process tries it again, the cells of a batch one by one.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from multiprocessing.connection import Connection, wait
 
 from .cells import Cell, Key
 from .fit import Making
-from .jobs import TRIES, Job
-from .plan import Answer, Plan, answer, scores_in
+from .jobs import TRIES, Group, Job
+from .plan import Answer, Plan, answers, scores_in
 
 
 class Worker:
-    """A process that measures cells on one device, and the job that it has."""
+    """A process that measures cells on one device, and the jobs that it has."""
 
     def __init__(self, plan: Plan, device: str):
         self.plan, self.device = plan, device
-        self.job: Job | None = None
+        self.group: Group = ()
         self._start()
 
     def _start(self) -> None:
@@ -33,23 +33,22 @@ class Worker:
         self.process.start()
         theirs.close()
 
-    def give(self, job: Job) -> None:
-        self.job = job
+    def give(self, group: Group) -> None:
+        self.group = group
         try:
-            self.pipe.send(job.key)
+            self.pipe.send([job.key for job in group])
         except BrokenPipeError:  # it died while it had nothing to do; `take` finds that out
             pass
 
-    def take(self) -> tuple[Job, Answer | None]:
-        """The job and its answer; None if the process has died, which is then replaced."""
-        assert self.job is not None
-        job, self.job = self.job, None
+    def take(self) -> tuple[Group, list[Answer] | None]:
+        """The jobs and their answers; None if the process has died, which is then replaced."""
+        group, self.group = self.group, ()
         try:
-            return job, self.pipe.recv()
+            return group, self.pipe.recv()
         except (EOFError, ConnectionResetError):
             self.stop()
             self._start()
-            return job, None
+            return group, None
 
     def stop(self) -> None:
         self.process.kill()
@@ -62,40 +61,41 @@ def _serve(pipe: Connection, plan: Plan, device: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:
-            key: Key = pipe.recv()
+            keys: list[Key] = pipe.recv()
         except EOFError:
             return
-        pipe.send(answer(plan, device, key))
+        pipe.send(answers(plan, device, keys))
 
 
 def on_devices(
-    plan: Plan, devices: Sequence[str], making: Making, jobs: Sequence[Job]
+    plan: Plan, devices: Sequence[str], making: Making, groups: Sequence[Group]
 ) -> Iterator[tuple[Job, Cell | None]]:
     """The jobs with their scores, in the order in which they are finished; None: its process died `TRIES` times.
 
     devices: names such as "cuda:0"; a name that is there twice has two processes. UserError if a process can measure
     nothing, or measures with other weights.
     """
-    waiting, deaths = deque(jobs), Counter[Key]()
-    workers = [Worker(plan, device) for device in devices[: len(jobs)]]
+    waiting, deaths = deque(groups), Counter[Key]()
+    workers = [Worker(plan, device) for device in devices[: len(groups)]]
     try:
         while True:
             for worker in workers:
-                if worker.job is None and waiting:
+                if not worker.group and waiting:
                     worker.give(waiting.popleft())
-            busy = {worker.pipe: worker for worker in workers if worker.job is not None}
+            busy = {worker.pipe: worker for worker in workers if worker.group}
             if not busy:
                 return
             for pipe in wait(list(busy)):
-                job, found = busy[pipe].take()  # type: ignore[index]
+                group, found = busy[pipe].take()  # type: ignore[index]
                 if found is not None:
-                    yield job, scores_in(found, making)
+                    yield from ((job, scores_in(each, making)) for job, each in zip(group, found, strict=True))
                     continue
-                deaths[job.key] += 1
-                if deaths[job.key] < TRIES:
-                    waiting.appendleft(job)
-                else:
-                    yield job, None
+                for job in reversed(group):
+                    deaths[job.key] += 1
+                    if deaths[job.key] < TRIES:
+                        waiting.appendleft([job])
+                    else:
+                        yield job, None
     finally:
         for worker in workers:
             worker.stop()

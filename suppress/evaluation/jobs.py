@@ -1,9 +1,14 @@
-"""Measures the cells that a file lacks. A stopped run goes on where it ended, and loses at most the cell in work."""
+"""Measures the cells that a file lacks. A stopped run goes on where it ended, and loses at most the cell in work.
+
+`--batch N` draws up to N pictures at once, of several cells of a row. Their scores are those of each cell alone, to
+rounding, and a stopped run loses at most the batch in work. This is meant for GPUs, which few seeds do not keep busy;
+on a CPU there is little to gain.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +29,15 @@ def _never(name: str) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
+class Together:
+    """How a job is measured in one batch with others of its row."""
+
+    kind: Hashable  # the same for all jobs of a batch: their method, and what else its passes depend on
+    pictures: int  # that the job adds to the batch
+    measure: Callable[[Sequence[Job]], list[cells.Cell]]  # the scores of each. UserError if one cannot be drawn
+
+
+@dataclass(frozen=True, eq=False)
 class Job:
     """A cell that the table wants."""
 
@@ -34,25 +48,59 @@ class Job:
     inversion: Inversion | None = None
     extras: tuple[str, ...] = ()  # the scores that it has beside the usual ones (extras.py)
     at_hand: Callable[[str], bool] = _never  # whether an older cell's reason to lack such a score is gone
+    together: Together | None = None  # None: it is measured alone
 
     @property
     def key(self) -> cells.Key:
         return self.row, self.case.key
 
 
-# measures jobs, in any order, and yields each with its scores; None: every process that tried has died
-Measure = Callable[[Sequence[Job]], Iterable[tuple[Job, cells.Cell | None]]]
+Group = Sequence[Job]  # jobs that are measured in one batch, or a job alone
+# measures groups, in any order, and yields each job with its scores; None: every process that tried has died
+Measure = Callable[[Sequence[Group]], Iterable[tuple[Job, cells.Cell | None]]]
 TRIES = 3  # processes that may die with one cell
 
 
-def in_turn(jobs: Sequence[Job]) -> Iterator[tuple[Job, cells.Cell]]:
-    """Measures the jobs in this process, one after the other."""
+def grouped(jobs: Sequence[Job], at_once: int | None) -> list[list[Job]]:
+    """The jobs as they are drawn: up to `at_once` pictures of one row and kind together. None: each job alone.
+
+    A group has the place of its first job.
+    """
+    groups: list[list[Job]] = []
+    unfilled: dict[Hashable, tuple[list[Job], int]] = {}  # by row and kind: a group, and its pictures
     for job in jobs:
-        yield job, scores_of(job)
+        if at_once is None or job.together is None:
+            groups.append([job])
+            continue
+        key = job.row, job.together.kind
+        group, pictures = unfilled.get(key, ([], at_once))
+        pictures += job.together.pictures
+        if pictures > at_once:
+            group, pictures = [], job.together.pictures
+            groups.append(group)
+        group.append(job)
+        unfilled[key] = group, pictures
+    return groups
 
 
-def scores_of(job: Job) -> cells.Cell:
-    """The scores, or the reason why the method cannot draw this case."""
+def in_turn(groups: Sequence[Group]) -> Iterator[tuple[Job, cells.Cell]]:
+    """Measures the groups in this process, one after the other."""
+    for group in groups:
+        yield from zip(group, scores_of(group), strict=True)
+
+
+def scores_of(group: Group) -> list[cells.Cell]:
+    """For each job its scores, or the reason why the method cannot draw this case."""
+    together = group[0].together
+    if len(group) > 1 and together is not None:
+        try:
+            return together.measure(group)
+        except UserError:
+            pass  # one of them cannot be drawn: alone, it says so, and the others have scores
+    return [_scores_alone(job) for job in group]
+
+
+def _scores_alone(job: Job) -> cells.Cell:
     try:
         return job.measure()
     except UserError as error:
@@ -67,9 +115,11 @@ def fill(
     form: cells.Form,
     measure: Measure = in_turn,
     older: Mapping[cells.Key, cells.Cell] | None = None,
+    at_once: int | None = None,
 ) -> None:
     """Measures the jobs that `done` lacks; each cell goes to the file and into `done`, as soon as it is measured.
 
+    at_once: pictures of several cells that are drawn in one batch. None: each cell is drawn alone.
     older: cells that lack a score (`fit.incomplete`). They stay if their job gives no scores at all now.
     UserError at the end if processes died with some cells. All other cells are measured then.
     """
@@ -77,8 +127,9 @@ def fill(
 
     lost = []
     todo = [job for job in jobs if job.key not in done]
+    found = measure(grouped(todo, at_once))
     try:
-        for job, scores in tqdm(measure(todo), desc="measuring", unit="cell", total=len(todo), disable=None):
+        for job, scores in tqdm(found, desc="measuring", unit="cell", total=len(todo), disable=None):
             if scores is None:
                 lost.append(f"{job.row} on {job.case.prompt!r}")
                 continue

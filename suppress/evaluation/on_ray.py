@@ -1,4 +1,5 @@
 """`--on ray`: each cell is a task on a Ray cluster (https://docs.ray.io), or on a Ray that is started on this machine.
+With --batch, a task is a batch of cells.
 
 This process gives out the cells and is the only one that writes the file. Ray runs a task again whose worker or machine
 has died, and shares a GPU among tasks that need a part of it. A worker loads the model for its first cell and keeps it.
@@ -15,14 +16,14 @@ from minisd import UserError
 
 from .cells import Cell
 from .fit import Making
-from .jobs import TRIES, Job
-from .plan import Plan, answer, scores_in
+from .jobs import TRIES, Group, Job
+from .plan import Plan, answers, scores_in
 
 LOCAL = "ray"
 
 
 def on_ray(
-    plan: Plan, address: str, gpus: float, making: Making, jobs: Sequence[Job]
+    plan: Plan, address: str, gpus: float, making: Making, groups: Sequence[Group]
 ) -> Iterator[tuple[Job, Cell | None]]:
     """The jobs with their scores, in the order in which they are finished; None: its worker died `TRIES` times.
 
@@ -31,27 +32,28 @@ def on_ray(
     several; 0: the CPU is used.
     UserError without Ray, without that cluster, and if a worker has other code or weights.
     """
-    if not jobs:
+    if not groups:
         return
     ray = _connected(address)
     try:
         _check_gpus(gpus, ray.cluster_resources())
-        task = ray.remote(answer).options(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)
+        task = ray.remote(answers).options(num_cpus=1, num_gpus=gpus, max_retries=TRIES - 1)
         shared = ray.put(plan)
-        running = {task.remote(shared, "cuda" if gpus else "cpu", job.key): job for job in jobs}
+        device = "cuda" if gpus else "cpu"
+        running = {task.remote(shared, device, [job.key for job in group]): group for group in groups}
         while running:
             [finished], _ = ray.wait(list(running), num_returns=1)
-            job = running.pop(finished)
+            group = running.pop(finished)
             try:
                 found = ray.get(finished)
             except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
-                yield job, None
+                yield from ((job, None) for job in group)
             except ray.exceptions.RayError as error:
                 if "No module named" not in str(error):
                     raise
                 raise UserError(f"a worker lacks a module: {_last_line(error)}; install it on all machines") from None
             else:
-                yield job, scores_in(found, making)
+                yield from ((job, scores_in(each, making)) for job, each in zip(group, found, strict=True))
     finally:
         ray.shutdown()
 

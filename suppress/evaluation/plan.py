@@ -69,13 +69,13 @@ class Answer:
     error: str = ""  # the reason why it can measure nothing at all
 
 
-def answer(plan: Plan, device: str, key: Key) -> Answer:
-    """Measures one cell. The table is loaded for the first one, and kept for those that follow."""
+def answers(plan: Plan, device: str, keys: Sequence[Key]) -> list[Answer]:
+    """Measures the cells of a group. The table is loaded for the first one, and kept for those that follow."""
     try:
         jobs, making = _loaded(plan, device)
     except UserError as error:
-        return Answer({}, {}, str(error))
-    return Answer(scores_of(jobs[key]), making.made_by)
+        return [Answer({}, {}, str(error)) for _ in keys]
+    return [Answer(scores, making.made_by) for scores in scores_of([jobs[key] for key in keys])]
 
 
 @lru_cache(maxsize=1)

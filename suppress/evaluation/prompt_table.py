@@ -8,7 +8,7 @@ from typing import Any
 
 from minisd.base.counted import counted
 
-from .all_methods import descending
+from .all_methods import about_start, descending, left_out
 from .all_table import compare_all, measured_rows, unmeasured
 from .cases import KINDS
 from .implied import KIND as IMPLIED_KIND
@@ -57,13 +57,14 @@ def unfair(rows: dict[str, str]) -> list[str]:
     ]
 
 
-def report_all(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any, model: str) -> str:
+def report_all(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any, model: str, start: float) -> str:
     """Markdown: the table of all methods, each against the default, and the table by kind of prompt.
 
-    model: what its figures are about, in words.
+    model: what its figures are about, in words. start: the R that the rows share.
     """
     compared = compare_all(done, rows, cases, detector, model)
-    return "\n\n".join([compared, *unfair(rows), by_kind(done, rows, cases, detector)])
+    about = f"{about_start(done, start)} {left_out()}"
+    return "\n\n".join([compared, about, *unfair(rows), by_kind(done, rows, cases, detector)])
 
 
 def by_kind(done: dict, rows: dict[str, str], cases: Sequence[Any], detector: Any) -> str:

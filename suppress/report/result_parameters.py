@@ -13,6 +13,7 @@ from PIL import Image
 
 from minisd import StableDiffusion
 from minisd.cli import options, parameters
+from minisd.cli.model_choice import OPTIONS
 
 from ..cli.repeat import method_fields
 from ..methods.catalogue import METHODS
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from ..task import Task
 
 IN_PYTHON = "given in Python"
-_OPTIONS = ("variant", "revision", "ema", "lora", "vae", "clip_skip")
 
 
 def making_fields(sd: StableDiffusion, task: Task) -> dict[str, object]:
     """The fields that a result keeps: those of the model, and of what it was given beside prompt and settings."""
     precision = {name: short for short, name in options.DTYPES.items()}.get(str(sd.dtype).removeprefix("torch."))
-    args = argparse.Namespace(dtype=precision, **{name: sd.changes.get(name) for name in _OPTIONS})
+    args = argparse.Namespace(dtype=precision, **{name: sd.changes.get(name) for name in OPTIONS})
     fields, job = options.model_fields(sd, args), task.job
     if task.image is None:
         return fields | ({} if job.latents is None else {"Latents": IN_PYTHON})

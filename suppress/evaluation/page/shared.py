@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from minisd.cli.model_choice import ModelChoice
+
 from ..all_methods import descending
 from ..cells import Cell, Key, reasons
 from ..model import EMBEDDED as EMBEDDED_MODEL
-from ..model import ModelChoice
+from ..model import described
 from ..paired import Paired
 from ..table import interval
 from .parts import Column, Table, TableRow, Value
@@ -39,7 +41,7 @@ def about_model(model: ModelChoice) -> str:
     """What the figures of a page are about."""
     if model == EMBEDDED_MODEL:
         return EMBEDDED
-    return f"All figures are about {model.described}, and about what its judges see in its pictures."
+    return f"All figures are about {described(model)}, and about what its judges see in its pictures."
 
 
 def reference_note(reference: str, picture: str) -> str:

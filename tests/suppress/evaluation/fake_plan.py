@@ -22,7 +22,7 @@ from suppress.cli.evaluate_table import add_scale_options, evaluate_table
 from suppress.evaluation.cases import CASES
 from suppress.evaluation.fit import Making
 from suppress.evaluation.forms import PROMPTS
-from suppress.evaluation.jobs import Job
+from suppress.evaluation.jobs import Job, Together
 from suppress.evaluation.plan import Table
 from suppress.evaluation.spreadsheet import PROMPT_COLUMNS, prompt_lines
 from suppress.evaluation.table import markdown, summarise
@@ -53,7 +53,10 @@ class FakePlan:
         if device == "no such device":
             raise UserError("there is no such device")
         making = Making({"steps": self.steps}, CLASSES, MADE_BY | {"weights": self.weights})
-        jobs = [Job(row, case, None, partial(self.measure, row, case)) for case in CASES for row in ROWS]
+        together = Together("any", 2, self.measure_together)
+        jobs = [
+            Job(row, case, None, partial(self.measure, row, case), together=together) for case in CASES for row in ROWS
+        ]
         return Table(jobs, making, None, None)
 
     def measure(self, row, case) -> dict:
@@ -70,6 +73,13 @@ class FakePlan:
         before, after = ({name: list(next(pairs)) for name in CLASSES} for _ in range(2))
         lists = {name: list(next(pairs)) for name in ("clip before", "clip after", "ssim")}
         return {"before": before, "after": after, **lists, "passes": 9, "seconds": 1.0}
+
+    def measure_together(self, jobs) -> list[dict]:
+        with open(self.log + "-batches", "a") as file:
+            file.write(f"{jobs[0].row}: {len(jobs)}\n")
+        if any((job.row, job.case) == ("two", CASES[2]) for job in jobs):
+            raise UserError("one of these cannot")
+        return [self.measure(job.row, job.case) for job in jobs]
 
     def lines(self, done, detector) -> list[dict]:
         target = SimpleNamespace(match=lambda phrase: SimpleNamespace(name="target"))

@@ -1,12 +1,24 @@
 """`suppress eval --rows all`: its rows, its forecast, the comparison with the default and the bar."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from suppress.cli.evaluate import main
-from suppress.evaluation.all_methods import KEPT, OURS, OURS_SPEC, all_rows, forecast, seconds_per_cell
+from suppress.defaults import measured_start
+from suppress.evaluation.all_methods import (
+    KEPT,
+    OURS,
+    OURS_SPEC,
+    about_start,
+    all_rows,
+    forecast,
+    left_out,
+    seconds_per_cell,
+    with_own_start,
+)
 from suppress.evaluation.all_table import Row, compare, compare_all
 from suppress.evaluation.cases import Case
 from suppress.evaluation.measure import method_of
@@ -35,9 +47,27 @@ def row(**cells: dict) -> Row:
 def test_every_method_that_removes_something_is_a_row(monkeypatch):
     monkeypatch.setitem(METHODS, "mine", Entry(Unread, "a new one"))
     rows = all_rows()
-    assert set(METHODS) - set(rows) == {"strengthen", "swr", "attend-and-excite"} and rows["mine"] == "mine"
+    files = {"delta", "context-map"}  # the table says how to have these
+    assert set(METHODS) - set(rows) == {"strengthen", "swr", "attend-and-excite", *files} and rows["mine"] == "mine"
+    assert left_out().startswith("delta and context-map need a trained file") and "delta:FILE.safetensors" in left_out()
     assert next(iter(rows)) == OURS and rows[OURS] == OURS_SPEC and KEPT.items() <= rows.items()
     assert len(KEPT) == 4 and all("keep=1" in spec for spec in (*KEPT.values(), OURS_SPEC))
+
+
+def test_rows_with_keep_begin_where_the_model_is_best(sd):
+    """The embedded model's R is no other model's."""
+    assert measured_start(sd) == 0.06 and measured_start(replace(sd, folder=None)) is None
+    rows = {OURS: OURS_SPEC, "SWR, keep 1": "suppress-eot:keep=1", "unread:keep=1": "unread:keep=1"}
+    own = with_own_start(rows, 0.06)
+    assert own == {
+        OURS: "unread:keep=1,start=0.06",
+        "SWR, keep 1": "suppress-eot:keep=1,start=0.06",
+        "unread:keep=1": "unread:keep=1",
+    }
+    assert with_own_start(rows, None) == rows
+    done = {(OURS, "a cat"): {"method": {"start": 0.06}}, ("unread", "a cat"): {"method": {"start": 0.2}}}
+    assert about_start(done, 0.1).startswith("R is 0.1; the rows with keep=1 begin at 0.06, as measured on this model")
+    assert about_start({("Unread", "a cat"): {"method": {}}}, 0.1) == "All rows begin at R = 0.1."
 
 
 def test_the_default_row_may_have_its_own_start_and_the_control_a_mask(sd):
@@ -139,3 +169,8 @@ def test_the_command_says_the_time_before_it_goes_on(tmp_path, monkeypatch, caps
     assert "- delta (2 of 2 prompts)" in text and "**by kind of prompt**" in text
     lines = [json.loads(line) for line in (tmp_path / "suppress-eval.jsonl").read_text().splitlines()]
     assert len(lines) == 4 and lines[0]["method"]["keep"] == 1 and lines[0]["method"]["start"] == 0.06
+    # a file of a time when delta was a row
+    assert main(["--rows", "all", "--steps", "2", "--seeds", "1", "--kinds", "first", "--only", OURS]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("missing: 0 of 2 cells") and "R is 0.1; the rows with keep=1 begin at 0.06" in text
+    assert text.count("delta") == 2 and left_out() in text

@@ -1,5 +1,6 @@
 """`--devices`: the cells of a table by several processes. There is no GPU here, so the devices are all the CPU."""
 
+import json
 import os
 from collections import Counter
 from pathlib import Path
@@ -41,8 +42,10 @@ def test_a_process_that_dies_loses_nothing(fake, table, capsys):
 
 
 def test_a_cell_that_kills_every_process_is_told_and_the_others_are_measured(fake, table, capsys):
+    """The cells that would have shared its batch, too."""
     deadly = fake.FakePlan("log", kill="killed", always=True)
-    assert fake.run(deadly, "--devices", "cpu", "cpu") == 2
+    assert fake.run(deadly, "--devices", "cpu", "cpu", "--batch", "4") == 2
+    assert "two: 2" in Path("log-batches").read_text()
     assert "cells.jsonl lacks 3 cells (" in capsys.readouterr().err
     assert len(Path("cells.jsonl").read_text().splitlines()) == 33
     assert fake.run(fake.FakePlan("log")) == 0 and capsys.readouterr().out == table
@@ -67,7 +70,10 @@ def test_mistakes(fake, capsys, argv, message):
 
 
 def test_a_real_table_on_two_processes(fake, capsys):
+    """One of them draws both prompts at once."""
     job = ["--steps", "1", "--seeds", "1", "--kinds", "first", "--only", "SWR", "phrase deleted", "--out"]
-    assert main([*job, "one.jsonl"]) == main([*job, "two.jsonl", "--devices", "cpu", "cpu"]) == 0
+    assert main([*job, "one.jsonl"]) == main([*job, "two.jsonl", "--devices", "cpu", "cpu", "--batch", "4"]) == 0
+    cells = [json.loads(line) for line in Path("two.jsonl").read_text().splitlines()]
+    assert len({cell["seconds"] for cell in cells if cell["row"] == "SWR"}) == 1 < len(cells)
     assert main(["merge", "one.jsonl", "two.jsonl", "--out", "both.jsonl"]) == 0
     assert "4 cells found in several files with the same scores" in capsys.readouterr().out

@@ -8,9 +8,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from minisd.cli.model_choice import ModelChoice
 from minisd.loading.source import data_folder
 from suppress.cli.commands import main
-from suppress.evaluation.model import EMBEDDED, ModelChoice
+from suppress.evaluation.model import EMBEDDED, described
 
 PROMPTS = "prompt,target,seed\na girl with a hat,hat,0\n"
 OWN = ["eval", "--only", "SWR", "--steps", "1", "--prompts", "own.csv"]
@@ -26,7 +27,7 @@ def cells(name):
     return [json.loads(line) for line in Path(name).read_text().splitlines()]
 
 
-def test_a_copy_of_the_embedded_model_has_its_scores():
+def test_a_copy_of_the_embedded_model_has_its_scores_and_its_own_start(capsys):
     shutil.copytree(data_folder() / "tiny", "models/copy", ignore=shutil.ignore_patterns("train", "*.py", "*.md"))
     assert main(OWN) == 0
     assert main([*OWN, "--model", "models/copy"]) == 0
@@ -34,6 +35,12 @@ def test_a_copy_of_the_embedded_model_has_its_scores():
     for scores in ("before", "after", "ssim"):
         assert copy[scores] == tiny[scores]
     assert copy["made by"]["weights"] == tiny["made by"]["weights"]
+    Path("models/copy/defaults.json").write_text('{"unread": {"start": 0.5}}')
+    own = ["--rows", "all", "--only", "Unread, keep 1", "--start", "0.2"]
+    capsys.readouterr()
+    assert main([*OWN, "--model", "models/copy", *own]) == 0
+    assert "R is 0.2; the rows with keep=1 begin at 0.5, as measured on this model" in capsys.readouterr().out
+    assert cells("suppress-own-models-copy.jsonl")[-1]["method"]["start"] == 0.5
 
 
 def test_a_lora_is_another_model(sd):
@@ -64,6 +71,6 @@ def test_models_that_make_no_sense_are_refused(options, told, capsys):
 
 
 def test_what_the_figures_are_about():
-    assert EMBEDDED.described == "the embedded model, which draws cartoon portraits"
+    assert described(EMBEDDED) == "the embedded model, which draws cartoon portraits"
     choice = ModelChoice("CompVis/stable-diffusion-v1-4", lora=("a.safetensors:0.5",), vae="b", clip_skip=1)
-    assert choice.described == "CompVis/stable-diffusion-v1-4 with a.safetensors:0.5, b, clip skip 1"
+    assert described(choice) == "CompVis/stable-diffusion-v1-4 with a.safetensors:0.5, b, clip skip 1"

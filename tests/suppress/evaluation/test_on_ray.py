@@ -47,7 +47,9 @@ def two_workers(ray_of_two, monkeypatch):
 def test_ray_makes_the_same_table_though_a_worker_is_killed(fake, two_workers, tmp_path):
     assert fake.run(fake.FakePlan(str(tmp_path / "alone")), "--out", "alone.jsonl") == 0
     log = tmp_path / "log"
-    assert fake.run(fake.FakePlan(str(log), seconds=0.1, kill=str(tmp_path / "killed")), "--on", "ray") == 0
+    deadly = fake.FakePlan(str(log), seconds=0.1, kill=str(tmp_path / "killed"))
+    assert fake.run(deadly, "--on", "ray", "--batch", "4") == 0
+    assert "three: 2" in Path("log-batches").read_text()
     assert Path("killed").exists() and Path("cells.md").read_text() == Path("alone.md").read_text()
     cells = fake.measured(log)
     assert len(cells) == 36 and set(Counter(cell.what for cell in cells).values()) == {1}  # nothing twice
