@@ -68,7 +68,11 @@ def test_a_case_that_cannot_be_drawn_takes_no_neighbour_with_it(fake, capsys):
     ],
 )
 def test_mistakes(fake, capsys, argv, message):
-    assert main(argv) == 2 and message in capsys.readouterr().err and not list(Path().iterdir())
+    assert (
+        main([*argv, "--out", "no-folder/cells.jsonl"]) == 2
+        and message in capsys.readouterr().err
+        and not list(Path().iterdir())
+    )
 
 
 def plan(rows: dict[str, str], cases, monkeypatch, sd, **given) -> list[Job]:
