@@ -6,14 +6,13 @@ The simple edits are those with which the authors of SuppressEOT compare theirs 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
 
 from minisd import UserError
-from minisd.base.arguments import number, shown
+from minisd.base.arguments import is_whole, number, plain, shown
 
 Rows = Iterable[int] | Tensor  # token positions: a list, a tuple, a range, integers of numpy or PyTorch
 
@@ -43,10 +42,10 @@ def take_rows(ctx: Tensor, rows: Rows) -> tuple[Tensor, Tensor]:
 def _whole_numbers(rows: Rows) -> list[int]:
     """The rows as Python's integers; empty if one of them is not a whole number."""
     try:
-        values = rows.tolist() if isinstance(rows, Tensor) else rows
-        return [] if any(isinstance(v, bool) for v in values) else [operator.index(v) for v in values]
+        values = list(rows.tolist() if isinstance(rows, Tensor) else rows)
     except (TypeError, RuntimeError):  # RuntimeError: a tensor on the device "meta" has no numbers
         return []
+    return [plain(v) for v in values] if all(is_whole(v) for v in values) else []
 
 
 def attenuate(ctx: Tensor, rows: Rows, factor: float = 0.1) -> Tensor:

@@ -22,10 +22,10 @@ FOLDERS = {"tiny": data_folder() / "tiny" / "tokenizer", "clip": data_folder() /
 
 @pytest.fixture(scope="module", params=FOLDERS)
 def both(request):
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTokenizerFast
 
     folder = FOLDERS[request.param]
-    return load_tokenizer(folder), CLIPTokenizer.from_pretrained(folder)
+    return load_tokenizer(folder), CLIPTokenizerFast.from_pretrained(folder)
 
 
 def same(both, text):
@@ -57,10 +57,10 @@ def test_special_ids(both):
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory):
     """A folder as textual inversion saves it: "<cat-toy>" and a name with an accent are added tokens."""
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTokenizerFast
 
     folder = tiny_folder(tmp_path_factory.mktemp("learned") / "model")
-    tokenizer = CLIPTokenizer.from_pretrained(FOLDERS["tiny"])
+    tokenizer = CLIPTokenizerFast.from_pretrained(FOLDERS["tiny"])
     tokenizer.add_tokens(["<cat-toy>", "Zoë"])
     shutil.rmtree(folder / "tokenizer")
     tokenizer.save_pretrained(folder / "tokenizer")
@@ -74,9 +74,9 @@ def learned(tmp_path_factory):
 
 @pytest.mark.parametrize("text", ["a <cat-toy> hat", "a<cat-toy>hat", "A <CAT-TOY>", "<cat-toy>", "Zoë zoë ZOË hat"])
 def test_added_tokens_are_those_of_transformers(learned, text):
-    from transformers import CLIPTokenizer
+    from transformers import CLIPTokenizerFast
 
-    same((load_tokenizer(learned / "tokenizer"), CLIPTokenizer.from_pretrained(learned / "tokenizer")), text)
+    same((load_tokenizer(learned / "tokenizer"), CLIPTokenizerFast.from_pretrained(learned / "tokenizer")), text)
 
 
 def test_added_tokens_in_the_files_of_transformers_4(learned, tmp_path):
