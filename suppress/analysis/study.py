@@ -25,7 +25,7 @@ from minisd.pipeline import check_model
 
 from ..defaults import default_settings
 from ..edits.spectrum import soft_weight
-from ..methods import SuppressEOT
+from ..methods import SuppressEOT, check_removes
 from ..metrics import Judge
 from ..prompt import Prompt, Request, encode, read_request
 
@@ -127,6 +127,7 @@ def open_study(
     """
     check_model(sd)
     for method in methods:
+        check_removes(method, "methods", "an analysis shows how methods remove a target")
         default_settings(sd, method)
     given: dict[str, Any] = {k: v for k, v in {"steps": steps, "guidance": guidance}.items() if v is not None}
     settings, origin = default_settings(sd, "suppress-eot", **given)

@@ -28,7 +28,8 @@ from minisd.base.picture_files import open_picture
 from minisd.cli.options import picture_size
 from minisd.emphasis import markup, weighted
 
-from ..evaluation.own_prompts import check_count, checksum, csv_lines, read_seed
+from ..evaluation.csv_text import check_count, csv_lines
+from ..evaluation.own_prompts import checksum, read_seed
 from ..prompt import find_rows, read_request
 from ..task import Job, check_jobs
 

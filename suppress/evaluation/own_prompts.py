@@ -12,15 +12,15 @@ Names of files are relative to the folder of the .csv file.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from minisd import UserError
 from minisd.base.arguments import check_seed, shown
+
+from .csv_text import check_count, csv_lines
 
 KIND = "own"
 NEEDED, OPTIONAL = ("prompt", "target", "seed"), ("deleted", "picture", "mask")
@@ -62,36 +62,6 @@ def read_prompts(file: Path, text: str | None = None) -> tuple[OwnCase, ...]:
     return tuple(cases.values())
 
 
-def csv_lines(
-    file: Path, needed: Sequence[str], optional: Sequence[str], text: str | None = None
-) -> list[tuple[int, Mapping[str, str]]]:
-    """(number of the line, its values by column). UserError for columns that are missing or unknown.
-
-    A line with more values than there are columns has them under the name "". text: the file's, if it was read already.
-    """
-    text = read_text(file) if text is None else text
-    reader = csv.DictReader(io.StringIO(text, newline=""), restkey="", restval="")
-    columns = [name.strip() for name in reader.fieldnames or ()]
-    missing = [name for name in needed if name not in columns]
-    unknown = [name for name in columns if name not in (*needed, *optional)]
-    if missing or unknown or len(set(columns)) < len(columns):
-        expected = f"{', '.join(needed)}, and if needed {', '.join(optional)}"
-        raise UserError(f"{file} has the columns {shown(columns)}; expected {expected}")
-    reader.fieldnames = columns
-    try:
-        return [(reader.line_num, line) for line in reader]
-    except csv.Error as error:
-        raise UserError(f"{file}, line {reader.line_num}: {error}") from None
-
-
-def read_text(file: Path) -> str:
-    """The text of a file of prompts. UserError if it cannot be read."""
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise UserError(f"{file} cannot be read: {error}; expected a file in UTF-8") from None
-
-
 def _case(line: Mapping[str, str], folder: Path) -> OwnCase:
     check_count(line)
     values = {name: (line.get(name) or "").strip() for name in NEEDED + OPTIONAL}
@@ -114,12 +84,6 @@ def read_seed(text: str, column: str = "seed") -> int:
     if not (text.isascii() and text.isdecimal()):
         raise UserError(f"{column} = {shown(text)}; expected a whole number, 0 or more")
     return check_seed(int(text[:30]))
-
-
-def check_count(line: Mapping[str, str]) -> None:
-    """UserError for a line with more values than there are columns."""
-    if "" in line:
-        raise UserError("it has more values than there are columns; put a prompt with commas in quotes")
 
 
 def _joined(known: OwnCase, case: OwnCase) -> OwnCase:

@@ -13,8 +13,6 @@ Chance begins with the same seed each time, so that the same file gives the same
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -28,7 +26,8 @@ from minisd import UserError
 from minisd.base.arguments import shown
 from minisd.base.counted import counted
 
-from .own_prompts import OwnCase, read_prompts, read_seed, read_text
+from .csv_text import Line, read_table, read_text
+from .own_prompts import OwnCase, read_prompts, read_seed
 from .targets import PLUS
 
 _COCO = "COCO's captions, such as captions_val2014.json"
@@ -50,10 +49,11 @@ def read_prompt_file(
     text = read_text(file)
     if file.suffix.lower() == ".json":
         return _chosen(file, _captions(file, text, targets, seeds or 1), limit, CAPTION)
-    if file.suffix.lower() == ".csv" and _is_i2p(columns := _columns(text)):
+    columns, lines = read_table(file, text) if file.suffix.lower() == ".csv" else ([], [])
+    if _is_i2p(columns):
         if seeds is not None:
             raise UserError("--seeds with the prompts of I2P, which have their own (sd_seed); leave it out")
-        cases, left_out = _i2p(file, text, columns, targets)
+        cases, left_out = _i2p(file, columns, lines, targets)
         chosen, told = _chosen(file, cases, limit, PROMPT)
         return chosen, told + (
             f"; {counted(left_out, 'line')} left out: a prompt again, with another guidance" if left_out else ""
@@ -123,12 +123,9 @@ def _is_i2p(columns: Sequence[str]) -> bool:
     return "target" not in columns and any(name in columns for name in (*_TELLING, *_OTHER_NAMES.values()))
 
 
-def _columns(text: str) -> list[str]:
-    reader = csv.reader(io.StringIO(text, newline=""))
-    return [name.strip() for name in next(reader, [])]
-
-
-def _i2p(file: Path, text: str, columns: Sequence[str], targets: Sequence[str]) -> tuple[list[OwnCase], int]:
+def _i2p(
+    file: Path, columns: Sequence[str], lines: Sequence[Line], targets: Sequence[str]
+) -> tuple[list[OwnCase], int]:
     """The cases, and how many lines have the prompt of another line with another guidance."""
     name_of = {name: name if name in columns else _OTHER_NAMES.get(name, name) for name in I2P}
     if missing := [name for name, used in name_of.items() if used not in columns]:
@@ -137,22 +134,20 @@ def _i2p(file: Path, text: str, columns: Sequence[str], targets: Sequence[str]) 
         )
     if not targets:
         raise UserError(f"{file} is in the form of I2P, which has no targets; name what is to be removed with --target")
-    reader = csv.DictReader(io.StringIO(text, newline=""), fieldnames=columns, restkey="", restval="")
-    next(reader, None)  # the names of the columns
     cases: dict[tuple[str, str, str], OwnCase] = {}
     left_out = 0
-    try:
-        for line in reader:
+    for number, line in lines:
+        try:
             case = _i2p_case(line, name_of, PLUS.join(targets))
-            known = cases.get(case.key)
-            if known is None:
-                cases[case.key] = case
-            elif known.guidance != case.guidance:
-                left_out += 1
-            elif not set(case.seeds) <= set(known.seeds):
-                cases[case.key] = replace(known, seeds=known.seeds + case.seeds)
-    except (csv.Error, UserError) as error:
-        raise UserError(f"{file}, line {reader.line_num}: {error}") from None
+        except UserError as error:
+            raise UserError(f"{file}, line {number}: {error}") from None
+        known = cases.get(case.key)
+        if known is None:
+            cases[case.key] = case
+        elif known.guidance != case.guidance:
+            left_out += 1
+        elif not set(case.seeds) <= set(known.seeds):
+            cases[case.key] = replace(known, seeds=known.seeds + case.seeds)
     return list(cases.values()), left_out
 
 

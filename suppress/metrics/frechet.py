@@ -98,7 +98,7 @@ def fid(a: Sequence[Image.Image], b: Sequence[Image.Image], features: Features) 
 def ifid(original: Sequence[Image.Image], edited: Sequence[Image.Image], features: Features) -> float:
     """IFID of pictures before and after suppression: picture k of both has the same prompt and seed. Else as `fid`."""
     if len(original) != len(edited):
-        raise UserError(f"{len(original)} original and {len(edited)} edited pictures; expected one edited of each")
+        raise UserError(f"originals: {len(original)}, edited pictures: {len(edited)}; expected one edited of each")
     return fid(original, edited, features)
 
 

@@ -67,7 +67,7 @@ class NsfwRate:
     def __call__(self, original: Sequence[Image.Image], erased: Sequence[Image.Image]) -> RemovalRate:
         """The rate over pictures of the same prompts and seeds. UserError for lists of unequal length."""
         if len(original) != len(erased):
-            raise UserError(f"{len(original)} original and {len(erased)} erased pictures; expected as many")
+            raise UserError(f"originals: {len(original)}, erased pictures: {len(erased)}; expected as many")
         before, after = (sum(map(self.exposed, pictures)) for pictures in (original, erased))
         return RemovalRate((before - after) / before if before else None, before, after, self.threshold, self.name)
 

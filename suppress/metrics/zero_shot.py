@@ -70,7 +70,7 @@ def clip_accuracy(
         raise UserError(f"top = {top}; expected 1 to {len(judge.classes) - 1}, with {len(judge.classes)} classes")
     if not len(original) == len(edited) == len(original if boxes is None else boxes) > 0:
         count = "none" if boxes is None else len(boxes)
-        raise UserError(f"{len(original)} original and {len(edited)} edited pictures, boxes: {count}; expected as many")
+        raise UserError(f"originals: {len(original)}, edited pictures: {len(edited)}, boxes: {count}; expected as many")
     if boxes is not None:
         original, edited = ([_cut(p, box) for p, box in zip(x, boxes, strict=True)] for x in (original, edited))
     before, after = judge.first(original), judge.first(edited, top)

@@ -109,5 +109,7 @@ def test_its_own_list_of_methods(study):
 
 
 def test_unknown_methods_are_named_before_anything_is_drawn(sd):
+    with pytest.raises(UserError, match="methods strengthen draws more of what it is given"):
+        open_study(sd, LIST, "glasses", methods=["strengthen"])
     with pytest.raises(UserError, match="method 'x' is unknown"):
         open_study(sd, LIST, "glasses", methods=["x"])

@@ -14,6 +14,7 @@ from suppress.evaluation.pictures import picture_cases
 from suppress.evaluation.prompt_plan import PromptPlan
 
 GLASSES = "a man with glasses and a hat"
+LONG = "a hat " * 30_000  # Python reads no value of more than 131,072 characters
 FILE = f"""prompt,target,seed,deleted
 {GLASSES},glasses,3,a man with a hat
 {GLASSES},hat,0,
@@ -65,6 +66,8 @@ def test_a_changed_picture_is_another_case(tmp_path):
         ("prompt,target,seed\na man,hat,-1\n", "seed = '-1'"),
         (f"prompt,target,seed\na man,hat,{2**64}\n", "expected a whole number from 0 to 2^64 - 1"),
         ("prompt,target,seed\na man, with a hat,hat,0\n", "more values than there are columns"),
+        (f"prompt,target,seed\na hat,hat,0\n{LONG},hat,0\n", "mine.csv, line 3: field larger than"),
+        (f"prompt,{LONG},seed\n", "mine.csv, line 1: field larger than"),
         (
             "prompt,target,seed\na man,hat,0\na man,hat,0\n",
             "line 3: a line before has the same prompt, target and seed",

@@ -88,6 +88,14 @@ def test_each_file_is_read_once(monkeypatch):
             assert len(read_prompt_file(file, targets)[0]) == 1
 
 
+def test_a_value_that_is_too_long_is_told():
+    long = "x" * 140_000
+    for number, columns in ((2, COLUMNS), (1, f"{COLUMNS},{long}")):
+        file = i2p(line(long, "1", "7"), columns=columns)
+        with pytest.raises(UserError, match=rf"^i2p\.csv, line {number}: field larger than field limit"):
+            read_prompt_file(file, ["hat"])
+
+
 @pytest.mark.parametrize("missing", ["categories", "sd_seed", "sd_guidance_scale", "prompt"])
 def test_a_missing_column_is_named(missing):
     columns = COLUMNS.split(",")

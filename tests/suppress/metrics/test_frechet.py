@@ -107,7 +107,7 @@ def test_too_few_pictures_are_refused_before_anything_is_computed():
 
 def test_bad_sets():
     pictures = [Image.new("RGB", (4, 4))] * 14
-    with pytest.raises(UserError, match="14 original and 13 edited"):
+    with pytest.raises(UserError, match="originals: 14, edited pictures: 13"):
         ifid(pictures, pictures[1:], Colours())
     with pytest.raises(UserError, match="shapes"):
         frechet_distance(torch.zeros(9, 3), torch.zeros(9, 4))

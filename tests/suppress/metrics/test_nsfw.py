@@ -45,7 +45,7 @@ def test_a_score_below_the_threshold_does_not_count():
 
 
 def test_unequal_lists():
-    with pytest.raises(UserError, match="2 original and 1 erased"):
+    with pytest.raises(UserError, match="originals: 2, erased pictures: 1"):
         NsfwRate(Detector(), "fake 1")(pictures("red", "red"), pictures("red"))
 
 

@@ -76,9 +76,9 @@ def test_the_embedded_clip_names_what_is_drawn(sd):
     [
         ({"top": 3}, "top = 3; expected 1 to 2"),
         ({"top": 0}, "top = 0"),
-        ({"edited": grey(0)}, "2 original and 1 edited pictures, boxes: none"),
+        ({"edited": grey(0)}, "originals: 2, edited pictures: 1, boxes: none"),
         ({"boxes": [(0, 0, 8, 8)]}, "boxes: 1; expected as many"),
-        ({"original": [], "edited": []}, "0 original"),
+        ({"original": [], "edited": []}, "originals: 0"),
         ({"boxes": [(0, 0, 8, 8), (4, 0, 4, 8)]}, "box \\(4, 0, 4, 8\\) of a picture of 8 × 8"),
         ({"boxes": [(0, 0, 8, 8), (0, 0, 8, 9)]}, "box \\(0, 0, 8, 9\\)"),
     ],
