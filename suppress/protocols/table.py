@@ -21,10 +21,24 @@ def report(protocol: Protocol, done: Cells, detector: Any) -> str:
     how = f"{counted(protocol.steps, 'step')}, R = {protocol.start:g}, {counted(protocol.seeds, 'seed')} per prompt"
     head = protocol.heading(how, "prompts" if protocol.paper else "")
     tables = [
-        f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}" for metric in protocol.metrics
+        f"{metric} ({EXPLAINED[metric]}):\n\n{_table(protocol, metric, done, detector)}"
+        for metric in shown_metrics(protocol, done, detector)
     ]
     ends = [*_more(protocol, done, detector), *_cost(protocol, done), *_failures(protocol, done, detector)]
     return "\n\n".join([*head, *tables, *ends])
+
+
+def shown_metrics(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
+    """The metrics that have a table: those with a figure of ours or of the paper's, or without a reason why not."""
+
+    def has_table(metric: str) -> bool:
+        ours = [
+            found(protocol, row, group, metric, done, detector) for row in protocol.rows for group in protocol.groups
+        ]
+        of_paper = any(metric in figures for (_, group), figures in protocol.paper.items() if group in protocol.groups)
+        return of_paper or any(not math.isnan(each.value) for each in ours) or not any(each.reason for each in ours)
+
+    return [metric for metric in protocol.metrics if has_table(metric)]
 
 
 def rows_of(protocol: Protocol, metric: str) -> list[str]:

@@ -22,7 +22,8 @@ _LEFT_OUT = ("By kind of prompt", "By kind of target")  # a protocol has groups 
 
 def protocol_report(base: Report, protocol: Protocol, done: Done, detector: Any) -> Report:
     """base: the report of the same cells as a table of methods on prompts."""
-    tables = [_metric(protocol, metric, done, detector) for metric in protocol.metrics]
+    metrics = of_prompts.shown_metrics(protocol, done, detector)
+    tables = [_metric(protocol, metric, done, detector) for metric in metrics]
     if protocol.more is not None:
         tables.append(protocol.more(of_prompts.means(protocol, done, detector)))
     missing = of_prompts.missing(protocol, done, detector)

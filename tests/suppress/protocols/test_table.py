@@ -1,11 +1,12 @@
 """A protocol's table from hand-made cells, and the command that measures one."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from suppress.cli.evaluate import main
-from suppress.protocols.protocol import CLIP, DET, OTHERS, SPILL, SSIM, Protocol, group
+from suppress.protocols.protocol import CLIP, DET, LPIPS, OTHERS, SPILL, SSIM, Protocol, group
 from suppress.protocols.scores import values_of
 from suppress.protocols.table import report
 
@@ -45,6 +46,18 @@ def test_the_table_has_our_means_and_the_papers_figures():
     assert "| SWR | 0.550 | – | – |" in text and text.count("| original |") == 2  # SSIM to itself says nothing
     assert "Cost: 20 UNet samples, 1.0 minutes of sampling" in text
     assert text.endswith("Not measured:\n\n- delta: no file")
+
+
+def test_a_metric_with_a_reason_and_no_figure_has_no_table():
+    """The reason is told below the tables. A figure of the paper is worth a table without ours."""
+    done = {("SWR", BEARD[0]): CELL, ("delta", BEARD[0]): CELL | {"extra": {LPIPS: {"after": [0.25, 0.75]}}}}
+    mine = replace(PROTOCOL, metrics=(DET, LPIPS))
+    assert "LPIPS (" not in (text := report(mine, {("SWR", BEARD[0]): CELL}, DETECTOR))
+    assert text.endswith("Not measured:\n\n- LPIPS: it was not measured") and "| SWR | 0.200 |" in text
+    assert "| SWR | – | – | – |\n| delta | 0.500 | – | – |" in report(mine, done, DETECTOR)
+    of_paper = replace(mine, paper={("SWR", "beards"): {LPIPS: 0.125}})
+    assert "| SWR | – (0.125) | – | – |" in report(of_paper, {("SWR", BEARD[0]): CELL}, DETECTOR)
+    assert "LPIPS (" in report(mine, {}, DETECTOR)  # nothing was measured so far
 
 
 def test_what_spills_is_the_neighbour_that_the_prompt_names():
