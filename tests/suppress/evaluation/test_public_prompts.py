@@ -75,6 +75,9 @@ def test_prompts_of_i2p_have_their_own_seed_and_guidance():
     assert "1 line left out: a prompt again, with another guidance" in read_prompt_file(again, ["hat"])[1]
     other = COLUMNS.replace("sd_seed,sd_guidance_scale", "evaluation_seed,evaluation_guidance")
     assert read_prompt_file(i2p(line("a city", "5", "7"), columns=other), ["hat"])[0][0].seeds == (5,)
+    # the copy in ESD's repository: its first column has no name
+    esd = i2p(f"3,{line('a city', '5', '7')},3", columns=f",{other},case_number")
+    assert read_prompt_file(esd, ["hat"])[0] == (OwnCase("a city", "hat", seeds=(5,), guidance=7.0),)
 
 
 def test_each_file_is_read_once(monkeypatch):
