@@ -19,7 +19,7 @@ from minisd import StableDiffusion, UserError
 from minisd.base.arguments import check_prompt, shown
 from minisd.base.counted import counted
 from minisd.config import CONTEXT
-from minisd.emphasis import Weighted, as_heavy, single_spaced
+from minisd.emphasis import Weighted, as_heavy, single_spaced, weighted
 from minisd.watch.words import token_table
 
 from .negation import find_negations
@@ -33,6 +33,7 @@ __all__ = [
     "find_places",
     "find_rows",
     "read_request",
+    "read_text",
     "token_table",
     "without_targets",
 ]
@@ -88,6 +89,14 @@ class Request:
             elif count > 1:
                 lines.append(f"all {count} places where {phrase!r} stands; '{phrase}:1' is the first one only")
         return "; ".join(lines)
+
+
+def read_text(text: str, weights: bool) -> str:
+    """A prompt or a negative prompt as it was typed. weights: whether (word:1.3) in it is a weight.
+
+    [word] is none: it marks what to remove. UserError for brackets and weights that cannot be used.
+    """
+    return weighted(text, square=False) if weights else text
 
 
 def read_request(prompt: str, remove: str | Sequence[str] | Request | None) -> Request:

@@ -26,11 +26,11 @@ from minisd.base.arguments import shown
 from minisd.base.outputs import slug
 from minisd.base.picture_files import open_picture
 from minisd.cli.options import picture_size
-from minisd.emphasis import markup, weighted
+from minisd.emphasis import markup
 
 from ..evaluation.csv_text import check_count, csv_lines
 from ..evaluation.own_prompts import checksum, read_seed
-from ..prompt import find_rows, read_request
+from ..prompt import find_rows, read_request, read_text
 from ..task import Job, check_jobs
 
 TARGETS = ("target", "remove")  # two names of one column
@@ -70,9 +70,7 @@ class Line:
             raise UserError("a mask belongs to a picture, and there is none")
         if picture is not None and v["seed"]:
             raise UserError(f"seed = {shown(v['seed'])} with a picture, which is edited without noise; leave it empty")
-        prompt, negative = (
-            weighted(v[name], square=False) if self.weights else v[name] for name in ("prompt", "negative")
-        )
+        prompt, negative = (read_text(v[name], self.weights) for name in ("prompt", "negative"))
         request = read_request(prompt, remove)
         return Job(
             request.prompt,

@@ -11,11 +11,10 @@ from minisd.base.outputs import check_folder, check_out
 from minisd.cli import options
 from minisd.cli.prompts import note_foreign_signs
 from minisd.cli.stopping import Stopping
-from minisd.emphasis import weighted
 
 from ..engine import find_engine
 from ..job import run
-from ..prompt import Request, encode, read_request
+from ..prompt import Request, encode, read_request, read_text
 from ..report.files import Report, Row
 from . import picture, repeat
 from .choose import choose, describe, find_settings, introduce, told
@@ -28,8 +27,7 @@ def suppress(args: argparse.Namespace) -> None:
     if args.prompt is None:
         _find_prompt(args)
     args.prompt, args.negative = (
-        weighted(text, square=False) if args.weights else text
-        for text in (args.prompt, check_negative(args.negative or ""))
+        read_text(text, bool(args.weights)) for text in (args.prompt, check_negative(args.negative or ""))
     )
     request = read_request(args.prompt, args.strengthen or args.remove)
     if not args.weights:

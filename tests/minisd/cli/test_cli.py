@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from png_pixels import pixels
 
 from minisd.cli import options, parameters, repeat
 from minisd.cli.commands import main
@@ -18,11 +19,6 @@ SMALL = ["--height", "32", "--width", "32"]  # a CPU without half precision take
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image, dtype=int)
 
 
 def repeating(name):

@@ -7,6 +7,7 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
+from png_pixels import pixels
 
 import minisd
 from minisd import UserError
@@ -31,11 +32,6 @@ def model(sd, monkeypatch):
 @pytest.fixture
 def no_model(monkeypatch):
     monkeypatch.setattr(options, "load_model", lambda args: pytest.fail("the work has begun"))
-
-
-def pixels(path):
-    with Image.open(path) as image:
-        return np.asarray(image, dtype=int)
 
 
 def names(folder):

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from PIL import Image
+from png_pixels import pixels
 
 from minisd import weighted
 from minisd.cli import options, parameters
@@ -21,11 +21,6 @@ SMALL = ["--size", "64x64", "--steps", "2"]
 def _in_an_empty_folder(small, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(options, "load_model", lambda args: small)
-
-
-def pixels(name):
-    with Image.open(name) as image:
-        return np.asarray(image)
 
 
 @pytest.mark.usefixtures("_in_an_empty_folder")
@@ -74,6 +69,7 @@ def test_suppress_has_weights_beside_the_brackets_of_targets():
     assert suppress_main(["a man with [glasses]", *job, "--out", "plain.png"]) == 0
     assert np.array_equal(pixels("first.png"), pixels("again.png"))
     assert not np.array_equal(pixels("first.png"), pixels("plain.png"))
+    assert parameters.read("first.png")[2]["Prompt weights"] == "yes"
     about = [json.loads(open(f"{name}.json", encoding="utf-8").read()) for name in ("first", "again")]
     for one in about:
         assert (one["prompt"], one["targets"]) == ("a (man:0.7) with glasses", ["glasses"])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from png_pixels import pixels
 
 import suppress
 from minisd import weighted
@@ -48,11 +49,6 @@ def entries(folder="list"):
 
 def pictures(folder="list"):
     return sorted(name for name in os.listdir(folder) if name.endswith(".png"))
-
-
-def pixels(name):
-    with Image.open(name) as image:
-        return np.asarray(image, int)
 
 
 def test_weights_of_the_prompts_are_read_when_they_are_asked_for(small):

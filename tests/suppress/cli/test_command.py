@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from png_pixels import pixels
 
 from minisd.cli import options, parameters
 from minisd.cli.commands import main as minisd_main
@@ -21,11 +21,6 @@ PROMPT = "a man without glasses"
 @pytest.fixture(autouse=True)
 def _in_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def pixels(name):
-    with Image.open(name) as image:
-        return np.asarray(image.convert("RGB"), dtype=int)
 
 
 # ---------------------------------------------------------------------- a picture repeats itself

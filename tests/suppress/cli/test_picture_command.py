@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from png_pixels import pixels
 
 from minisd.cli import options, parameters
 from suppress.cli import picture as command
@@ -33,11 +34,6 @@ def _in_a_folder_with_a_photo(sd, photo, tmp_path, monkeypatch):
     monkeypatch.setattr(options, "load_model", lambda args: sd)
     monkeypatch.setenv("MINISD_CACHE", str(tmp_path.parent / f"{tmp_path.name}-cache"))
     photo.save("photo.png")
-
-
-def pixels(name):
-    with Image.open(name) as image:
-        return np.asarray(image.convert("RGB"), int)
 
 
 def read(name):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
+from png_pixels import pixels
 
 from minisd.cli import options, parameters
 from suppress.cli.commands import main
@@ -17,11 +18,6 @@ SMALL = ["--height", "64", "--width", "64"]
 def _in_an_empty_folder(sd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(options, "load_model", lambda args: sd)
-
-
-def pixels(name):
-    with Image.open(name) as image:
-        return np.asarray(image)
 
 
 def results(name):
