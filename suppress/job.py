@@ -232,6 +232,7 @@ def _result(
         making=making_fields(sd, task),
         job=k,
         stopped_at=sample.stopped_at,
+        unfinished=int(sample.stopped_at is not None),
     )
 
 

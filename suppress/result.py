@@ -51,6 +51,7 @@ class Result:
     job: int = 0  # the number of its job in `run_batch`
     # the step after which a callback stopped the drawing. The last pictures are then shown as that step expects them
     stopped_at: int | None = None
+    unfinished: int = 0  # how many pictures these are: the last ones, which were drawn together
     scored: Scores = field(default_factory=dict, init=False, repr=False)  # what `scores` found last
 
     def scores(self, judge: Judge) -> Scores:
@@ -108,6 +109,7 @@ def join(results: Sequence[Result]) -> Result:
         mask=pictures("mask") if results[0].mask is not None else None,
         seeds=tuple(seed for result in results for seed in result.seeds),
         stopped_at=results[-1].stopped_at,
+        unfinished=sum(result.unfinished for result in results),
         timings={name: sum(result.timings[name] for result in results) for name in results[0].timings},
         **{name: cat(name) for name in _TENSORS},
     )

@@ -43,8 +43,11 @@ def making_fields(sd: StableDiffusion, task: Task) -> dict[str, object]:
     }
 
 
-def picture_text(result: Result, picture: Image.Image, seed: int | None, edited: bool) -> str:
-    """The parameters of the original picture, or of the edited one. seed: None, if it does not depend on one."""
+def picture_text(result: Result, picture: Image.Image, seed: int | None, edited: bool, finished: bool = True) -> str:
+    """The parameters of the original picture, or of the edited one. seed: None, if it does not depend on one.
+
+    finished: whether it was drawn before the drawing was stopped.
+    """
     s = result.settings
     fields = options.sampling_fields(s.steps, s.guidance, seed, picture.size) | dict(result.making)
     if edited:
@@ -52,5 +55,5 @@ def picture_text(result: Result, picture: Image.Image, seed: int | None, edited:
         strengthens = name is not None and METHODS[name].strengthens
         methods = [(name or type(s).__name__, s)]
         fields |= method_fields(result.named, methods, [] if seed is None else [seed], strengthen=strengthens)
-    stopped = {} if result.stopped_at is None else {"Stopped after step": result.stopped_at + 1}
+    stopped = {} if finished or result.stopped_at is None else {"Stopped after step": result.stopped_at + 1}
     return parameters.to_text(result.prompt, result.negative_prompt, {**fields, **stopped})

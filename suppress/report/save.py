@@ -52,9 +52,10 @@ def _pictures(result: Result) -> Iterator[tuple[str, Image.Image, str]]:
         which = f"-s{result.seeds[k]}" if result.seeds else f"-{k + 1}" if len(edited) > 1 else ""
         seed = result.seeds[k] if result.seeds else None
         drawn = result.reconstruction is None  # else, the original is the user's picture
+        finished = k < len(edited) - result.unfinished
         texts = {
-            "original": picture_text(result, pair[0], seed, edited=False) if drawn else "",
-            SUPPRESSED: picture_text(result, pair[1], seed, edited=True),
+            "original": picture_text(result, pair[0], seed, False, finished) if drawn else "",
+            SUPPRESSED: picture_text(result, pair[1], seed, True, finished),
         }
         named = {"original": pair[0], RECONSTRUCTION: result.reconstruction, SUPPRESSED: pair[1], "mask": masks[k]}
         for name, picture in named.items():
@@ -85,6 +86,7 @@ def _content(result: Result, written: list[Path]) -> dict[str, object]:
         "method": type(result.settings).__name__,
         "settings": asdict(result.settings),
         "stopped_at": result.stopped_at,
+        "unfinished": result.unfinished,
         "scores": result.scored,
         "seconds": result.timings,
         "files": [path.name for path in written],

@@ -84,6 +84,27 @@ def test_its_pictures_are_drawn_again_by_the_command_line(small, tmp_path, monke
     assert {**before[2], "Date": ""} == {**now[2], "Date": ""} and before[2]["Suppress"] == "hat:2"
 
 
+def test_only_unfinished_pictures_say_that_they_are(small, tmp_path):
+    settings = suppress.Unread(steps=2, start=0)
+    result = suppress.run(
+        small,
+        PROMPT,
+        "glasses",
+        seed=[3, 4, 5],
+        settings=settings,
+        batch_size=1,
+        callback=lambda step: step.jobs != (1,),
+        height=64,
+        width=64,
+    )
+    assert (result.stopped_at, result.unfinished) == (0, 1)
+    *pictures, about = result.save(tmp_path)
+    said = {path.name.removeprefix(f"{STEM}-"): parameters.read(path)[2].get("Stopped after step") for path in pictures}
+    finished, stopped = ({f"s{seed}-original.png", f"s{seed}-suppressed.png"} for seed in (3, 4))
+    assert said == dict.fromkeys(finished, None) | dict.fromkeys(stopped, "1")
+    assert json.loads(about.read_text())["unfinished"] == 1
+
+
 def test_what_the_command_line_cannot_repeat_is_told(small, tmp_path, monkeypatch, capsys):
     @dataclass(frozen=True)
     class Own(suppress.Unread):
