@@ -162,7 +162,7 @@ def _add_picture_options(p: argparse.ArgumentParser) -> None:
     picture.add_argument(
         "--crop",
         metavar="L,T,R,B",
-        type=_box,
+        type=read_box,
         help="the part to take: left, top, right and bottom in pixels of the upright picture (default: the centre)",
     )
     mask = "white where the picture may change. The edit, or --keep-outside, takes it in place of one that it finds"
@@ -173,7 +173,7 @@ def _add_picture_options(p: argparse.ArgumentParser) -> None:
     picture.add_argument("--no-cache", action="store_true", help="invert it anew, and keep nothing of it on the disk")
 
 
-def _box(text: str) -> tuple[int, ...]:
+def read_box(text: str) -> tuple[int, ...]:
     """ "10,0,522,512" -> (10, 0, 522, 512)"""
     match = re.fullmatch(r"\s*,\s*".join([r"(-?[0-9]{1,9})"] * 4), text.strip())
     if not match:

@@ -38,7 +38,7 @@ class Chip:
 
 
 def make_chips(sd: StableDiffusion, prompt: str, before: Mapping[str, Any] | None = None) -> tuple[str, list[Chip]]:
-    """(the prompt as the model gets it, its chips in order).
+    """(the prompt as the model gets it, its chips in order). Weights of words stay in the prompt; no chip shows them.
 
     before: what the page had (`to_page`). Its chosen words stay chosen if they are still there. Otherwise, and for a
     new prompt, those are chosen that `suppress` takes without `--remove`: what is in [brackets], which are taken out
@@ -51,9 +51,9 @@ def make_chips(sd: StableDiffusion, prompt: str, before: Mapping[str, Any] | Non
     except UserError:  # nothing is implied; `encode_text` checks the prompt itself
         pass
     text = implied.prompt if implied else prompt
-    chips = _plain_chips(sd, text)
+    chips = _plain_chips(sd, str(text))
     chosen = {(text.lower(), number) for text, number in (before or {}).get("chosen", [])}
-    if before and before.get("prompt") == text:
+    if before and before.get("prompt") == str(text):  # other weights are no other words
         return text, [replace(chip, chosen=_can_go(chip) and chip.key in chosen) for chip in chips]
     if not chosen & {chip.key for chip in chips}:
         places = [place for target in implied.found for place in target.places] if implied else []
@@ -64,7 +64,7 @@ def make_chips(sd: StableDiffusion, prompt: str, before: Mapping[str, Any] | Non
 def to_page(prompt: str, chips: Sequence[Chip]) -> dict[str, Any]:
     """What the page keeps: the prompt, its chips, and which are chosen, as JSON."""
     shown = [asdict(chip) | {"open": _can_go(chip)} for chip in chips]
-    return {"prompt": prompt, "chips": shown, "chosen": [[c.text, c.number] for c in chips if c.chosen]}
+    return {"prompt": str(prompt), "chips": shown, "chosen": [[c.text, c.number] for c in chips if c.chosen]}
 
 
 def clicked(prompt: str, chips: Sequence[Chip], further: Sequence[str] = ()) -> Request:

@@ -5,6 +5,7 @@ Nothing of a person is kept here between two calls, except the run at work, by t
 
 from __future__ import annotations
 
+import argparse
 import base64
 import binascii
 import sys
@@ -14,11 +15,13 @@ from dataclasses import asdict
 from typing import Any
 
 from minisd import UserError
-from minisd.base.arguments import check_seed, check_settings, fraction
+from minisd.base.arguments import check_negative, check_seed, check_settings, fraction
 from minisd.cli import options
 
+from ..cli.commands import read_box
 from ..defaults import default_settings
 from ..methods import DEFAULT
+from ..prompt import read_text
 from ..start.catalogue import DEFAULT as INVERSION
 from . import show
 from .chips import clicked, make_chips, to_page
@@ -37,8 +40,14 @@ class Desk:
     def __init__(self, studio: Studio):
         self.studio, self.runs = studio, Runs()
 
-    def chips(self, prompt: str, before: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The chips of a prompt that is being typed."""
+    def chips(
+        self, prompt: str, before: Mapping[str, Any] | None = None, weights: bool | None = False
+    ) -> dict[str, Any]:
+        """The chips of a prompt that is being typed. weights: whether (word:1.3) in it is a weight."""
+        try:
+            prompt = read_text(prompt, bool(weights))
+        except UserError:  # such as a bracket whose partner is not typed yet; `order` tells of it
+            pass
         text, chips = make_chips(self.studio.sd, prompt, before)
         return to_page(text, chips)
 
@@ -81,12 +90,14 @@ class Desk:
         """The order that the page's fields hold. UserError for a value that cannot be used."""
         sd = self.studio.sd
         photo = _photo(asked)
-        text, chips = make_chips(sd, asked["prompt"] or "", asked["chips"])
+        weights = bool(asked["weights"])
+        text, chips = make_chips(sd, read_text(asked["prompt"] or "", weights), asked["chips"])
         if not text.strip():
             raise UserError("The prompt is empty. Say what to draw, for example: a man without glasses")
         further = [word.strip() for word in (asked["further"] or "").split(",") if word.strip()]
         form, method = asked["form"] or {}, asked["method"]
         values = form.get("values", {}) if form.get("method") == method else {}
+        negative = read_text(check_negative((asked["negative"] or "").strip()), weights)
         usual, _origin = default_settings(sd, method, photo is not None)
         seed = check_seed(0 if asked["seed"] is None else asked["seed"])
         steps, guidance = asked["steps"], asked["guidance"]
@@ -106,6 +117,7 @@ class Desk:
             None if width == sd.side else width,
             None if height == sd.side else height,
             None if keep == usual.keep else keep,
+            negative,
             photo,
         )
 
@@ -115,13 +127,21 @@ def _photo(asked: Mapping[str, Any]) -> Photo | None:
     if not given:
         return None
     mask = _content(given["mask"]) if given.get("mask") else None
-    return Photo(
-        str(given["name"]), _content(given["data"]), mask, _inversion(asked["inversion"]), bool(asked["paste"])
-    )
+    inversion, paste = _inversion(asked["inversion"]), bool(asked["paste"])
+    return Photo(str(given["name"]), _content(given["data"]), mask, inversion, paste, _crop(given.get("crop")))
 
 
 def _inversion(name: str) -> str | None:
     return None if name == INVERSION else name
+
+
+def _crop(text: object) -> tuple[int, ...] | None:
+    """ "10,0,522,512", as in the field of the page, -> (10, 0, 522, 512); None if it is empty."""
+    sides = str(text or "").strip()
+    try:
+        return read_box(sides) if sides else None
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"crop {error}") from None
 
 
 def _content(uri: str) -> bytes:

@@ -18,6 +18,8 @@ from PIL import Image
 from minisd import StableDiffusion
 from minisd.base.picture_files import read_picture
 from minisd.cli import options, parameters
+from minisd.cli.prompts import note_foreign_signs
+from minisd.emphasis import Weighted
 
 from ..analysis.leak import leak, summarise, verdict
 from ..analysis.study import open_study
@@ -67,7 +69,6 @@ class Drawn:
     order: Order
     targets: tuple[str, ...]
     pictures: dict[str, Image.Image]  # "original", "without"; of a photo also "reconstruction" and "mask"
-    mask: Image.Image | None  # the painted one, in the size of the drawing
     about: str  # the method and its settings, in a line
     parameters: str  # what `suppress --params-from` reads
     scores: Scores
@@ -107,13 +108,16 @@ class Studio:
         begin, passes, gradients = time.perf_counter(), self.engine.passes, self.engine.gradient_passes
         args = arguments(order, self.model)
         request = read_request(order.prompt, order.remove or None)
+        if not isinstance(order.prompt, Weighted):
+            for text in (order.prompt, order.negative):
+                note_foreign_signs(text)
         picture.check_options(args)
         [spec] = choose(args)
         settings, origin = find_settings(self.sd, args, spec, repeated=False)
-        prompt = encode(self.sd, request.prompt, request, settings.needs_words)
+        prompt = encode(self.sd, request.prompt, request, settings.needs_words, order.negative)
         row = Row(spec, settings, origin)
         photo = self._photo(order, args, row)
-        begun = self._invert(args, request, row, photo, follow) if photo else {"seed": [order.seed]}
+        begun = self._invert(order, args, request, row, photo, follow) if photo else {"seed": [order.seed]}
         if follow.stop.is_set():
             raise Stopped
         follow.tell(Progress("drawing", 0, settings.steps))
@@ -127,6 +131,7 @@ class Studio:
             callback=follow.drawing,
             height=photo.picture.height if photo else args.height,
             width=photo.picture.width if photo else args.width,
+            negative_prompt=order.negative,
             **begun,
         )
         if photo:
@@ -140,9 +145,8 @@ class Studio:
             order=order,
             targets=result.targets,
             pictures=_pictures(result),
-            mask=photo.mask if photo else None,
             about=describe(row, prompt),
-            parameters=self._parameters(args, request, row, result, photo, order.seed),
+            parameters=self._parameters(args, request, row, result, photo, order),
             scores=scores,
             failed=[] if follow.stopped else failures(scores, request.targets, None),
             maps=self.engine.maps(),
@@ -171,7 +175,7 @@ class Studio:
         return photo
 
     def _invert(
-        self, args: argparse.Namespace, request: Request, row: Row, photo: Photo, follow: _Follow
+        self, order: Order, args: argparse.Namespace, request: Request, row: Row, photo: Photo, follow: _Follow
     ) -> dict[str, Any]:
         start = invert(
             self.sd,
@@ -180,6 +184,7 @@ class Studio:
             args.inversion or picture.DEFAULT,
             row.settings.steps,
             guidance=row.settings.guidance,
+            negative_prompt=order.negative,
             height=photo.picture.height,
             width=photo.picture.width,
             engine=self.engine,
@@ -188,24 +193,29 @@ class Studio:
         return {"image": photo.picture, "inversion": start, "mask": photo.mask}
 
     def _leak(self, request: Request) -> tuple[list[dict[str, Any]], str]:
-        """The rows of the leak table and what they say; or no rows, and the reason."""
+        """The rows of the leak table and what they say; or no rows, and the reason.
+
+        It is that of the prompt without weights, whose words are compared with others that have none.
+        """
         if not all(target.places for target in request.found):
             return [], "There is no leak table, because the prompt does not name the target."
         try:
-            findings = leak(open_study(self.sd, request.prompt, request))
+            plain = replace(request, prompt=str(request.prompt))
+            findings = leak(open_study(self.sd, plain.prompt, plain))
         except Unavailable as reason:
             return [], f"There is no leak table: {reason}."
-        return summarise(findings), verdict(findings)
+        left_out = " The weights of words are left out here." if isinstance(request.prompt, Weighted) else ""
+        return summarise(findings), verdict(findings) + left_out
 
     def _parameters(
-        self, args: argparse.Namespace, request: Request, row: Row, result: Result, photo: Photo | None, seed: int
+        self, args: argparse.Namespace, request: Request, row: Row, result: Result, photo: Photo | None, order: Order
     ) -> str:
         size = result.image.size if isinstance(result.image, Image.Image) else result.image[0].size
         s = row.settings
-        fields = options.drawing_fields(self.sd, args, s.steps, s.guidance, seed, size)
+        fields = options.drawing_fields(self.sd, args, s.steps, s.guidance, order.seed, size)
         fields |= {"Seed": None, **photo.fields} if photo else {}
-        fields |= suppress_fields(args, request, [(row.name, s)], [seed])
-        return parameters.to_text(request.prompt, "", fields)
+        fields |= suppress_fields(args, request, [(row.name, s)], [order.seed])
+        return parameters.to_text(request.prompt, order.negative, fields)
 
 
 class _Follow:

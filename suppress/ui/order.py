@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 from minisd import UserError
 from minisd.cli import options
+from minisd.emphasis import Weighted, markup
 
 from ..cli.commands import make_parser
 
-MASK_FILE = "mask.png"  # what the page calls the painted mask when it is saved, in the size of the drawing
+MASK_FILE = "mask.png"  # what the page calls the painted mask when it is saved
 # options of `suppress` about the model, besides --lora and --ema
 _MODEL = ("model", "device", "dtype", "variant", "revision", "threads", "vae", "clip_skip")
 
@@ -31,13 +32,14 @@ class Photo:
     mask: bytes | None = None  # of a PNG file, in the size of the upright picture
     inversion: str | None = None
     paste: bool = False
+    crop: tuple[int, ...] | None = None  # (left, top, right, bottom) in pixels of the upright picture
 
 
 @dataclass(frozen=True)
 class Order:
     """What to draw. None: the default of `suppress`."""
 
-    prompt: str
+    prompt: str  # with the weights of its words, if they were asked for; the negative prompt likewise
     remove: tuple[str, ...]  # as `--remove` takes it
     method: str | None = None  # a spec
     seed: int = 0
@@ -46,6 +48,7 @@ class Order:
     width: int | None = None
     height: int | None = None
     keep: float | None = None
+    negative: str = ""
     photo: Photo | None = None
 
 
@@ -55,10 +58,13 @@ def argv(order: Order, model: argparse.Namespace) -> list[str]:
     words: list[str] = []
     if photo is not None:
         words += _option("--image", photo.name)
+        words += _option("--crop", None if photo.crop is None else ",".join(map(str, photo.crop)))
         words += _option("--inversion", photo.inversion)
         words += ["--mask", MASK_FILE] if photo.mask is not None else []
         words += ["--paste"] if photo.paste else []
     words += _remove(order.remove)
+    words += _option("--negative", markup(order.negative) or None)
+    words += ["--weights"] if isinstance(order.prompt, Weighted) else []
     words += _option("--seed", order.seed) if photo is None else []  # a picture is inverted without noise
     for name, value in (("method", order.method), ("keep-outside", order.keep)):
         words += _option(f"--{name}", value)
@@ -70,7 +76,8 @@ def argv(order: Order, model: argparse.Namespace) -> list[str]:
         words += _option("--lora", lora)
     words += ["--ema"] if model.ema else []
     # a prompt such as "-5 degrees" would be read as an option
-    return [*words, "--", order.prompt] if order.prompt.startswith("-") else [order.prompt, *words]
+    prompt = markup(order.prompt)
+    return [*words, "--", prompt] if prompt.startswith("-") else [prompt, *words]
 
 
 def command(order: Order, model: argparse.Namespace) -> str:
@@ -95,25 +102,37 @@ def python_call(order: Order, model: argparse.Namespace) -> str:
     lines += ["import torch"] if model.dtype not in (None, "fp32") else []
     lines += ["from PIL import Image"] if photo else []
     lines += ["", f"sd = minisd.load({', '.join(_load(model))})"]
-    lines += [f"mask = Image.open({_text(MASK_FILE)})"] if photo and photo.mask is not None else []
+    lines += _open(order, photo) if photo is not None else []
     lines += ["result = suppress.run(", "    sd,"]
     remove = order.remove[0] if len(order.remove) == 1 else list(order.remove)
-    lines += [f"    {_text(order.prompt)},", f"    {_text(remove)},"]
+    lines += [f"    {_prompt(order.prompt)},", f"    {_text(remove)},"]
     spec = _spec(order)
     lines += [f"    method={_text(spec)},"] if spec else []
     lines += [f"    seed={order.seed},"] if photo is None else []
     if photo is not None:
-        lines += [f"    image=Image.open({_text(photo.name)}),"]
+        lines += ["    image=photo,"]
         lines += [f"    inversion={_text(photo.inversion)},"] if photo.inversion else []
         lines += ["    mask=mask,"] if photo.mask is not None else []
     lines += [f"    {name}={getattr(order, name)}," for name in ("width", "height") if getattr(order, name) is not None]
+    lines += [f"    negative_prompt={_prompt(order.negative)},"] if order.negative else []
     lines += ["    maps=True,", ")"]
-    if photo is not None and photo.paste:
-        mask = "mask" if photo.mask is not None else "result.mask, around=sd.vae.config.factor // 2"
-        lines += [f"picture = suppress.paste(result.image, result.original, {mask})"]
-    else:
+    if photo is None or not photo.paste:
         lines += ["picture = result.image"]
+    elif photo.mask is None:
+        around = "around=sd.vae.config.factor // 2"
+        lines += [f"picture = suppress.paste(result.image, result.original, result.mask, {around})"]
+    else:
+        lines += ["mask = mask.resize(result.image.size, Image.Resampling.BILINEAR, box=photo.box)"]
+        lines += ["picture = suppress.paste(result.image, result.original, mask)"]
     return "\n".join([*lines, 'picture.save("without.png")'])
+
+
+def _open(order: Order, photo: Photo) -> list[str]:
+    """The lines that read the photo, and its mask, which has the photo's size before the crop."""
+    height, width = (getattr(order, name) or "sd.side" for name in ("height", "width"))
+    crop = "" if photo.crop is None else f", crop={photo.crop}"
+    lines = [f"photo = minisd.picture.prepare(Image.open({_text(photo.name)}), {height}, {width}{crop})"]
+    return lines + ([f"mask = Image.open({_text(MASK_FILE)})"] if photo.mask is not None else [])
 
 
 def _option(name: str, value: object) -> list[str]:
@@ -149,6 +168,10 @@ def _load(model: argparse.Namespace) -> list[str]:
     parts += [f"vae={_text(model.vae)}"] if model.vae else []
     parts += [f"clip_skip={model.clip_skip}"] if model.clip_skip else []
     return [*parts, "ema=True"] if model.ema else parts
+
+
+def _prompt(text: str) -> str:
+    return f"minisd.weighted({_text(markup(text))})" if isinstance(text, Weighted) else _text(text)
 
 
 def _text(value: object) -> str:

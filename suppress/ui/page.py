@@ -22,7 +22,8 @@ from .desk import Desk
 from .form import removing
 
 EXAMPLE = "a man without glasses"
-NAMES = "prompt chips further method form seed steps guidance width height keep photo inversion paste".split()
+NAMES = "prompt chips further method form seed steps guidance width height negative weights keep".split()
+NAMES += ["photo", "inversion", "paste"]
 _QUIET = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}  # small events need no queue
 _HAS_PHOTO = "(method, photo) => [method, Boolean(photo)]"  # the photo itself need not travel for this
 
@@ -79,6 +80,8 @@ def build(desk: Desk) -> gr.Blocks:
                     with gr.Row():
                         count = gr.Number(steps, label="Steps", min_width=90, elem_id="steps")
                         guidance = gr.Number(_default(desk, "guidance"), label="Guidance", step=0.5, min_width=90)
+                    negative = gr.Textbox("", label="Negative prompt", info=_NEGATIVE, max_lines=4, elem_id="negative")
+                    weights = gr.Checkbox(False, label="Weights", info=_WEIGHTS, elem_id="weights")
                 with gr.Accordion("Method", open=False):
                     method = gr.Dropdown(removing(), value=DEFAULT, label="Method", elem_id="method")
                     fields = _own("form", form)
@@ -92,7 +95,7 @@ def build(desk: Desk) -> gr.Blocks:
             with gr.Column(scale=5, min_width=300, elem_id="seen"):
                 result = _own("result", show.nothing())
         inputs = [prompt, chips, further, method, fields, seed, count, guidance, width, height]
-        inputs += [kept, photo, inversion, paste]
+        inputs += [negative, weights, kept, photo, inversion, paste]
 
         def draw(request: gr.Request, *values: Any) -> Iterator[tuple[Any, Any, Any]]:
             for line, pictures, running in desk.draw(request.session_hash, dict(zip(NAMES, values, strict=True))):
@@ -101,7 +104,8 @@ def build(desk: Desk) -> gr.Blocks:
         def end(request: gr.Request) -> None:
             desk.stop(request.session_hash)
 
-        prompt.change(desk.chips, [prompt, chips], chips, trigger_mode="always_last", **_QUIET)
+        for event in (prompt.change, weights.change):
+            event(desk.chips, [prompt, chips, weights], chips, trigger_mode="always_last", **_QUIET)
         for event in (method.change, photo.loaded):
             event(desk.form, [method, photo], [fields, kept], js=_HAS_PHOTO, **_QUIET)
         # the desk lets one run at a time draw, and tells the others how many are before them
@@ -119,6 +123,8 @@ def build(desk: Desk) -> gr.Blocks:
     return page
 
 
+_NEGATIVE = "What guidance leads away from, in both pictures."
+_WEIGHTS = "Read (word:1.3) in the prompts as a weight and (word) as 1.1. [word] marks what should go."
 _KEEP = "0: the edit may change everything. 1: what the word does not concern is pulled back to the original."
 _FURTHER = "Words that the prompt does not name, such as beard; for methods such as gie and sld."
 _INVERSION = "How the start is found from which the model draws the photo again."

@@ -103,7 +103,7 @@ def result(drawn: Drawn, model: Namespace) -> str:
         verdict=drawn.verdict.replace("`", ""),
         command=command(order, model),
         python=python_call(order, model),
-        mask=None if drawn.mask is None else {"uri": _png(drawn.mask, ""), "file": MASK_FILE},
+        mask={"uri": _uri(photo.mask, "png"), "file": MASK_FILE} if photo and photo.mask is not None else None,
     )
 
 

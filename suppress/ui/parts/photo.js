@@ -1,10 +1,12 @@
-// The photo and the painted mask are kept in this page, and travel with each order: the server stores neither.
+// The photo, the painted mask and the crop are kept in this page, and travel with each order: the server stores none of them.
 const LARGEST = 30; // megabytes
 const find = (name) => element.querySelector(name);
 const [file, drop, paint, image, canvas, alertBox] = ["input[type=file]", ".drop", ".paint", "img", "canvas", ".alert"].map(find);
+const [crop, cut] = [".crop", ".cut"].map(find); // the part to take as text, and as a frame
 const pen = canvas.getContext("2d");
-let erasing = false;
-let last = null; // the pointer's place before, in pixels of the photo
+let doing = "paint"; // what the pointer does: paint, erase or crop
+let first = null; // where it went down, in pixels of the photo
+let last = null; // where it was before
 let painted = false;
 
 function say(text) {
@@ -18,7 +20,7 @@ function load(chosen) {
   say("");
   const reader = new FileReader();
   reader.onload = () => {
-    props.value = { name: chosen.name, data: reader.result, mask: null };
+    props.value = { name: chosen.name, data: reader.result, mask: null, crop: "" };
     image.src = reader.result;
     paint.hidden = false;
     drop.hidden = true;
@@ -30,6 +32,8 @@ function load(chosen) {
 image.addEventListener("load", () => {
   [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
   painted = false;
+  crop.value = "";
+  frame();
 });
 image.addEventListener("error", () => {
   if (!image.getAttribute("src")) return;
@@ -79,7 +83,7 @@ function place(event) {
 function stroke(event) {
   const now = place(event);
   const [x, y] = last || now;
-  pen.globalCompositeOperation = erasing ? "destination-out" : "source-over";
+  pen.globalCompositeOperation = doing === "erase" ? "destination-out" : "source-over";
   pen.strokeStyle = "#e5484d";
   pen.lineCap = "round";
   pen.lineWidth = (Math.min(canvas.width, canvas.height) * Number(find(".brush").value)) / 100;
@@ -88,7 +92,33 @@ function stroke(event) {
   pen.lineTo(...now);
   pen.stroke();
   last = now;
-  painted = painted || !erasing;
+  painted = painted || doing === "paint";
+}
+
+// The part between the two corners of a drag; the whole photo after a mere click.
+function take(event) {
+  const [[left, right], [top, bottom]] = [canvas.width, canvas.height].map((most, axis) =>
+    [first[axis], place(event)[axis]].map((at) => Math.round(Math.min(Math.max(at, 0), most))).sort((a, b) => a - b));
+  crop.value = right - left > 1 && bottom - top > 1 ? [left, top, right, bottom].join(",") : "";
+  frame();
+}
+
+// Shows the part that the field names, if the photo has it.
+function frame() {
+  const sides = crop.value.split(",").map((side) => (side.trim() ? Number(side) : NaN));
+  const [left, top, right, bottom] = sides;
+  cut.hidden = !(sides.length === 4 && left >= 0 && left < right && right <= canvas.width && top >= 0 && top < bottom && bottom <= canvas.height);
+  const [x, y] = [100 / canvas.width, 100 / canvas.height];
+  cut.style.inset = `${top * y}% ${100 - right * x}% ${100 - bottom * y}% ${left * x}%`;
+}
+
+function keepCrop() {
+  props.value = { ...props.value, crop: crop.value };
+}
+
+function move(event) {
+  if (doing === "crop") take(event);
+  else stroke(event);
 }
 
 file.addEventListener("change", () => load(file.files[0]));
@@ -99,19 +129,24 @@ drop.addEventListener("drop", (event) => {
 });
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
-  last = null;
-  stroke(event);
+  [first, last] = [place(event), null];
+  move(event);
 });
-canvas.addEventListener("pointermove", (event) => last && stroke(event));
+canvas.addEventListener("pointermove", (event) => first && move(event));
 canvas.addEventListener("pointerup", () => {
-  last = null;
-  keep();
+  first = last = null;
+  if (doing === "crop") keepCrop();
+  else keep();
+});
+crop.addEventListener("input", () => {
+  frame();
+  keepCrop();
 });
 find(".tools").addEventListener("click", (event) => {
   const what = event.target.dataset.do;
   if (what === "clear") clear();
   if (what === "remove") forget();
-  if (what !== "paint" && what !== "erase") return;
-  erasing = what === "erase";
-  for (const name of ["paint", "erase"]) find(`[data-do=${name}]`).setAttribute("aria-pressed", String(name === what));
+  if (!["paint", "erase", "crop"].includes(what)) return;
+  doing = what;
+  for (const name of ["paint", "erase", "crop"]) find(`[data-do=${name}]`).setAttribute("aria-pressed", String(name === what));
 });

@@ -34,6 +34,7 @@ def asked(desk):
         fields = dict.fromkeys(("guidance", "keep", "photo"))
         fields |= {"prompt": prompt, "chips": desk.chips(prompt), "further": "", "method": "unread", "form": None}
         fields |= {"seed": 0, "steps": 3, "width": 32, "height": 32, "inversion": "direct", "paste": False}
+        fields |= {"negative": "", "weights": False}
         return fields | changes
 
     return filled

@@ -101,6 +101,23 @@ def test_type_click_draw(open_page):
     assert page.locator("tr.target th").inner_text() == "hat"
 
 
+def test_weights_and_a_negative_prompt(open_page):
+    page = open_page()
+    page.fill("#prompt textarea", "a man in a (red:1.3) hat")
+    page.check("#weights input")
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.chip b')].map(x => x.innerText).join(' ') === 'a man in a red hat [EOT]'"
+    )
+    page.locator(".chip", has_text="red").click()
+    page.fill("#negative textarea", "(rain:1.2)")
+    page.click("#draw")
+    page.wait_for_selector("#command")
+    assert page.inner_text("#command") == (
+        "suppress 'a man in a (red:1.3) hat' --remove red --negative '(rain:1.2)' --weights --seed 0 --steps 3 "
+        "--device cpu"
+    )
+
+
 def test_stop_ends_the_run_and_keeps_what_is_drawn(open_page):
     page = open_page(steps=900)
     assert page.locator("#stop").is_disabled()
@@ -166,13 +183,21 @@ def test_a_photo_and_a_painted_mask(open_page, tmp_path):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.7, box["y"] + box["height"] * 0.45, steps=4)
     page.mouse.up()
+    page.get_by_role("button", name="Crop", exact=True).click()
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.125, box["y"] + box["height"] * 0.25)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.875, box["y"] + box["height"] * 1.5, steps=4)  # beyond the photo
+    page.mouse.up()
+    assert page.input_value("#photo .crop") == "16,32,112,128" and page.is_visible("#photo .cut")
     # the settings are now those for photos: the rest is kept
     page.get_by_role("button", name=re.compile("^Method")).click()
     page.wait_for_function("() => document.querySelector('#keep input[type=number]').value === '1'")
     page.click("#draw")
     page.wait_for_selector("#command")
     assert page.inner_text("#command").startswith(
-        "suppress 'a woman wearing glasses' --image woman.png --mask mask.png"
+        "suppress 'a woman wearing glasses' --image woman.png --crop 16,32,112,128 --mask mask.png"
     )
     assert pixels(page, "mask").std() > 20 and pixels(page, "reconstruction").std() > 20
 

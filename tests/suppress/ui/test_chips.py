@@ -3,7 +3,7 @@
 import pytest
 
 from minisd import UserError
-from suppress.prompt import find_rows, read_request
+from suppress.prompt import find_rows, read_request, read_text
 from suppress.ui.chips import clicked, make_chips, to_page
 
 pytestmark = pytest.mark.quick
@@ -74,6 +74,23 @@ def test_further_words_need_not_be_in_the_prompt(sd):
     prompt = "a bearded man"
     request = clicked(prompt, chosen(sd, prompt), ["beard"])
     assert request.named == ("beard",) and request.found[0].places == ()
+
+
+def test_chips_show_no_weights(sd):
+    prompt = read_text("a (red:1.3) [hat] on a (hat)", True)
+    text, chips = make_chips(sd, prompt)
+    assert text == read_text("a (red:1.3) hat on a (hat)", True)  # the prompt keeps them
+    plain = make_chips(sd, "a red [hat] on a hat")[1]
+    assert chips == plain and [(chip.text, chip.number) for chip in chips if chip.chosen] == [("hat", 1)]
+    request = clicked(text, chips)
+    assert request.named == ("hat:1",) and request.prompt == text
+    assert type(to_page(text, chips)["prompt"]) is str  # as it comes back from the page
+
+
+def test_other_weights_change_no_choice(sd):
+    page = to_page("a man without glasses", chosen(sd, "a man without glasses"))
+    _, chips = make_chips(sd, read_text("a (man:1.3) without glasses", True), page)
+    assert not any(chip.chosen for chip in chips)  # what was unclicked
 
 
 def test_nothing_chosen_is_told(sd):

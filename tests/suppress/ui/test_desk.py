@@ -56,24 +56,32 @@ def repeated(desk, order, folder, monkeypatch):
 
 
 def test_the_printed_command_and_call_give_the_same_picture_to_the_bit(desk, asked, tmp_path, monkeypatch):
-    prompt = "a red hat on a blue hat"
+    prompt, negative = "a red hat on a (blue:1.3) hat", "(rain:1.2)"
     form = desk.form("unread", False)[0] | {"values": {"strength": "0.9"}}
-    chips = desk.chips(prompt) | {"chosen": [["hat", 2]]}
-    result = drawn(desk, asked(prompt, chips=chips, form=form, keep=0.5, guidance=5, seed=4))
+    chips = desk.chips(prompt, None, True) | {"chosen": [["hat", 2]]}
+    told = {"chips": chips, "form": form, "keep": 0.5, "guidance": 5, "seed": 4, "negative": negative, "weights": True}
+    result = drawn(desk, asked(prompt, **told))
+    assert "\nNegative prompt: (rain:1.2)\n" in result.parameters and "Prompt weights: yes" in result.parameters
+    # no word before the target carries it: the leak table compares texts without weights
+    assert {row["original"] for row in result.leak if row["part"] == "before"} == {0}
     assert result.order.remove == ("hat:2",) and result.order.method == "unread:strength=0.9"
     for path in repeated(desk, result.order, tmp_path, monkeypatch):
         same(path, result.pictures["without"])
 
 
-def test_the_same_holds_for_a_photo_with_a_mask(desk, asked, as_address, tmp_path, monkeypatch):
-    photo = world.render(world.Spec(kind="woman", eyewear="round"))
+def test_the_same_holds_for_a_photo_with_a_mask_and_a_crop(desk, asked, as_address, tmp_path, monkeypatch):
+    photo = world.render(world.Spec(kind="woman", eyewear="round")).resize((32, 32))  # as large as the drawing
     mask = Image.new("L", photo.size)
-    mask.paste(255, (20, 40, 100, 80))
-    given = {"name": "woman.png", "data": as_address(photo), "mask": as_address(mask)}
-    result = drawn(desk, asked("a woman wearing glasses", further="glasses", photo=given, steps=2, paste=True))
+    mask.paste(255, (5, 14, 25, 22))
+    given = {"name": "woman.png", "data": as_address(photo), "mask": as_address(mask), "crop": "4, 4, 28, 30"}
+    prompt = "a woman wearing (round:1.2) glasses"
+    result = drawn(desk, asked(prompt, negative=" rain ", photo=given, further="glasses", steps=2, paste=True))
+    assert result.order.negative == "rain"
+    assert any("'(round:1.2)' is read as plain text: give --weights" in note for note in result.notes)
     assert set(result.pictures) == {"original", "reconstruction", "without", "mask"}
     (tmp_path / "woman.png").write_bytes(result.order.photo.content)
-    result.mask.save(tmp_path / "mask.png")  # what the page's link saves
+    saved = re.search(r'href="(data:image/png[^"]+)" download="mask.png"', show.result(result, desk.studio.model))
+    (tmp_path / "mask.png").write_bytes(_content(saved[1]))
     for path in repeated(desk, result.order, tmp_path, monkeypatch):
         same(path, result.pictures["without"])
     outside = np.asarray(result.pictures["without"])[:8] == np.asarray(result.pictures["original"])[:8]
@@ -120,6 +128,9 @@ def test_a_run_that_is_stopped_keeps_what_is_drawn(desk, asked):
     [
         ({"prompt": "  "}, "The prompt is empty"),
         ({"prompt": "a man"}, "Click the word"),
+        ({"prompt": "a (man", "weights": True}, "the bracket '(' at character 3 of the prompt 'a (man' has no partner"),
+        ({"negative": "rain)", "weights": True}, "the bracket ')' at character 5"),
+        ({"photo": {"name": "a.png", "data": "data:;base64,AAAA", "crop": "1,2"}}, "crop '1,2'; expected left,top,"),
         ({"seed": 1.5}, "seed 1.5; expected a whole number"),
         ({"steps": 0}, "steps = 0; expected a whole number"),
         ({"guidance": float("nan")}, "guidance = nan"),
@@ -137,6 +148,14 @@ def test_bad_input_is_a_sentence(desk, asked, changes, sentence, capfd):
     assert 'role="alert"' in line and sentence in unescape(line)
     assert pictures is None and not running
     assert "Traceback" not in line + capfd.readouterr().err
+
+
+def test_a_bracket_may_wait_for_its_partner(desk):
+    before = desk.chips("a man with a hat", None, True) | {"chosen": [["hat", 1]]}
+    typed = desk.chips("a man with a (hat", before, True)
+    assert [chip["text"] for chip in typed["chips"]][-3:] == ["(", "hat", "[EOT]"] and typed["chosen"] == [["hat", 1]]
+    done = desk.chips("a man with a (hat)", typed, True)
+    assert done["prompt"] == "a man with a hat" and done["chosen"] == [["hat", 1]]
 
 
 def test_a_fault_of_the_program_is_told_without_its_traceback(desk, asked, monkeypatch, capfd):

@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-from minisd import UserError
+from minisd import UserError, weighted
+from suppress.prompt import read_text
 from suppress.ui.order import Order, Photo, arguments, command, python_call
 
 pytestmark = pytest.mark.quick
@@ -21,6 +22,7 @@ ALL = Order(
     width=64,
     height=72,
     keep=0.5,
+    negative="-grey",
 )
 
 
@@ -28,6 +30,7 @@ def test_the_command_says_all_that_was_asked(model):
     args = arguments(ALL, model)
     assert (args.prompt, args.remove, args.method, args.seed) == (ALL.prompt, ["hat:1", "red"], ALL.method, [7])
     assert (args.steps, args.guidance, args.width, args.height, args.keep) == (9, -2.5, 64, 72, 0.5)
+    assert (args.negative, args.weights) == ("-grey", None)
     assert shlex.split(command(ALL, model))[0] == "suppress"
 
 
@@ -42,12 +45,13 @@ def test_a_prompt_with_a_dash_is_a_prompt(model, prompt):
 
 
 def test_a_photo_brings_its_options_and_needs_no_seed(model):
-    order = Order("a cat", ("cat",), seed=3, photo=Photo("-my cat.jpg", b"", b"", "null-text", True))
+    order = Order("a cat", ("cat",), seed=3, photo=Photo("-my cat.jpg", b"", b"", "null-text", True, (0, 2, 30, 40)))
     args = arguments(order, model)
     assert (args.image, args.mask, args.inversion, args.paste) == ("-my cat.jpg", "mask.png", "null-text", True)
-    assert args.seed is None
+    assert args.seed is None and args.crop == (0, 2, 30, 40)
     call = python_call(order, model)
     assert 'Image.open("-my cat.jpg")' in call and "suppress.paste(" in call and "seed" not in call
+    assert "crop=(0, 2, 30, 40)" in call
 
 
 def test_the_model_is_named(model):
@@ -69,8 +73,20 @@ def test_the_call_is_python_with_the_same_values(model):
         "seed": 7,
         "width": 64,
         "height": 72,
+        "negative_prompt": "-grey",
         "maps": True,
     }
+
+
+def test_weights_are_written_as_they_are_read(model):
+    prompt, negative = (read_text(text, True) for text in (r"-5 \(or 6\) (red:1.3) [hats]", "(rain)"))
+    order = Order(prompt, ("hats",), negative=negative)
+    args = arguments(order, model)
+    assert args.weights and (read_text(args.prompt, True), read_text(args.negative, True)) == (prompt, negative)
+    [call] = [n for n in ast.walk(ast.parse(python_call(order, model))) if isinstance(n, ast.Call) and len(n.args) == 3]
+    texts = [call.args[1], *(word.value for word in call.keywords if word.arg == "negative_prompt")]
+    assert [weighted(ast.literal_eval(text.args[0])) for text in texts] == [prompt, negative]
+    assert {ast.unparse(text.func) for text in texts} == {"minisd.weighted"}
 
 
 def test_an_empty_prompt_is_told(model):
