@@ -11,6 +11,7 @@ from minisd import UserError
 from minisd.base.arguments import shown
 
 Line = tuple[int, Mapping[str, str]]  # the number of a line in its file, and its values by column
+Table = tuple[list[str], list[Line]]  # the columns, the lines
 
 
 def read_text(file: Path) -> str:
@@ -21,8 +22,8 @@ def read_text(file: Path) -> str:
         raise UserError(f"{file} cannot be read: {error}; expected a file in UTF-8") from None
 
 
-def read_table(file: Path, text: str) -> tuple[list[str], list[Line]]:
-    """(the columns, the lines). UserError if the text is no table.
+def read_table(file: Path, text: str) -> Table:
+    """The table in a file's text. UserError if it is none.
 
     A value that a line lacks is empty. If a line has more values than there are columns, they are under the name "".
     """
@@ -42,12 +43,12 @@ def _by_column(columns: Sequence[str], values: Sequence[str]) -> Mapping[str, st
     return line | {"": ",".join(further)} if further else line
 
 
-def csv_lines(file: Path, needed: Sequence[str], optional: Sequence[str], text: str | None = None) -> list[Line]:
+def csv_lines(file: Path, needed: Sequence[str], optional: Sequence[str], table: Table | None = None) -> list[Line]:
     """The lines of a table with these columns. UserError for columns that are missing or unknown.
 
-    text: the file's, if it was read already.
+    table: the file's, if it was read already.
     """
-    columns, lines = read_table(file, read_text(file) if text is None else text)
+    columns, lines = read_table(file, read_text(file)) if table is None else table
     missing = [name for name in needed if name not in columns]
     unknown = [name for name in columns if name not in (*needed, *optional)]
     if missing or unknown or len(set(columns)) < len(columns):

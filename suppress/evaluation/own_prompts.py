@@ -20,7 +20,7 @@ from pathlib import Path
 from minisd import UserError
 from minisd.base.arguments import check_seed, shown
 
-from .csv_text import check_count, csv_lines
+from .csv_text import Table, check_count, csv_lines
 
 KIND = "own"
 NEEDED, OPTIONAL = ("prompt", "target", "seed"), ("deleted", "picture", "mask")
@@ -44,13 +44,13 @@ class OwnCase:
         return self.prompt, self.target, self.picture
 
 
-def read_prompts(file: Path, text: str | None = None) -> tuple[OwnCase, ...]:
+def read_prompts(file: Path, table: Table | None = None) -> tuple[OwnCase, ...]:
     """The cases of a .csv file, in its order. UserError, with the line, if one of them cannot be measured.
 
-    text: the file's, if it was read already.
+    table: the file's, if it was read already.
     """
     cases: dict[tuple[str, str, str], OwnCase] = {}
-    for number, line in csv_lines(file, NEEDED, OPTIONAL, text):
+    for number, line in csv_lines(file, NEEDED, OPTIONAL, table):
         try:
             case = _case(line, file.parent)
             known = cases.get(case.key)

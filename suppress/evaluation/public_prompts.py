@@ -49,8 +49,8 @@ def read_prompt_file(
     text = read_text(file)
     if file.suffix.lower() == ".json":
         return _chosen(file, _captions(file, text, targets, seeds or 1), limit, CAPTION)
-    columns, lines = read_table(file, text) if file.suffix.lower() == ".csv" else ([], [])
-    if _is_i2p(columns):
+    table = columns, lines = read_table(file, text)
+    if file.suffix.lower() == ".csv" and _is_i2p(columns):
         if seeds is not None:
             raise UserError("--seeds with the prompts of I2P, which have their own (sd_seed); leave it out")
         cases, left_out = _i2p(file, columns, lines, targets)
@@ -61,7 +61,7 @@ def read_prompt_file(
     for option, given in (("--target", targets), ("--seeds", seeds is not None)):
         if given:
             raise UserError(f"{option} is for COCO's captions and I2P; {file} names its own targets and seeds")
-    return read_prompts(file, text)[:limit], ""
+    return read_prompts(file, table)[:limit], ""
 
 
 def _chosen(
