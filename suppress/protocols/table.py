@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from minisd.base.counted import counted
@@ -32,9 +32,7 @@ def shown_metrics(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
     """The metrics that have a table: those with a figure of ours or of the paper's, or without a reason why not."""
 
     def has_table(metric: str) -> bool:
-        ours = [
-            found(protocol, row, group, metric, done, detector) for row in protocol.rows for group in protocol.groups
-        ]
+        ours = list(_each_found(protocol, metric, done, detector))
         of_paper = any(metric in figures for (_, group), figures in protocol.paper.items() if group in protocol.groups)
         return of_paper or any(not math.isnan(each.value) for each in ours) or not any(each.reason for each in ours)
 
@@ -124,10 +122,10 @@ def _failures(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
 
 def missing(protocol: Protocol, done: Cells, detector: Any) -> list[str]:
     """Why figures are not there, each reason once."""
-    all_found = (
-        found(protocol, row, group, metric, done, detector)
-        for metric in protocol.metrics
-        for row in protocol.rows
-        for group in protocol.groups
-    )
+    all_found = (each for metric in protocol.metrics for each in _each_found(protocol, metric, done, detector))
     return list(dict.fromkeys(each.reason for each in all_found if each.reason))
+
+
+def _each_found(protocol: Protocol, metric: str, done: Cells, detector: Any) -> Iterator[Found]:
+    """Our figures for a metric, those of the originals left out."""
+    return (found(protocol, row, group, metric, done, detector) for row in protocol.rows for group in protocol.groups)
